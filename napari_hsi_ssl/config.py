@@ -1,0 +1,287 @@
+"""Frozen settings of every step, with a JSON round trip that refuses unknown keys."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from napari_hsi_ssl.errors import ConfigError
+
+SCHEMA_VERSION: Final = 1
+"""Version of every JSON file this package writes; raised when a reader must know the difference."""
+
+
+class Settings(BaseModel):
+    """A frozen, hashable set of settings that survives a round trip through JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], where: str = "the settings") -> Self:
+        """Build the settings from plain values.
+
+        Raises
+        ------
+        ConfigError
+            When a key is unknown or a value is out of range; the message names field, value and range.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"]) or "settings"
+            found = first.get("input")
+            raise ConfigError(f"{where}: field '{field}' is {found!r}, but {first['msg'].lower()}.") from error
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the settings from a JSON file."""
+        return cls.parse(read_json(path), str(path))
+
+    def digest(self) -> str:
+        """Return 12 hexadecimal digits that name these settings."""
+        return digest(self.model_dump(mode="json"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object from ``path``, with one clear sentence when it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path} does not exist; check the path.") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid JSON ({error}); restore it from a copy or make it again.") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} holds a JSON {type(value).__name__}, expected an object; restore it from a copy.")
+    return value
+
+
+def digest(value: object) -> str:
+    """Return 12 hexadecimal digits that depend on the content of a JSON-able value alone."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class MaskConfig(Settings):
+    """How the foreground of a cube is found (`steps.mask`)."""
+
+    method: Literal["otsu", "threshold", "angle", "all"] = "otsu"
+    source: Literal["brightness", "band", "pc1"] = Field("brightness", description="the image that is thresholded")
+    band: int | None = Field(None, ge=0, description="band index when the source is 'band'")
+    wavelength: float | None = Field(None, gt=0, description="nm; the nearest band, instead of a band index")
+    low: float | None = Field(None, description="threshold: keep values of at least this")
+    high: float | None = Field(None, description="threshold: keep values of at most this")
+    keep: Literal["bright", "dark"] = Field("bright", description="otsu: the side of the threshold that is foreground")
+    at: tuple[int, int] | None = Field(None, description="angle: pixel (y, x) whose spectrum is the reference")
+    max_angle: float = Field(0.1, gt=0, description="angle: largest spectral angle in radians that is kept")
+    invert: bool = False
+    fill_holes: bool = True
+    drop_specks: int = Field(16, ge=0, description="drop foreground objects smaller than this many pixels")
+
+
+class PcaConfig(Settings):
+    """How all domains are brought to one band grid and projected (`steps.pca`)."""
+
+    bands: int = Field(256, ge=2)
+    grid: Literal["index", "wavelength"] = "index"
+    components: int = Field(30, ge=1)
+    method: Literal["pca", "mnf"] = "pca"
+    scale: Literal["none", "standardise", "snv"] = "none"
+    weights: Literal["pixels", "domain"] = "pixels"
+    sample: int | None = Field(None, ge=2, description="fit on at most this many random masked pixels a cube")
+    seed: int = 0
+
+
+class PatchConfig(Settings):
+    """How patches are cut and split (`steps.patches`)."""
+
+    size: int = Field(32, ge=1)
+    stride: int = Field(0, ge=0, description="pixels between patches; 0 means half the size")
+    coverage: float = Field(0.5, ge=0, le=1, description="smallest share of foreground in a patch")
+    background: Literal["mean", "keep", "zero"] = "mean"
+    per_domain: int | None = Field(None, ge=1, description="at most this many patches a domain")
+    split: Literal["auto", "cube", "blocks"] = Field("auto", description="auto: by whole cube in domains of two cubes or more, guarded blocks in the others")
+    guard: int = Field(0, ge=0, description="pixels left unused on each side of a block border")
+    block: int = Field(0, ge=0, description="side of a block in pixels; 0 means twice the size")
+    test_share: float = Field(0.25, gt=0, lt=1)
+    seed: int = 0
+
+    @property
+    def step(self) -> int:
+        """The stride in pixels."""
+        return self.stride or max(1, self.size // 2)
+
+
+class AugmentConfig(Settings):
+    """The random views of a patch; every strength 0 leaves the patch alone."""
+
+    flip: bool = True
+    rotate: bool = True
+    crop: float = Field(0.0, ge=0, lt=1, description="largest share of a side cut away before resizing back")
+    gain: float = Field(0.2, ge=0, description="standard deviation of the logarithm of the illumination gain")
+    offset: float = Field(0.1, ge=0, description="standard deviation of a shift a component, in units of its spread")
+    noise: float = Field(0.1, ge=0, description="standard deviation of the pixel noise, in units of a component's spread")
+    drop: float = Field(0.1, ge=0, le=1, description="probability that a component is set to zero")
+    cutout: float = Field(0.25, ge=0, le=1, description="largest side of a square set to zero, as a share of the window")
+
+
+class TrainerConfig(Settings):
+    """What every training run has in common."""
+
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(64, ge=2, description="over all devices")
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    seed: int = 0
+    devices: int | Literal["auto"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["auto", "32", "16", "bf16", "64"] = "auto"
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    keep_checkpoints: int = Field(2, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after this many steps, whatever the epochs say")
+
+
+class TrunkConfig(Settings):
+    """The universal trunk: a narrow residual network without batch statistics."""
+
+    widths: tuple[int, ...] = (48, 96, 192)
+    blocks: int = Field(1, ge=1, description="residual blocks a stage")
+    stem_stride: Literal[1, 2] = 2
+    pool: Literal["mean", "centre"] = Field("mean", description="centre: centre feature beside the window mean, of every stage")
+
+
+class PretrainConfig(TrainerConfig):
+    """SimCLR on the patches of a project (`steps.pretrain`)."""
+
+    recipe: Literal["poster", "pixel"] = "poster"
+    inlet: Literal["pca"] = "pca"
+    temperature: float = Field(0.5, gt=0)
+    projection: int = Field(128, ge=2, description="length of z, the output of the projection head")
+    whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
+    neighbour: int = Field(0, ge=0, description="the second view's window is moved by up to this many pixels")
+    augment: AugmentConfig = AugmentConfig()
+    trunk: TrunkConfig = TrunkConfig()
+
+    @classmethod
+    def from_recipe(cls, recipe: str, **changes: object) -> PretrainConfig:
+        """Return the settings of a named recipe, with changes."""
+        if recipe not in RECIPES:
+            raise ConfigError(f"recipe '{recipe}' is unknown, expected one of {', '.join(RECIPES)}; choose one of them.")
+        given = {key: value for key, value in changes.items() if value is not None}
+        return cls.parse({**RECIPES[recipe], "recipe": recipe, **given}, f"recipe {recipe}")
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # The reference: wide windows, global pooling, both views of one window.
+    "poster": {},
+    # Small windows and neighbouring windows as positives: made for maps of single pixels.
+    "pixel": {
+        "temperature": 0.2,
+        "neighbour": 3,
+        "whiten": True,
+        "augment": {"gain": 0.1, "offset": 0.05, "noise": 0.1, "drop": 0.05, "cutout": 0.0},
+        "trunk": {"widths": (64, 64, 128), "stem_stride": 1, "pool": "centre"},
+    },
+}
+"""What each recipe changes in the defaults of `PretrainConfig`."""
+
+
+class DistilConfig(TrainerConfig):
+    """Self-distillation training of a multi-exit spectral-spatial network (`steps.distil`)."""
+
+    epochs: int = Field(60, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    window: int = Field(15, ge=1, description="pixels on a side; odd windows have a centre")
+    direction: Literal["both", "deep", "early", "none"] = Field("both", description="who teaches: the deepest exit, the earlier ones, both")
+    input: Literal["pcs", "bands"] = "pcs"
+    distil_weight: float = Field(0.5, ge=0, description="weight of the soft-target terms")
+    feature_weight: float = Field(0.05, ge=0, description="weight of the feature consistency between exits")
+    temperature: float = Field(3.0, gt=0, description="softens the targets between exits")
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    widths: tuple[int, ...] = (48, 96, 128)
+    freeze: bool = Field(False, description="with an initial trunk: train only the exits")
+
+    @model_validator(mode="after")
+    def _exits(self) -> Self:
+        if len(self.widths) < 2:
+            msg = "at least two exits are needed"
+            raise ValueError(msg)
+        return self
+
+
+class EvaluateConfig(Settings):
+    """How a pretrained backbone is judged (`steps.evaluate`)."""
+
+    k: int = Field(20, ge=1)
+    labels: Literal["domain", "class"] = "domain"
+    minimum: int = Field(20, ge=1, description="domains or classes with fewer held-out patches are reported, not scored")
+    seed: int = 0
+
+
+class ClassifyConfig(Settings):
+    """How a map is made (`steps.classify`)."""
+
+    method: Literal["knn", "linear", "distil"] = "knn"
+    k: int = Field(20, ge=1)
+    references: int = Field(20000, ge=1, description="at most this many labelled pixels serve as references")
+    seed: int = 0
+
+
+class CubeInput(Settings):
+    """One cube as a training run sees it. Paths are relative to the run folder where they lie in the project."""
+
+    name: str
+    domain: str
+    path: str = Field(description="projected scores (y, x, k) as .npy, or the cube's own file when bands are the input")
+    sha256: str
+    key: str | None = Field(None, description="the array in a file of several, when bands are the input")
+    mask: str | None = Field(None, description="foreground (y, x) as TIFF; None means every valid pixel")
+
+
+class LabelInput(Settings):
+    """Labels of one cube as a training run sees them."""
+
+    cube: str
+    path: str = Field(description="class numbers (y, x) as TIFF, 0 = unlabelled")
+    sha256: str
+    role: Literal["train", "validation"] = "train"
+
+
+class RunConfig(Settings):
+    """Everything a training process needs: it reads its run folder and nothing else (`config.json`)."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["pretrain", "distil"]
+    pretrain: PretrainConfig | None = None
+    distil: DistilConfig | None = None
+    cubes: tuple[CubeInput, ...] = ()
+    inlet: str | None = Field(None, description="pca.npz")
+    inlet_sha256: str | None = None
+    patches: str | None = Field(None, description="patch index .npz")
+    patches_sha256: str | None = None
+    background: Literal["mean", "keep", "zero"] = "mean"
+    labels: tuple[LabelInput, ...] = ()
+    class_numbers: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
+    class_colours: tuple[str, ...] = ()
+    init: str | None = Field(None, description="model.safetensors whose trunk is carried over")
+    init_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _settings_of_its_kind(self) -> Self:
+        if (self.pretrain is None) == (self.distil is None) or getattr(self, self.kind) is None:
+            msg = f"exactly the settings '{self.kind}' are needed"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def trainer(self) -> PretrainConfig | DistilConfig:
+        """The settings of this run's kind."""
+        settings = self.pretrain or self.distil
+        assert settings is not None  # the validator has seen to it
+        return settings

@@ -1,0 +1,1 @@
+"""What a cube is and how it gets in and out."""

@@ -1,0 +1,116 @@
+"""Atomic writing and content hashes: a killed process leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_hsi_ssl.errors import ProjectError
+
+_SAMPLES = 16
+_SAMPLE_BYTES = 64 * 1024
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path`` and move it there once the block has ended well."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> ProjectError:
+    reason = error.strerror or str(error)
+    return ProjectError(f"{path} cannot be written ({reason}); free space or permit writing there, then try again: the old file is untouched.")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON-able value atomically, indented for human readers; NaN becomes null."""
+    text = json.dumps(plain(value), indent=2, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def plain(value: object) -> object:
+    """Return a value made of JSON's own types: arrays become lists, paths text, NaN and infinities null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def write_npz(path: Path, **arrays: NDArray[np.generic]) -> None:
+    """Write arrays into one .npz file atomically."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # the stub takes allow_pickle for one of the arrays
+    write_bytes(path, buffer.getvalue())
+
+
+def write_npy(path: Path, array: NDArray[np.generic]) -> None:
+    """Write one array atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def write_tiff(path: Path, array: NDArray[np.generic]) -> None:
+    """Write a 2-D array as a TIFF file atomically."""
+    with atomic_path(path) as temporary:
+        tifffile.imwrite(temporary, array, photometric="minisblack", compression="zlib")
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a whole file."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def fingerprint(path: Path) -> str:
+    """Return a hash of size and sampled blocks, cheap for files of any size."""
+    size = path.stat().st_size
+    hasher = hashlib.sha256(str(size).encode())
+    with path.open("rb") as stream:
+        for start in np.linspace(0, max(0, size - _SAMPLE_BYTES), _SAMPLES, dtype=np.int64):
+            stream.seek(int(start))
+            hasher.update(stream.read(_SAMPLE_BYTES))
+    return hasher.hexdigest()[:16]

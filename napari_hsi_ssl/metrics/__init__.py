@@ -1,0 +1,1 @@
+"""How good a map or an embedding is."""

@@ -1,0 +1,361 @@
+"""The project folder: finds and names things, nothing more.
+
+Coordinates are always those of the cube's file: a crop is remembered as a box, and masks, labels, scores and maps keep
+the whole frame, so that nothing shifts when the crop changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import SCHEMA_VERSION, read_json
+from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.errors import ProjectError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from napari_hsi_ssl.explore.pca import Projection
+    from napari_hsi_ssl.patches.index import PatchIndex
+    from napari_hsi_ssl.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class CubeEntry:
+    """What the project knows of a cube without opening its file."""
+
+    name: str
+    domain: str
+    path: Path
+    shape: tuple[int, int, int]
+    quantity: str = "unknown"
+    key: str | None = None
+    raw: dict[str, Any] | None = None
+    """Shape and order given by the user for a file that does not tell them: ``{"shape": [y, x, band], "order": "C"}``."""
+    wavelengths: tuple[float, ...] | None = None
+    crop: tuple[int, int, int, int] | None = None
+    """Box y0, x0, y1, x1 (ends excluded) in pixels of the file."""
+    calibration: dict[str, str] | None = None
+    """Paths of the ``white`` and ``dark`` references."""
+    fingerprint: dict[str, Any] | None = None
+
+
+class Project:
+    """A project folder, opened for reading and writing.
+
+    Parameters
+    ----------
+    folder : Path
+        Use `Project.create` or `Project.open`.
+    """
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self.folder = folder
+        self._content = content
+        self._entries = {entry.name: entry for entry in map(self._entry, content["cubes"])}
+
+    # -- opening ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: str | Path) -> Project:
+        """Make a new project folder.
+
+        Raises
+        ------
+        ProjectError
+            When there is a project already, or the folder cannot be written.
+        """
+        folder = Path(folder).absolute()
+        if (folder / "project.json").exists():
+            raise ProjectError(f"{folder} is a project already; open it, or choose another folder.")
+        project = cls(folder, {"schema_version": SCHEMA_VERSION, "cubes": [], "inlet": None, "patches": None})
+        project._save()
+        return project
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Project:
+        """Open an existing project folder.
+
+        Raises
+        ------
+        ProjectError
+            When there is no project, or a newer program wrote it.
+        """
+        folder = Path(folder).absolute()
+        if not (folder / "project.json").exists():
+            raise ProjectError(f"{folder} holds no project.json; make a project there with `napari-hsi-ssl new {folder}`.")
+        content = read_json(folder / "project.json")
+        if content.get("schema_version") != SCHEMA_VERSION:
+            found = content.get("schema_version")
+            raise ProjectError(f"{folder}/project.json has schema version {found}, expected {SCHEMA_VERSION}; use the program version that wrote it.")
+        if not isinstance(content.get("cubes"), list):
+            raise ProjectError(f"{folder}/project.json: field 'cubes' is {type(content.get('cubes')).__name__}, expected a list; restore it from a copy.")
+        return cls(folder, content)
+
+    def _save(self) -> None:
+        self._content["cubes"] = [self._plain(entry) for entry in self._entries.values()]
+        files.write_json(self.folder / "project.json", self._content)
+
+    def _entry(self, value: dict[str, Any]) -> CubeEntry:
+        try:
+            path = Path(os.path.normpath(self.folder / value["path"]))
+            lists = {key: tuple(value[key]) if value.get(key) is not None else None for key in ("wavelengths", "crop")}
+            return CubeEntry(**{**value, **lists, "path": path, "shape": tuple(value["shape"])})
+        except (KeyError, TypeError) as error:
+            raise ProjectError(f"{self.folder}/project.json: a cube entry is incomplete or has unknown fields ({error}); restore it from a copy.") from error
+
+    def _plain(self, entry: CubeEntry) -> dict[str, Any]:
+        return {**asdict(entry), "path": self.relative(entry.path)}
+
+    def relative(self, path: Path) -> str:
+        """Return a path relative to the project where it lies beside or in it, absolute otherwise; always with ``/``."""
+        try:
+            relative = os.path.relpath(path, self.folder)
+        except ValueError:  # another drive on Windows
+            return path.as_posix()
+        near = not relative.startswith(os.path.join("..", "..", ".."))
+        return Path(relative).as_posix() if near else path.as_posix()
+
+    # -- cubes --------------------------------------------------------------------------------------------------------
+
+    @property
+    def entries(self) -> dict[str, CubeEntry]:
+        """The cubes by name, in the order they were added."""
+        return dict(self._entries)
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The domains, sorted by name."""
+        return tuple(sorted({entry.domain for entry in self._entries.values()}))
+
+    def entry(self, name: str) -> CubeEntry:
+        """Return one cube's entry, or say which names there are."""
+        if name not in self._entries:
+            known = ", ".join(self._entries) or "none yet"
+            raise ProjectError(f"project {self.folder.name} has no cube '{name}', only: {known}; check the name.")
+        return self._entries[name]
+
+    def put(self, *entries: CubeEntry) -> None:
+        """Add or replace cubes and save."""
+        for entry in entries:
+            self._entries[entry.name] = entry
+        self._save()
+
+    def remove(self, name: str) -> None:
+        """Forget a cube; its own file is never touched."""
+        self.entry(name)
+        del self._entries[name]
+        self._save()
+
+    def set_crop(self, name: str, box: tuple[int, int, int, int] | None) -> None:
+        """Remember the box y0, x0, y1, x1 (ends excluded) that is used of a cube."""
+        self.put(replace(self.entry(name), crop=box))
+
+    def cube(self, name: str) -> xr.DataArray:
+        """Open a cube lazily, whole frame, calibrated where references were given.
+
+        Raises
+        ------
+        ProjectError
+            When the file is gone or is no longer the one that was added.
+        """
+        from napari_hsi_ssl.cubes.calibrate import calibrate
+        from napari_hsi_ssl.cubes.readers import read_cube
+
+        entry = self.entry(name)
+        if not entry.path.exists():
+            raise ProjectError(f"cube '{name}': {entry.path} is gone; put it back, or add it again from where it is now.")
+        raw = entry.raw or {}
+        cube = read_cube(entry.path, key=entry.key, shape=raw.get("shape"), order=raw.get("order", "C"), name=name)
+        if tuple(cube.shape) != entry.shape:
+            raise ProjectError(f"cube '{name}': {entry.path} has shape {tuple(cube.shape)}, the project knows {entry.shape}; add the file again.")
+        if entry.calibration:
+            references = {key: read_cube(self.folder / path) for key, path in entry.calibration.items()}
+            cube = calibrate(cube, **references)
+        return cube
+
+    # -- masks and labels -----------------------------------------------------------------------------------------------
+
+    def mask_path(self, name: str) -> Path:
+        """Return where the mask of a cube is or would be."""
+        return self.folder / "masks" / f"{name}.tif"
+
+    def mask(self, name: str) -> NDArray[np.bool_] | None:
+        """Return the saved mask (y, x), or None when there is none."""
+        path = self.mask_path(name)
+        return self._raster(path, name) != 0 if path.exists() else None
+
+    def area(self, name: str) -> NDArray[np.bool_]:
+        """Return which pixels (y, x) are used: the mask, or every pixel when there is none, within the crop."""
+        entry = self.entry(name)
+        mask = self.mask(name)
+        area = np.ones(entry.shape[:2], dtype=bool) if mask is None else mask
+        if entry.crop is None:
+            return area
+        y0, x0, y1, x1 = entry.crop
+        inside = np.zeros_like(area)
+        inside[y0:y1, x0:x1] = True
+        return area & inside
+
+    def save_mask(self, name: str, mask: NDArray[np.bool_]) -> None:
+        """Save a mask (y, x), True = foreground."""
+        self._same_frame(name, mask, "the mask")
+        files.write_tiff(self.mask_path(name), mask.astype(np.uint8) * 255)
+
+    def labels_path(self, name: str) -> Path:
+        """Return where the labels of a cube are or would be."""
+        return self.folder / "labels" / f"{name}.tif"
+
+    def labels(self, name: str) -> NDArray[np.int32] | None:
+        """Return the saved labels (y, x), 0 = unlabelled, or None when there are none."""
+        path = self.labels_path(name)
+        return self._raster(path, name).astype(np.int32) if path.exists() else None
+
+    def save_labels(self, name: str, labels: NDArray[np.integer], names: dict[int, str] | None = None) -> None:
+        """Save labels (y, x) in their own class numbers, and the names of classes that are new or renamed."""
+        self._same_frame(name, labels, "the labels")
+        files.write_tiff(self.labels_path(name), labels.astype(np.int32))
+        known = dict(zip(self.classes.numbers, self.classes.names, strict=True))
+        found = [int(number) for number in np.unique(labels) if number != 0]
+        classes = Classes.of([*known, *found, *(names or {})], {**known, **(names or {})})
+        files.write_json(self.folder / "labels" / "classes.json", classes.to_json())
+
+    @property
+    def classes(self) -> Classes:
+        """All classes of the project's labels."""
+        path = self.folder / "labels" / "classes.json"
+        return Classes.from_json(read_json(path)) if path.exists() else Classes((), (), ())
+
+    def _raster(self, path: Path, name: str) -> NDArray[np.generic]:
+        try:
+            image = np.asarray(tifffile.imread(path))
+        except (ValueError, OSError, tifffile.TiffFileError) as error:
+            raise ProjectError(f"{path} cannot be read as a TIFF ({error}); delete it and make it again.") from error
+        self._same_frame(name, image, str(path))
+        return image
+
+    def _same_frame(self, name: str, image: NDArray[np.generic], what: str) -> None:
+        expected = self.entry(name).shape[:2]
+        if image.shape != expected:
+            raise ProjectError(f"{what} of cube '{name}': shape is {image.shape}, expected {expected} (y, x); use a raster made for this cube.")
+
+    # -- what was made from the cubes ------------------------------------------------------------------------------------
+
+    @property
+    def inlet(self) -> str | None:
+        """The name (hash) of the projection made last."""
+        return self._content.get("inlet")
+
+    @inlet.setter
+    def inlet(self, name: str) -> None:
+        self._content["inlet"] = name
+        self._save()
+
+    def inlet_folder(self, name: str | None = None) -> Path:
+        """Return the folder of a projection, the last one by default."""
+        name = name or self.inlet
+        if name is None:
+            raise ProjectError(f"project {self.folder.name} has no PCA yet; make it with `napari-hsi-ssl pca {self.folder}`.")
+        return self.folder / "inlets" / name
+
+    def projection(self, name: str | None = None) -> Projection:
+        """Load a projection, the last one by default."""
+        from napari_hsi_ssl.explore.pca import Projection
+
+        return Projection.load(self.inlet_folder(name) / "pca.npz")
+
+    def scores(self, cube: str, inlet: str | None = None) -> NDArray[np.float16]:
+        """Open the projected scores (y, x, k) of a cube as a memory map; NaN where the pixel was not measured."""
+        path = self.inlet_folder(inlet) / f"{cube}.npy"
+        if not path.exists():
+            raise ProjectError(f"cube '{cube}' was added after the PCA; run `napari-hsi-ssl pca {self.folder}` again.")
+        scores: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return scores
+
+    @property
+    def patches(self) -> str | None:
+        """The name (hash) of the patch index made last."""
+        return self._content.get("patches")
+
+    @patches.setter
+    def patches(self, name: str) -> None:
+        self._content["patches"] = name
+        self._save()
+
+    def patches_path(self, name: str | None = None) -> Path:
+        """Return the file of a patch index, the last one by default."""
+        name = name or self.patches
+        if name is None:
+            raise ProjectError(f"project {self.folder.name} has no patches yet; cut them with `napari-hsi-ssl patches {self.folder}`.")
+        return self.folder / "patches" / f"{name}.npz"
+
+    def patch_index(self, name: str | None = None) -> PatchIndex:
+        """Load a patch index, the last one by default."""
+        from napari_hsi_ssl.patches.index import PatchIndex
+
+        return PatchIndex.load(self.patches_path(name))
+
+    # -- runs and maps -----------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[RunFolder]:
+        """Return the run folders, oldest first."""
+        from napari_hsi_ssl.runs.folder import RunFolder
+
+        folders = [path.parent for path in (self.folder / "runs").glob("*/config.json")]
+        return [RunFolder(path) for path in sorted(folders, key=lambda path: (path / "config.json").stat().st_mtime)]
+
+    def run_folder(self, name: str) -> RunFolder:
+        """Return an existing run by name, or say which there are."""
+        from napari_hsi_ssl.runs.folder import RunFolder
+
+        if "/" in name or "\\" in name or not (self.folder / "runs" / name / "config.json").exists():
+            known = ", ".join(run.name for run in self.runs()) or "none yet"
+            raise ProjectError(f"project {self.folder.name} has no run '{name}', only: {known}; check the name or train one.")
+        return RunFolder(self.folder / "runs" / name)
+
+    def new_run_path(self, kind: str, name: str | None = None) -> Path:
+        """Return the folder of a run to be made: the given name, or the kind with the next free number."""
+        if name is not None:
+            if not name or name in {".", ".."} or any(sign in name for sign in '/\\:*?"<>|'):
+                raise ProjectError(f"run name '{name}' cannot be a folder's name; use letters, digits, '-' and '_'.")
+            return self.folder / "runs" / name
+        number = 1
+        while (self.folder / "runs" / f"{kind}-{number}").exists():
+            number += 1
+        return self.folder / "runs" / f"{kind}-{number}"
+
+    def map_path(self, cube: str, run: str, method: str) -> Path:
+        """Return where the map of a cube by a run and a method is or would be."""
+        return self.folder / "maps" / f"{cube}--{run}--{method}.tif"
+
+    def maps(self) -> list[Path]:
+        """Return the finished maps: those whose .json is there."""
+        return sorted(path.with_suffix(".tif") for path in (self.folder / "maps").glob("*--*--*.json"))
+
+    def note(self, section: str, value: object) -> None:
+        """Remember the settings of a step in ``preprocessing.json``."""
+        path = self.folder / "preprocessing.json"
+        content = read_json(path) if path.exists() else {}
+        files.write_json(path, {**content, section: json.loads(json.dumps(files.plain(value)))})
+
+
+def unique_name(stem: str, folder: str, taken: Iterable[str]) -> str:
+    """Return a cube's name: its file's stem, with its folder's name where that is taken, with a number where both are."""
+    names = set(taken)
+    for candidate in (stem, f"{folder}_{stem}"):
+        if candidate not in names:
+            return candidate
+    number = 2
+    while f"{folder}_{stem}_{number}" in names:
+        number += 1
+    return f"{folder}_{stem}_{number}"

@@ -1,0 +1,1 @@
+"""A run folder, the process that trains in it, and the process that computes for the window."""
