@@ -1,0 +1,19 @@
+"""What every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real cubes; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("HSI_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (folder / "README.md").exists():
+        pytest.skip(f"real cubes are not here ({folder}); set HSI_TEST_DATA to their folder")
+    return folder
