@@ -96,6 +96,11 @@ def write_tiff(path: Path, array: NDArray[np.generic]) -> None:
         tifffile.imwrite(temporary, array, photometric="minisblack", compression="zlib")
 
 
+def digest_bytes(content: bytes) -> str:
+    """Return 12 hexadecimal digits that name a piece of data."""
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a whole file."""
     hasher = hashlib.sha256()

@@ -1,0 +1,107 @@
+"""Bring every domain to one band grid and fit one projection over all used pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import PcaConfig, digest
+from napari_hsi_ssl.errors import ProjectError
+from napari_hsi_ssl.explore.density import Density, density, robust_limits
+from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+
+
+def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
+    """Fit the projection, project every cube, and make it the project's current inlet.
+
+    The inlet's folder is named by what it was made from, so a new PCA never spoils an older run.
+    """
+    if not project.entries:
+        raise ProjectError(f"project {project.folder.name} has no cubes yet; add some with `napari-hsi-ssl add`.")
+    warnings: list[str] = []
+    sources = []
+    for entry in project.entries.values():
+        area = project.area(entry.name)
+        if area.any():
+            sources.append(Source(entry.name, entry.domain, project.cube(entry.name), area))
+        else:
+            warnings.append(f"cube '{entry.name}' has an empty mask and is left out of the PCA")
+            yield Progress(message=warnings[-1], warning=True)
+    if not sources:
+        raise ProjectError(f"project {project.folder.name}: every mask is empty, so no pixel is left for the PCA; make other masks first.")
+    name = digest({"settings": config.model_dump(mode="json"), "cubes": [_made_from(project, source) for source in sources]})
+    folder = project.folder / "inlets" / name
+    fitting = fit_projection(sources, config)
+    while True:
+        try:
+            progress = next(fitting)
+        except StopIteration as stop:
+            projection = stop.value
+            break
+        if progress.warning:
+            warnings.append(progress.message)
+        yield progress
+    for number, source in enumerate(sources):
+        target = folder / f"{source.name}.npy"
+        if target.exists():
+            continue
+        height, width, _ = source.cube.shape
+        with files.atomic_path(target) as temporary:
+            scores = open_memmap(temporary, mode="w+", dtype=np.float16, shape=(height, width, len(projection.components)))
+            for progress in project_cube(projection, source, out=scores):
+                yield Progress(number + progress.done / max(progress.total, 1), len(sources), f"projecting {source.name}")
+            scores.flush()
+            del scores
+    projection.save(folder / "pca.npz")
+    project.inlet = name
+    explained = projection.explained
+    report = {
+        "inlet": name,
+        "bands": int(len(projection.mean)),
+        "components": int(len(projection.components)),
+        "explained": explained.tolist(),
+        "variance": projection.variance.tolist(),
+        "pixels": int(sum(source.area.sum() for source in sources)),
+        "cubes": [source.name for source in sources],
+        "warnings": warnings,
+    }
+    project.note("pca", {"settings": config.model_dump(mode="json"), **report})
+    return report
+
+
+def scatter(project: Project, x: int = 0, y: int = 1, bins: int = 512, inlet: str | None = None) -> Steps[dict[str, Density]]:
+    """Return the joint density of two components of all used pixels, one a domain, all on the same bins."""
+    columns: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {}
+    scale = project.projection(inlet).scale
+    folder = project.inlet_folder(inlet)
+    entries = [entry for entry in project.entries.values() if (folder / f"{entry.name}.npy").exists()]
+    for number, entry in enumerate(entries):
+        yield Progress(number, len(entries), f"PC {x + 1} and PC {y + 1} of {entry.name}")
+        scores = project.scores(entry.name, inlet)
+        pairs = np.asarray(scores[..., [x, y]])[project.area(entry.name)].astype(np.float32) * scale[[x, y]].astype(np.float32)
+        pairs = pairs[np.isfinite(pairs).all(axis=1)]
+        columns.setdefault(entry.domain, []).append((pairs[:, 0], pairs[:, 1]))
+    joined = {name: tuple(np.concatenate(parts) for parts in zip(*pairs, strict=True)) for name, pairs in columns.items()}
+    if not any(len(pair[0]) for pair in joined.values()):
+        raise ProjectError(f"project {project.folder.name} has no used pixel with scores; make other masks or run the PCA again.")
+    limits = robust_limits(*(np.concatenate(parts) for parts in zip(*joined.values(), strict=True)))
+    return {name: density(first, second, bins=bins, limits=limits) for name, (first, second) in joined.items()}
+
+
+def component_images(project: Project, cube: str) -> NDArray[np.float32]:
+    """Return the component images (k, y, x) of a cube in real units; NaN where not measured."""
+    scale = project.projection().scale.astype(np.float32)
+    return np.moveaxis(np.asarray(project.scores(cube), dtype=np.float32) * scale, -1, 0)
+
+
+def _made_from(project: Project, source: Source) -> dict[str, Any]:
+    entry = project.entry(source.name)
+    content = (entry.fingerprint or {}).get("hash")
+    area = files.digest_bytes(np.packbits(source.area).tobytes())
+    return {"name": entry.name, "domain": entry.domain, "content": content, "calibration": entry.calibration, "area": area}
