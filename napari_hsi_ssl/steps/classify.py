@@ -1,0 +1,153 @@
+"""Turn a run into maps of whole cubes, saved with confidence and provenance."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import ClassifyConfig, digest
+from napari_hsi_ssl.cubes.cube import Classes, ClassMap
+from napari_hsi_ssl.cubes.writers import save_map
+from napari_hsi_ssl.errors import ConfigError, LabelError
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.runs.compute import shared_process
+from napari_hsi_ssl.runs.folder import RunFolder
+from napari_hsi_ssl.steps.evaluate import need_model
+from napari_hsi_ssl.steps.train import read_training_labels
+
+
+def classify(
+    project: Project,
+    run: str,
+    config: ClassifyConfig,
+    cubes: Sequence[str] | None = None,
+    train: Mapping[str, Path] | None = None,
+    out: Path | None = None,
+) -> Steps[dict[str, Any]]:
+    """Classify whole cubes and save the maps in the project.
+
+    Parameters
+    ----------
+    cubes : sequence of str, optional
+        All cubes by default.
+    train : mapping of cube name to label file, optional
+        What kNN and the linear head learn from; the project's own labels by default. A self-distillation run brings its own.
+    out : Path, optional
+        Also write the class numbers of the single map to this TIFF.
+    """
+    names = list(cubes or project.entries)
+    for name in names:
+        project.entry(name)
+    if out is not None and len(names) != 1:
+        raise ConfigError(f"--out names one file, but {len(names)} cubes are classified; choose one with --cube NAME.")
+    folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
+    with tempfile.TemporaryDirectory() as scratch:
+        references, classes = (
+            ([], _own_classes(folder)) if config.method == "distil" else _references(project, folder, train, Path(scratch))
+        )
+        maps = []
+        for number, name in enumerate(names):
+            yield Progress(number, len(names), f"classifying {name}")
+            started = time.monotonic()
+            found = yield from _one(project, folder, config, name, references, classes, Path(scratch))
+            command = _command(project, run, config, name, train)
+            provenance = {**_provenance(project, folder, config, name), "command": command}
+            found = ClassMap(found.labels, found.classes, found.confidence, provenance)
+            path = project.map_path(name, run, config.method)
+            save_map(path, found)
+            maps.append({"cube": name, "path": str(path), "confidence": str(confidence_path(path)), "areas": _areas(found), "seconds": time.monotonic() - started})
+            if out is not None:
+                files.write_tiff(out, found.labels)
+                maps[-1]["out"] = str(out)
+    return {"run": run, "method": config.method, "maps": maps}
+
+
+def confidence_path(path: Path) -> Path:
+    """Return where the confidence of a map is."""
+    return path.with_suffix(".confidence.tif")
+
+
+def _one(
+    project: Project, folder: RunFolder, config: ClassifyConfig, name: str, references: list[dict[str, Any]], classes: Classes, scratch: Path
+) -> Steps[ClassMap]:
+    labels, confidence, area = scratch / "labels.npy", scratch / "confidence.npy", scratch / "area.tif"
+    files.write_tiff(area, project.area(name).astype(np.uint8) * 255)
+    inlet = folder.resolve(folder.config.inlet or "").parent
+    distil = folder.config.distil
+    bands = distil is not None and distil.input == "bands"
+    if bands:
+        files.write_npy(scratch / "bands.npy", np.asarray(project.cube(name).data, dtype=np.float32))
+    yield from shared_process().call(
+        "classify",
+        model=str(folder.model_path),
+        inlet=str(inlet / "pca.npz"),
+        cube={"name": name, "scores": str(scratch / "bands.npy" if bands else _scores(project, inlet, name)), "area": str(area)},
+        references=references,
+        settings=config.model_dump(mode="json"),
+        cache=str(project.folder / "embeddings"),
+        labels=str(labels),
+        confidence=str(confidence),
+    )
+    return ClassMap(np.load(labels), classes, np.load(confidence))
+
+
+def _references(
+    project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path
+) -> tuple[list[dict[str, Any]], Classes]:
+    labels = read_training_labels(project, train)
+    numbers = sorted({int(number) for image in labels.values() for number in np.unique(image)} - {0})
+    if len(numbers) < 2:
+        raise LabelError(f"the training labels hold {len(numbers)} class, expected at least two; label another class.")
+    inlet = folder.resolve(folder.config.inlet or "").parent
+    references = []
+    for cube, image in labels.items():
+        path, area = scratch / f"{cube}.labels.tif", scratch / f"{cube}.area.tif"
+        files.write_tiff(path, image)
+        files.write_tiff(area, (project.area(cube) | (image > 0)).astype(np.uint8) * 255)
+        references.append({"name": cube, "scores": str(_scores(project, inlet, cube)), "labels": str(path), "area": str(area)})
+    known = project.classes
+    return references, Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
+
+
+def _scores(project: Project, inlet: Path, cube: str) -> Path:
+    project.scores(cube, inlet.name)  # says what to do when the cube came after the PCA of this run
+    return inlet / f"{cube}.npy"
+
+
+def _own_classes(folder: RunFolder) -> Classes:
+    config = folder.config
+    return Classes(config.class_numbers, config.class_names, config.class_colours)
+
+
+def _provenance(project: Project, folder: RunFolder, config: ClassifyConfig, cube: str) -> dict[str, Any]:
+    return {
+        "run": folder.name,
+        "method": config.method,
+        "cube": cube,
+        "config_hash": digest([folder.config.model_dump(mode="json"), config.model_dump(mode="json")]),
+        "model_sha256": files.file_hash(folder.model_path),
+        "cube_hash": (project.entry(cube).fingerprint or {}).get("hash"),
+    }
+
+
+def _command(project: Project, run: str, config: ClassifyConfig, cube: str, train: Mapping[str, Path] | None) -> str:
+    parts = ["napari-hsi-ssl", "classify", str(project.folder), "--cube", cube, "--run", run, "--method", config.method]
+    if config.method == "knn":
+        parts += ["--k", str(config.k)]
+    for name, path in (train or {}).items():
+        parts += ["--train", f"{name}={path}"]
+    return shlex.join(parts)
+
+
+def _areas(found: ClassMap) -> dict[str, int]:
+    numbers, counts = np.unique(found.labels[found.labels != 0], return_counts=True)
+    count = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    return {name: int(count.get(number, 0)) for number, name in zip(found.classes.numbers, found.classes.names, strict=True)}

@@ -1,0 +1,62 @@
+"""Hand a map, a cube or a run to other programs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.cubes import writers
+from napari_hsi_ssl.cubes.readers import read_cube
+from napari_hsi_ssl.errors import ConfigError, RunError
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.runs.folder import RunFolder
+
+_MAP_FORMATS = {".hdr": "ENVI classification", ".tif": "GeoTIFF", ".tiff": "GeoTIFF", ".png": "PNG with legend", ".csv": "areas"}
+
+
+def export(source: Path, to: Path, key: str | None = None) -> Steps[dict[str, Any]]:
+    """Write a map as ENVI classification (.hdr), GeoTIFF, PNG or CSV of areas; a cube as ENVI (.hdr); a run as .safetensors with its card.
+
+    Raises
+    ------
+    ConfigError
+        When the ending of ``to`` does not go with the source.
+    """
+    yield Progress(0, 1, f"exporting {source.name}")
+    if (source / "config.json").exists():
+        _export_run(RunFolder(source), to)
+    elif source.suffix == ".tif" and source.with_suffix(".json").exists():
+        _export_map(source, to)
+    else:
+        if to.suffix != ".hdr":
+            raise ConfigError(f"--to is {to.name}, but a cube is exported as ENVI; choose a name that ends in .hdr.")
+        writers.write_envi_cube(to, read_cube(source, key=key))
+    yield Progress(1, 1, f"{to.name} written")
+    return {"source": str(source), "to": str(to)}
+
+
+def _export_map(source: Path, to: Path) -> None:
+    found = writers.load_map(source)
+    if to.suffix == ".hdr":
+        writers.write_envi_classification(to, found.labels, found.classes)
+    elif to.suffix in {".tif", ".tiff"}:
+        writers.write_geotiff(to, found)
+    elif to.suffix == ".png":
+        writers.write_png(to, found.labels, found.classes)
+    elif to.suffix == ".csv":
+        writers.write_areas_csv(to, found)
+    else:
+        formats = ", ".join(f"{suffix} ({name})" for suffix, name in _MAP_FORMATS.items())
+        raise ConfigError(f"--to is {to.name}, but a map is exported as one of {formats}; choose one of these endings.")
+
+
+def _export_run(run: RunFolder, to: Path) -> None:
+    if not run.model_path.exists():
+        raise RunError(f"run '{run.name}' has no model yet; wait for it to finish, or resume it.")
+    if to.suffix != ".safetensors":
+        raise ConfigError(f"--to is {to.name}, but a run is exported as weights; choose a name that ends in .safetensors.")
+    files.write_bytes(to, run.model_path.read_bytes())
+    with files.atomic_path(to.with_suffix(".json")) as card:
+        shutil.copyfile(run.path / "model.json", card)

@@ -1,0 +1,59 @@
+"""What is running, how far it is, and how to stop or delete it."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from napari_hsi_ssl.errors import RunError
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.runs import launch
+from napari_hsi_ssl.runs.folder import RunFolder
+
+
+def list_runs(project: Project) -> list[dict[str, Any]]:
+    """Return one row a run: name, kind, state, how far, and the command that picks it up again."""
+    return [_row(project, folder) for folder in project.runs()]
+
+
+def cancel_run(project: Project, run: str) -> Steps[dict[str, Any]]:
+    """Ask a live run to save and leave; after ten seconds it is forced."""
+    folder = project.run_folder(run)
+    if folder.owner is None:
+        raise RunError(f"run '{run}' is not running (it is {folder.state}), so there is nothing to cancel.")
+    yield Progress(message=f"cancelling run '{run}'")
+    launch.stop(folder)
+    return {"run": run, "state": folder.state}
+
+
+def delete_run(project: Project, run: str) -> Steps[dict[str, Any]]:
+    """Delete a run's folder; maps made from it stay."""
+    folder = project.run_folder(run)
+    if folder.owner is not None:
+        raise RunError(f"run '{run}' is being trained; cancel it before deleting it.")
+    shutil.rmtree(folder.path)
+    yield Progress(1, 1, f"run '{run}' deleted")
+    return {"run": run, "state": "deleted"}
+
+
+def _row(project: Project, folder: RunFolder) -> dict[str, Any]:
+    history = folder.history()
+    last = next((event for event in reversed(history) if event["type"] in {"step", "epoch"}), {})
+    total = next((event.get("total_steps") for event in reversed(history) if event["type"] == "started"), None)
+    state, kind = folder.state, folder.config.kind
+    picks_up = {
+        "running": f"napari-hsi-ssl runs {project.folder} --follow {folder.name}",
+        "finished": None,
+    }.get(state, f"napari-hsi-ssl {kind} {project.folder} --run {folder.name} --resume")
+    return {
+        "run": folder.name,
+        "kind": kind,
+        "state": state,
+        "epoch": last.get("epoch"),
+        "epochs": folder.config.trainer.epochs,
+        "step": last.get("step"),
+        "total_steps": total,
+        "loss": last.get("loss"),
+        "reattach": picks_up,
+    }

@@ -1,0 +1,261 @@
+"""Train in the background: pin the inputs in a run folder, start the trainer, and watch its events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig, TrainerConfig
+from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.cubes.rasters import read_labels
+from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.runs import launch
+from napari_hsi_ssl.runs.folder import RunFolder
+from napari_hsi_ssl.steps.pca import fit_pca
+
+_MACHINE = ("devices", "accelerator", "precision", "checkpoint_minutes", "keep_checkpoints")
+"""Settings that may differ when a run is resumed: they change the machine, not the experiment."""
+
+
+def pretrain(
+    project: Project,
+    config: PretrainConfig,
+    *,
+    run: str | None = None,
+    resume: bool = False,
+    detach: bool = False,
+    background: bool = False,
+) -> Steps[dict[str, Any]]:
+    """Train SimCLR on the project's patches in a process of its own.
+
+    Parameters
+    ----------
+    project, config
+        What to train on, and how.
+    run : str, optional
+        Name of the run; the next free ``pretrain-N`` by default.
+    resume : bool
+        Go on from the last checkpoint of an existing run; on a finished run nothing happens.
+    detach : bool
+        Return once the trainer has started.
+    background : bool
+        Run at low priority, for a window that must stay fluent.
+    """
+    path = _run_path(project, "pretrain", run, resume)
+    if not (path / "config.json").exists():
+        index = project.patch_index()
+        if len(index) == 0:
+            raise ProjectError(f"project {project.folder.name} has a patch index without patches; cut them again with a lower --coverage or --size.")
+        names = [name for number, name in enumerate(index.cubes) if (index.cube == number).any()]
+        settings = project_note(project, "patches")
+        made = RunConfig(
+            kind="pretrain",
+            pretrain=config,
+            cubes=_pin_scores(project, names, path),
+            **_pin("inlet", project.inlet_folder() / "pca.npz", path),
+            **_pin("patches", project.patches_path(), path),
+            background=settings.get("settings", {}).get("background", "mean"),
+        )
+        folder = RunFolder.create(path, made)
+    else:
+        folder = _existing(path, config, resume)
+    return (yield from _train(folder, detach=detach, background=background))
+
+
+def distil(
+    project: Project,
+    config: DistilConfig,
+    *,
+    train: Mapping[str, Path] | None = None,
+    validation: Mapping[str, Path] | None = None,
+    init: str | None = None,
+    run: str | None = None,
+    resume: bool = False,
+    detach: bool = False,
+    background: bool = False,
+) -> Steps[dict[str, Any]]:
+    """Train the self-distillation network on labels, in a process of its own.
+
+    Parameters
+    ----------
+    train, validation : mapping of cube name to label file, optional
+        Without ``train``, the project's own labels are used. Without ``validation``, part of the training labels is held out.
+    init : str, optional
+        A run whose trunk is carried over.
+    """
+    path = _run_path(project, "distil", run, resume)
+    if not (path / "config.json").exists():
+        labels = read_training_labels(project, train)
+        held_out = {cube: read_labels(file, project.entry(cube).shape[:2])[0] for cube, file in (validation or {}).items()}
+        numbers = sorted({int(number) for image in labels.values() for number in np.unique(image)} - {0})
+        if len(numbers) < 2:
+            raise LabelError(f"the training labels hold {len(numbers)} class, expected at least two; label another class.")
+        yield from _need_scores(project, [*labels, *held_out])
+        known = project.classes
+        classes = Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
+        cubes = _pin_scores(project, sorted({*labels, *held_out}), path)
+        if config.input == "bands":
+            cubes = tuple(_pin_bands(project, cube, path) for cube in cubes)
+        model = project.run_folder(init).model_path if init else None
+        if model is not None and not model.exists():
+            raise RunError(f"run '{init}' has no model yet ({model.name} is missing); wait for it to finish, or resume it.")
+        made = RunConfig(
+            kind="distil",
+            distil=config,
+            cubes=cubes,
+            **_pin("inlet", project.inlet_folder() / "pca.npz", path),
+            labels=(*_pin_labels(labels, "train", path), *_pin_labels(held_out, "validation", path)),
+            class_numbers=classes.numbers,
+            class_names=classes.names,
+            class_colours=classes.colours,
+            **(_pin("init", model, path) if model else {}),
+        )
+        folder = RunFolder.create(path, made)
+    else:
+        folder = _existing(path, config, resume)
+    return (yield from _train(folder, detach=detach, background=background))
+
+
+def start_again(project: Project, config_file: Path, *, run: str | None = None, detach: bool = False, background: bool = False) -> Steps[dict[str, Any]]:
+    """Train a new run from the ``config.json`` of another one, on the very same pinned inputs."""
+    config = RunConfig.read(config_file)
+    source = RunFolder(config_file.absolute().parent)
+    path = _run_path(project, config.kind, run, resume=False)
+
+    def moved(value: str | None) -> str | None:
+        return None if value is None else _relative(source.resolve(value), path)
+
+    made = config.model_copy(
+        update={
+            "cubes": tuple(cube.model_copy(update={"path": moved(cube.path), "mask": moved(cube.mask)}) for cube in config.cubes),
+            "labels": tuple(label.model_copy(update={"path": moved(label.path)}) for label in config.labels),
+            **{field: moved(getattr(config, field)) for field in ("inlet", "patches", "init")},
+        }
+    )
+    return (yield from _train(RunFolder.create(path, made), detach=detach, background=background))
+
+
+def follow_run(project: Project, run: str) -> Steps[dict[str, Any]]:
+    """Watch a run from its first event on, however long ago it was started, and return its result."""
+    folder = project.run_folder(run)
+    return _report(folder, (yield from launch.follow(folder)))
+
+
+def read_training_labels(project: Project, files_by_cube: Mapping[str, Path] | None) -> dict[str, NDArray[np.int32]]:
+    """Return the labels (y, x) a classifier learns from: the given files, or the project's own, within mask and crop."""
+    if files_by_cube:
+        return {cube: read_labels(file, project.entry(cube).shape[:2])[0] for cube, file in files_by_cube.items()}
+    found = {name: labels for name in project.entries if (labels := project.labels(name)) is not None and labels.any()}
+    if not found:
+        raise LabelError(f"project {project.folder.name} has no labels; give some with --train CUBE=LABELS or with the verb 'labels'.")
+    return {name: np.where(project.area(name), labels, 0) for name, labels in found.items()}
+
+
+def project_note(project: Project, section: str) -> dict[str, Any]:
+    """Return what a step noted in ``preprocessing.json``."""
+    path = project.folder / "preprocessing.json"
+    if not path.exists():
+        return {}
+    from napari_hsi_ssl.config import read_json
+
+    section_value = read_json(path).get(section, {})
+    return section_value if isinstance(section_value, dict) else {}
+
+
+def _run_path(project: Project, kind: str, run: str | None, resume: bool) -> Path:
+    if run is None and resume:
+        of_kind = [folder for folder in project.runs() if folder.config.kind == kind]
+        if of_kind:
+            return of_kind[-1].path
+    path = project.new_run_path(kind, run)
+    if (path / "config.json").exists() and not resume:
+        owner = RunFolder(path).owner
+        if owner is not None:
+            raise RunError(f"run '{path.name}' is being trained by process {owner['pid']} on {owner['host']}; wait for it, or cancel it first.")
+        raise RunError(f"there is a run '{path.name}' already; continue it with --resume, or choose another name with --run.")
+    return path
+
+
+def _existing(path: Path, config: TrainerConfig, resume: bool) -> RunFolder:
+    folder = RunFolder(path)
+    if not resume:
+        raise RunError(f"there is a run '{folder.name}' already; continue it with --resume, or choose another name with --run.")
+    stored = folder.config.trainer
+    if type(stored) is not type(config):
+        raise RunError(f"run '{folder.name}' is a {folder.config.kind} run, so it cannot be resumed as another kind; choose another name with --run.")
+    for field, value in config.model_dump().items():
+        if field not in _MACHINE and value != getattr(stored, field) and value != stored.model_dump()[field]:
+            had = stored.model_dump()[field]
+            raise RunError(f"run '{folder.name}' was started with {field} = {had}, not {value}; resume it without that option, or start another run.")
+    return folder
+
+
+def _train(folder: RunFolder, *, detach: bool, background: bool) -> Steps[dict[str, Any]]:
+    if folder.result is not None:
+        yield Progress(1, 1, f"run '{folder.name}' is finished already")
+        return _report(folder, folder.result)
+    resume = folder.checkpoints.exists()
+    launch.start(folder, background=background, resume=resume)
+    if detach:
+        yield Progress(message=f"run '{folder.name}' has started")
+        return {"run": folder.name, "folder": str(folder.path), "state": "running"}
+    return _report(folder, (yield from launch.follow(folder)))
+
+
+def _report(folder: RunFolder, result: dict[str, Any]) -> dict[str, Any]:
+    return {"run": folder.name, "folder": str(folder.path), "state": folder.state, **result}
+
+
+def _relative(path: Path, start: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:  # another drive on Windows
+        return path.as_posix()
+
+
+def _pin(field: str, path: Path, run: Path) -> dict[str, Any]:
+    return {field: _relative(path, run), f"{field}_sha256": files.file_hash(path)}
+
+
+def _need_scores(project: Project, names: list[str]) -> Steps[None]:
+    missing = project.inlet is None or any(not (project.inlet_folder() / f"{name}.npy").exists() for name in names)
+    if missing:
+        yield Progress(message="no PCA of these cubes yet: fitting one with the defaults", warning=True)
+        yield from fit_pca(project, PcaConfig())
+
+
+def _pin_scores(project: Project, names: list[str], run: Path) -> tuple[CubeInput, ...]:
+    pinned = []
+    for name in names:
+        project.scores(name)  # says what to do when the cube came after the PCA
+        scores = project.inlet_folder() / f"{name}.npy"
+        mask = run / "inputs" / f"{name}.mask.tif"
+        files.write_tiff(mask, project.area(name).astype(np.uint8) * 255)
+        pinned.append(
+            CubeInput(name=name, domain=project.entry(name).domain, path=_relative(scores, run), sha256=files.file_hash(scores), mask=_relative(mask, run))
+        )
+    return tuple(pinned)
+
+
+def _pin_bands(project: Project, cube: CubeInput, run: Path) -> CubeInput:
+    # The trainer reads its run folder alone, so a calibrated or hand-shaped cube reaches it as a plain array.
+    path = run / "inputs" / f"{cube.name}.bands.npy"
+    files.write_npy(path, np.asarray(project.cube(cube.name).data, dtype=np.float32))
+    return cube.model_copy(update={"path": _relative(path, run), "sha256": files.file_hash(path)})
+
+
+def _pin_labels(labels: Mapping[str, NDArray[np.int32]], role: str, run: Path) -> tuple[LabelInput, ...]:
+    pinned = []
+    for cube, image in labels.items():
+        path = run / "inputs" / f"{cube}.{role}.tif"
+        files.write_tiff(path, image.astype(np.int32))
+        pinned.append(LabelInput.parse({"cube": cube, "path": _relative(path, run), "sha256": files.file_hash(path), "role": role}))
+    return tuple(pinned)
