@@ -50,9 +50,7 @@ def classify(
         raise ConfigError(f"--out names one file, but {len(names)} cubes are classified; choose one with --cube NAME.")
     folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
     with tempfile.TemporaryDirectory() as scratch:
-        references, classes = (
-            ([], _own_classes(folder)) if config.method == "distil" else _references(project, folder, train, Path(scratch))
-        )
+        references, classes = ([], _own_classes(folder)) if config.method == "distil" else _references(project, folder, train, Path(scratch))
         maps = []
         for number, name in enumerate(names):
             yield Progress(number, len(names), f"classifying {name}")
@@ -63,7 +61,9 @@ def classify(
             found = ClassMap(found.labels, found.classes, found.confidence, provenance)
             path = project.map_path(name, run, config.method)
             save_map(path, found)
-            maps.append({"cube": name, "path": str(path), "confidence": str(confidence_path(path)), "areas": _areas(found), "seconds": time.monotonic() - started})
+            maps.append(
+                {"cube": name, "path": str(path), "confidence": str(confidence_path(path)), "areas": _areas(found), "seconds": time.monotonic() - started}
+            )
             if out is not None:
                 files.write_tiff(out, found.labels)
                 maps[-1]["out"] = str(out)
@@ -99,9 +99,7 @@ def _one(
     return ClassMap(np.load(labels), classes, np.load(confidence))
 
 
-def _references(
-    project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path
-) -> tuple[list[dict[str, Any]], Classes]:
+def _references(project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path) -> tuple[list[dict[str, Any]], Classes]:
     labels = read_training_labels(project, train)
     numbers = sorted({int(number) for image in labels.values() for number in np.unique(image)} - {0})
     if len(numbers) < 2:

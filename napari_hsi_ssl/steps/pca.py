@@ -63,8 +63,8 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
     explained = projection.explained
     report = {
         "inlet": name,
-        "bands": int(len(projection.mean)),
-        "components": int(len(projection.components)),
+        "bands": len(projection.mean),
+        "components": len(projection.components),
         "explained": explained.tolist(),
         "variance": projection.variance.tolist(),
         "pixels": int(sum(source.area.sum() for source in sources)),

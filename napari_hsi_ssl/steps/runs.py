@@ -17,6 +17,20 @@ def list_runs(project: Project) -> list[dict[str, Any]]:
     return [_row(project, folder) for folder in project.runs()]
 
 
+def latest_run(project: Project, kind: str) -> str:
+    """Return the name of the newest run of a kind that has a model.
+
+    Raises
+    ------
+    RunError
+        When there is none yet.
+    """
+    names = [folder.name for folder in project.runs() if folder.model_path.exists() and folder.config.kind == kind]
+    if not names:
+        raise RunError(f"project {project.folder.name} has no finished {kind} run yet; train one with `napari-hsi-ssl {kind} {project.folder}`.")
+    return names[-1]
+
+
 def cancel_run(project: Project, run: str) -> Steps[dict[str, Any]]:
     """Ask a live run to save and leave; after ten seconds it is forced."""
     folder = project.run_folder(run)

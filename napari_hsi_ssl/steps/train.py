@@ -124,9 +124,21 @@ def distil(
     return (yield from _train(folder, detach=detach, background=background))
 
 
-def start_again(project: Project, config_file: Path, *, run: str | None = None, detach: bool = False, background: bool = False) -> Steps[dict[str, Any]]:
-    """Train a new run from the ``config.json`` of another one, on the very same pinned inputs."""
+def start_again(
+    project: Project,
+    config_file: Path,
+    *,
+    kind: str,
+    changes: Mapping[str, Any] | None = None,
+    run: str | None = None,
+    detach: bool = False,
+    background: bool = False,
+) -> Steps[dict[str, Any]]:
+    """Train a new run from the ``config.json`` of another one, on the very same pinned inputs, with changed settings where given."""
     config = RunConfig.read(config_file)
+    if config.kind != kind:
+        raise RunError(f"{config_file} is of a {config.kind} run, expected {kind}; start it with `napari-hsi-ssl {config.kind}`.")
+    trainer = type(config.trainer).parse({**config.trainer.model_dump(), **(changes or {})}, str(config_file))
     source = RunFolder(config_file.absolute().parent)
     path = _run_path(project, config.kind, run, resume=False)
 
@@ -135,12 +147,19 @@ def start_again(project: Project, config_file: Path, *, run: str | None = None, 
 
     made = config.model_copy(
         update={
+            kind: trainer,
             "cubes": tuple(cube.model_copy(update={"path": moved(cube.path), "mask": moved(cube.mask)}) for cube in config.cubes),
             "labels": tuple(label.model_copy(update={"path": moved(label.path)}) for label in config.labels),
             **{field: moved(getattr(config, field)) for field in ("inlet", "patches", "init")},
         }
     )
     return (yield from _train(RunFolder.create(path, made), detach=detach, background=background))
+
+
+def stored_settings(project: Project, kind: str, run: str | None) -> PretrainConfig | DistilConfig | None:
+    """Return the settings of the run that ``resume`` would continue, or None when there is none."""
+    path = _run_path(project, kind, run, resume=True)
+    return RunFolder(path).config.trainer if (path / "config.json").exists() else None
 
 
 def follow_run(project: Project, run: str) -> Steps[dict[str, Any]]:
@@ -195,6 +214,9 @@ def _existing(path: Path, config: TrainerConfig, resume: bool) -> RunFolder:
         if field not in _MACHINE and value != getattr(stored, field) and value != stored.model_dump()[field]:
             had = stored.model_dump()[field]
             raise RunError(f"run '{folder.name}' was started with {field} = {had}, not {value}; resume it without that option, or start another run.")
+    machine = stored.model_copy(update={field: getattr(config, field) for field in _MACHINE})
+    if machine != stored and folder.owner is None and folder.result is None:
+        files.write_json(folder.config_path, folder.config.model_copy(update={folder.config.kind: machine}).model_dump(mode="json"))
     return folder
 
 
@@ -204,10 +226,15 @@ def _train(folder: RunFolder, *, detach: bool, background: bool) -> Steps[dict[s
         return _report(folder, folder.result)
     resume = folder.checkpoints.exists()
     launch.start(folder, background=background, resume=resume)
+    yield Progress(message=f"run '{folder.name}' has started", data={"type": "launched", "run": folder.name})
     if detach:
-        yield Progress(message=f"run '{folder.name}' has started")
         return {"run": folder.name, "folder": str(folder.path), "state": "running"}
-    return _report(folder, (yield from launch.follow(folder)))
+    try:
+        return _report(folder, (yield from launch.follow(folder)))
+    except KeyboardInterrupt:
+        launch.stop(folder)
+        message = f"interrupted; run '{folder.name}' is saved in {folder.checkpoints}: go on with --run {folder.name} --resume."
+        raise KeyboardInterrupt(message) from None
 
 
 def _report(folder: RunFolder, result: dict[str, Any]) -> dict[str, Any]:
