@@ -1,0 +1,145 @@
+"""The desk: what the forms and plots of one napari viewer share.
+
+State and signals only, no widget. Every form opened alone from the plugin menu finds the same desk by its viewer, so that
+all of them work on one project. Slots that are bound methods of a QObject are disconnected by Qt when that object goes.
+
+>>> desk = desk_for(viewer)                                    # doctest: +SKIP
+>>> desk.project_changed.connect(form.refresh)                 # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
+
+from qtpy.QtCore import QObject, Signal
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_hsi_ssl.project import Project
+
+
+class Desk(QObject):
+    """The shared state of one viewer.
+
+    All signals are emitted on the GUI thread, after the state has changed.
+
+    Attributes
+    ----------
+    project_changed : Signal()
+        Another project (or none) is open, or its list of cubes changed.
+    cube_changed : Signal(str)
+        Another cube is the current one; "" when there is none.
+    masks_changed, labels_changed : Signal(str)
+        Masks or labels of a cube were saved; "" when several may have changed.
+    inlet_changed, patches_changed : Signal()
+        The project has a new PCA or a new patch index.
+    runs_changed : Signal()
+        A run appeared, ended or was deleted.
+    run_events : Signal(str, object)
+        Name of a run and a list of new events of its log (dicts as in ``events.jsonl``), in order. A run that is opened
+        again sends its whole history, beginning with ``{"type": "reset"}``.
+    evaluated : Signal(str, object)
+        Name of a run and the report of `steps.evaluate.evaluate`.
+    map_made : Signal(str)
+        Path of a new map.
+    result_made : Signal(str, object)
+        Kind of a report ("score", "compare", "audit") and the report itself.
+    message : Signal(str, str)
+        Words for the user and their level: "info", "warning" or "error".
+    busy_changed : Signal(str)
+        What is being done to the project now; "" when nothing is.
+    """
+
+    project_changed = Signal()
+    cube_changed = Signal(str)
+    masks_changed = Signal(str)
+    labels_changed = Signal(str)
+    inlet_changed = Signal()
+    patches_changed = Signal()
+    runs_changed = Signal()
+    run_events = Signal(str, object)
+    evaluated = Signal(str, object)
+    map_made = Signal(str)
+    result_made = Signal(str, object)
+    message = Signal(str, str)
+    busy_changed = Signal(str)
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = ref(viewer)
+        self._project: Project | None = None
+        self._cube = ""
+        self._busy = ""
+        self.followed: set[str] = set()
+        """Runs that a worker of this window is watching."""
+        self.keep: dict[str, Any] = {}
+        """What forms remember for each other (colours of painted classes, say)."""
+
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer; raises ReferenceError when it is gone."""
+        viewer = self._viewer()
+        if viewer is None:
+            msg = "the napari viewer of this desk is closed"
+            raise ReferenceError(msg)
+        return viewer
+
+    @property
+    def alive(self) -> bool:
+        """Whether the viewer is still there."""
+        return self._viewer() is not None
+
+    @property
+    def project(self) -> Project | None:
+        """The open project."""
+        return self._project
+
+    def open_project(self, project: Project | None) -> None:
+        """Make a project the open one and its first cube the current one."""
+        self._project = project
+        self._cube = next(iter(project.entries), "") if project else ""
+        self.followed.clear()
+        self.project_changed.emit()
+        self.cube_changed.emit(self._cube)
+
+    def cubes_changed(self) -> None:
+        """Say that cubes were added to or removed from the project."""
+        names = list(self._project.entries) if self._project else []
+        self.project_changed.emit()
+        if self._cube not in names:
+            self.set_cube(names[0] if names else "")
+
+    @property
+    def cube(self) -> str:
+        """Name of the current cube; "" when there is none."""
+        return self._cube
+
+    def set_cube(self, name: str) -> None:
+        """Make a cube of the project the current one."""
+        if name != self._cube:
+            self._cube = name
+            self.cube_changed.emit(name)
+
+    @property
+    def busy(self) -> str:
+        """What is being done to the project now: one step at a time writes to it, training apart."""
+        return self._busy
+
+    def set_busy(self, what: str) -> None:
+        """Say what is being done to the project, or "" when it is done."""
+        if what != self._busy:
+            self._busy = what
+            self.busy_changed.emit(what)
+
+
+_desks: WeakKeyDictionary[Viewer, Desk] = WeakKeyDictionary()
+
+
+def desk_for(viewer: Viewer) -> Desk:
+    """Return the desk of a viewer, the same one at every call."""
+    bare = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    if bare not in _desks:
+        _desks[bare] = Desk(bare)
+    return _desks[bare]
