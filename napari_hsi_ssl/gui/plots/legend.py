@@ -1,0 +1,76 @@
+"""A list of what a plot shows: coloured, to be switched on and off, and read where a legend inside the plot would cover the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap
+from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
+
+_SWATCH = 12
+
+
+def swatch(colour: str) -> QIcon:
+    """Return a small square of one colour."""
+    pixmap = QPixmap(_SWATCH, _SWATCH)
+    pixmap.fill(QColor(colour))
+    return QIcon(pixmap)
+
+
+class LegendList(QListWidget):
+    """Coloured entries beside a plot.
+
+    Parameters
+    ----------
+    checkable : bool
+        Whether every entry has a box that shows or hides what it stands for.
+    removable : bool
+        Whether the Delete key takes the selected entries away.
+    """
+
+    toggled = Signal(str, bool)
+    """key, shown"""
+    removed = Signal(str)
+    """key"""
+
+    def __init__(self, *, checkable: bool = False, removable: bool = False, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._checkable = checkable
+        self._removable = removable
+        self.setIconSize(QSize(_SWATCH, _SWATCH))
+        mode = QAbstractItemView.SelectionMode.ExtendedSelection if removable else QAbstractItemView.SelectionMode.NoSelection
+        self.setSelectionMode(mode)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTextElideMode(Qt.TextElideMode.ElideRight)
+        if removable:
+            self.setToolTip("Untick to hide; select and press Delete to remove")
+        self.itemChanged.connect(self._item_changed)
+
+    def set_entries(self, entries: Iterable[tuple[str, str, str, bool]]) -> None:
+        """Show entries of (key, text, colour, shown), replacing those before."""
+        self.blockSignals(True)
+        self.clear()
+        for key, text, colour, shown in entries:
+            item = QListWidgetItem(swatch(colour), text, self)
+            item.setData(Qt.ItemDataRole.UserRole, key)
+            item.setToolTip(text)
+            if self._checkable:
+                item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+                item.setCheckState(Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked)
+        self.blockSignals(False)
+
+    def texts(self) -> list[str]:
+        """Return the entries' texts from top to bottom."""
+        return [self.item(row).text() for row in range(self.count())]
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Remove the selected entries on Delete or Backspace."""
+        if self._removable and event.key() in {Qt.Key.Key_Delete, Qt.Key.Key_Backspace}:
+            for item in self.selectedItems():
+                self.removed.emit(item.data(Qt.ItemDataRole.UserRole))
+            return
+        super().keyPressEvent(event)
+
+    def _item_changed(self, item: QListWidgetItem) -> None:
+        self.toggled.emit(item.data(Qt.ItemDataRole.UserRole), item.checkState() == Qt.CheckState.Checked)
