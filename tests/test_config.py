@@ -1,0 +1,61 @@
+"""Settings survive a round trip and refuse what they do not know."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_hsi_ssl.config import RECIPES, AugmentConfig, DistilConfig, MaskConfig, PcaConfig, PretrainConfig, RunConfig
+from napari_hsi_ssl.errors import ConfigError
+
+
+@given(st.builds(PcaConfig, bands=st.integers(2, 999), components=st.integers(1, 99), scale=st.sampled_from(["none", "snv"])))
+def test_json_round_trip_gives_equal_settings_and_digest(config):
+    again = PcaConfig.parse(json.loads(config.model_dump_json()))
+    assert again == config
+    assert again.digest() == config.digest()
+
+
+def test_other_settings_have_another_digest():
+    assert PcaConfig().digest() != PcaConfig(bands=255).digest()
+
+
+@pytest.mark.parametrize(("values", "named"), [({"bands": 1}, "bands"), ({"colour": 3}, "colour"), ({"scale": "big"}, "scale")])
+def test_a_wrong_field_is_named_with_what_was_found(values, named):
+    with pytest.raises(ConfigError, match=named) as error:
+        PcaConfig.parse(values, "pca.json")
+    assert "pca.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_settings_cannot_be_changed_after_they_were_made():
+    with pytest.raises(ValueError, match="frozen"):
+        MaskConfig().method = "all"
+
+
+def test_recipes_are_valid_and_differ():
+    made = {name: PretrainConfig.from_recipe(name) for name in RECIPES}
+    assert made["poster"].recipe == "poster"
+    assert made["pixel"].neighbour > made["poster"].neighbour
+    assert PretrainConfig.from_recipe("pixel", epochs=3, seed=None).epochs == 3
+    with pytest.raises(ConfigError, match="poster"):
+        PretrainConfig.from_recipe("unheard")
+
+
+def test_a_run_has_the_settings_of_its_kind_only():
+    assert RunConfig(kind="pretrain", pretrain=PretrainConfig()).trainer == PretrainConfig()
+    with pytest.raises(ConfigError, match="pretrain"):
+        RunConfig.parse({"kind": "pretrain", "distil": DistilConfig().model_dump()})
+    with pytest.raises(ConfigError, match="schema_version"):
+        RunConfig.parse({"kind": "pretrain", "schema_version": 99, "pretrain": {}})
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "{", "[" * 100_000])
+def test_a_broken_file_is_named(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(ConfigError, match=r"config\.json"):
+        AugmentConfig.read(path)

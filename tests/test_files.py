@@ -1,0 +1,66 @@
+"""Atomic writing: whatever happens, the old file or the new one is there, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.errors import ProjectError
+
+
+def test_a_writer_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"old": 1})
+
+    def fail_half_way() -> None:
+        with files.atomic_path(path) as temporary:
+            temporary.write_text("half")
+            msg = "half way"
+            raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_is_told_in_one_sentence():
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with pytest.raises(ProjectError, match="cannot be written") as error, files.atomic_path(Path("/proc/hsi/a.json")):
+        pass
+    assert "\n" not in str(error.value)
+
+
+def test_no_space_left_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.bin"
+    files.write_bytes(path, b"old")
+
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ProjectError, match="No space left"):
+        files.write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_json_takes_arrays_and_turns_nan_into_null(tmp_path):
+    files.write_json(tmp_path / "a.json", {"a": np.arange(3), "b": float("nan"), "c": np.float32(1.5), "d": Path("x"), 4: (np.bool_(True),)})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [0, 1, 2], "b": None, "c": 1.5, "d": "x", "4": [True]}
+
+
+def test_a_fingerprint_sees_size_and_content_of_a_large_sparse_file(tmp_path):
+    path = tmp_path / "large.raw"
+    with path.open("wb") as stream:
+        stream.truncate(1 << 32)
+    first = files.fingerprint(path)
+    assert files.fingerprint(path) == first
+    with path.open("r+b") as stream:
+        stream.write(b"changed")
+    assert files.fingerprint(path) != first
