@@ -1,0 +1,169 @@
+"""Exact nearest neighbours and their votes, in memory-sized chunks on NumPy's own threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_hsi_ssl.errors import ConfigError, LabelError
+
+Metric = Literal["cosine", "euclidean"]
+_CHUNK_BYTES = 16 * 2**20
+_PAIR_BYTES = 64 * 2**20
+
+
+def knn_vote(
+    train: ArrayLike,
+    labels: ArrayLike,
+    query: ArrayLike,
+    k: int = 20,
+    metric: Metric = "cosine",
+    *,
+    temperature: float | None = None,
+    chunk: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Classify by the vote of the k nearest training samples, exactly.
+
+    Parameters
+    ----------
+    train : float array (n, d)
+    labels : integer array (n,)
+    query : float array (m, d)
+    k : int
+    metric : {"cosine", "euclidean"}
+    temperature : float, optional
+        Weighs each vote by ``exp(-distance / temperature)`` (for cosine: Wu et al. 2018, doi:10.1109/CVPR.2018.00393, up to a
+        factor that cancels). None counts every vote alike.
+    chunk : int, optional
+        Queries at a time; by default as many as keep the distances of a chunk within 16 MiB. The result does not depend on it.
+
+    Returns
+    -------
+    labels : int64 array (m,)
+        The class with most votes; of equal ones the smallest number, as scikit-learn does.
+    confidence : float32 array (m,)
+        The winner's share of the votes, in (0, 1].
+
+    Raises
+    ------
+    ConfigError
+        When ``k`` exceeds the training samples.
+    LabelError
+        When shapes do not fit, or features are not finite.
+    """
+    parts = list(knn_vote_chunks(train, labels, query, k, metric, temperature=temperature, chunk=chunk))
+    if not parts:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+    return np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+
+
+def knn_vote_chunks(
+    train: ArrayLike,
+    labels: ArrayLike,
+    query: ArrayLike,
+    k: int = 20,
+    metric: Metric = "cosine",
+    *,
+    temperature: float | None = None,
+    chunk: int | None = None,
+) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield ``(rows, labels, confidence)`` chunk by chunk, as `knn_vote` does in one go."""
+    classes, coded = np.unique(np.asarray(labels), return_inverse=True)
+    if coded.shape != np.shape(train)[:1]:
+        raise LabelError(f"there are {coded.size} labels for {np.shape(train)[0]} training samples, expected one each.")
+    if temperature is not None and temperature <= 0:
+        raise ConfigError(f"the temperature of the vote is {temperature}, expected a positive number; use for example 0.07.")
+    for rows, neighbours, distances in nearest_chunks(train, query, k, metric, chunk=chunk):
+        # Relative to the nearest, so that weights are never all zero.
+        weights = np.ones(neighbours.shape) if temperature is None else np.exp((distances[:, :1] - distances) / temperature)
+        cells = np.arange(len(neighbours))[:, None] * classes.size + coded[neighbours]
+        votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(neighbours) * classes.size).reshape(-1, classes.size)
+        winner = votes.argmax(axis=1)
+        confidence = votes[np.arange(len(votes)), winner] / votes.sum(axis=1)
+        yield rows, classes[winner].astype(np.int64), confidence.astype(np.float32)
+
+
+def nearest(train: ArrayLike, query: ArrayLike, k: int, metric: Metric = "cosine", *, chunk: int | None = None) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the k nearest training samples of every query, nearest first, equal distances by index: indices and distances (m, k)."""
+    parts = list(nearest_chunks(train, query, k, metric, chunk=chunk))
+    if not parts:
+        return np.zeros((0, k), dtype=np.intp), np.zeros((0, k))
+    return np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+
+
+def nearest_chunks(
+    train: ArrayLike, query: ArrayLike, k: int, metric: Metric = "cosine", *, chunk: int | None = None
+) -> Iterator[tuple[slice, NDArray[np.intp], NDArray[np.float64]]]:
+    """Yield ``(rows, indices, distances)`` chunk by chunk, as `nearest` does in one go.
+
+    A matrix product in single precision finds, with a bound on its rounding error, every sample that could be among the k
+    nearest; the distances of these few are computed in double precision and decide.
+    """
+    left, right = _checked(train, query, k)
+    if metric not in ("cosine", "euclidean"):
+        raise ConfigError(f"the metric is '{metric}', expected cosine or euclidean.")
+    zero = np.full(len(left), metric == "cosine") & (left == 0).all(axis=1)
+    left = _unit(left) if metric == "cosine" else left
+    # Distances do not change when all points move, and single precision loses less the shorter the vectors are.
+    centre = left.mean(axis=0)
+    single = (left - centre).astype(np.float32)
+    squares = ((left - centre) ** 2).sum(axis=1)
+    largest = float(np.sqrt(squares.max()))
+    # A training sample that is all zero has no direction: its cosine distance is 1 whatever the query, so its square is 2 (not 1).
+    offset = (squares + zero).astype(np.float32)
+    epsilon = float(np.finfo(np.float32).eps) * (left.shape[1] + 8)
+    step = chunk or max(1, _CHUNK_BYTES // (4 * len(left)))
+    for start in range(0, len(right), step):
+        rows = slice(start, min(start + step, len(right)))
+        part = right[rows].astype(np.float64)
+        nothing = np.full(len(part), metric == "cosine") & (part == 0).all(axis=1)
+        part = _unit(part) if metric == "cosine" else part
+        moved = part - centre
+        # Squared distance less the query's own square, which is the same along a row.
+        rough = (-2 * moved).astype(np.float32) @ single.T
+        rough += offset
+        error = epsilon * largest * (largest + 2 * np.sqrt((moved**2).sum(axis=1)))
+        limit = np.partition(rough, k - 1, axis=1)[:, k - 1] + 2 * error
+        limit[nothing] = np.inf
+        query_of, sample = np.nonzero(rough <= np.nextafter(limit.astype(np.float32), np.float32(np.inf))[:, None])
+        exact = _exact(part, left, query_of, sample)
+        exact += zero[sample]
+        exact[nothing[query_of]] = 2.0
+        order = np.lexsort((sample, exact, query_of))
+        counts = np.bincount(query_of, minlength=len(part))
+        picked = order[(np.cumsum(counts) - counts)[:, None] + np.arange(k)]
+        squared = exact[picked]
+        yield rows, sample[picked], squared / 2 if metric == "cosine" else np.sqrt(squared)
+
+
+def _exact(query: NDArray[np.float64], train: NDArray[np.float64], query_of: NDArray[np.intp], sample: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return the squared distance of each pair (query, sample), summed in one order so that equal samples are equally far."""
+    result = np.empty(query_of.size)
+    step = max(1, _PAIR_BYTES // (8 * query.shape[1]))
+    for start in range(0, query_of.size, step):
+        part = slice(start, start + step)
+        difference = query[query_of[part]] - train[sample[part]]
+        result[part] = np.einsum("pd,pd->p", difference, difference)
+    return result
+
+
+def _checked(train: ArrayLike, query: ArrayLike, k: int) -> tuple[NDArray[np.float64], NDArray[np.floating]]:
+    left, right = np.asarray(train, dtype=np.float64), np.asarray(query)
+    if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[1] or left.shape[1] == 0:
+        raise LabelError(f"training features have shape {left.shape} and queries {right.shape}, expected (n, d) and (m, d); use features of one model.")
+    if k < 1:
+        raise ConfigError(f"k is {k}, expected at least 1 neighbour.")
+    if k > len(left):
+        raise ConfigError(f"k is {k} but there are {len(left)} training samples, expected at least as many; lower --k or label more.")
+    for name, array in (("training", left), ("query", right)):
+        if not np.isfinite(array).all():
+            raise LabelError(f"the {name} features hold NaN or infinite values, expected finite numbers; leave unmeasured pixels out.")
+    return left, right
+
+
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    norms = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+    return vectors / np.where(norms == 0, 1, norms)
