@@ -19,11 +19,12 @@ import psutil
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import RunConfig, read_json
-from napari_hsi_ssl.errors import RunError
+from napari_hsi_ssl.errors import HsiError, RunError
 
 HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
+_SETTLE_SECONDS = 0.05
 
 State = Literal["new", "running", "finished", "cancelled", "failed", "stopped"]
 
@@ -106,12 +107,15 @@ class RunFolder:
         event = files.plain({"type": kind, "time": time.time(), **fields})
         line = json.dumps(event, allow_nan=False) + "\n"
         path = self.path / "events.jsonl"
-        torn = path.exists() and not _ends_a_line(path)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write("\n" + line if torn else line)
+        try:
+            torn = path.exists() and not _ends_a_line(path)
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write("\n" + line if torn else line)
+        except OSError as error:
+            raise RunError(f"{path} cannot be written ({error.strerror}); free space or permit writing there, then continue with --resume.") from error
 
-    def events(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Read the whole events after ``offset`` bytes; returns them and the offset to go on from.
+    def events(self, offset: int = 0, end: int | None = None) -> tuple[list[dict[str, Any]], int]:
+        """Read the whole events between two byte offsets of the log; returns them and the offset to go on from.
 
         Torn or unreadable lines are skipped.
         """
@@ -120,17 +124,23 @@ class RunFolder:
             return [], offset
         with path.open("rb") as stream:
             stream.seek(offset)
-            content = stream.read()
-        end = content.rfind(b"\n") + 1
-        found = []
-        for line in content[:end].splitlines():
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and "type" in event:
-                found.append(event)
-        return found, offset + end
+            content = stream.read(-1 if end is None else max(0, end - offset))
+        whole = content.rfind(b"\n") + 1
+        found = [event for line in content[:whole].split(b"\n") if (event := _event(line)) is not None]
+        return found, offset + whole
+
+    def last(self, *kinds: str) -> dict[str, Any] | None:
+        """Return the last event of one of the given types, or None."""
+        path = self.path / "events.jsonl"
+        if not path.exists():
+            return None
+        marks = [f'"{kind}"'.encode() for kind in kinds]
+        for line in reversed(path.read_bytes().split(b"\n")[:-1]):
+            if any(mark in line for mark in marks):  # a long log is not decoded line by line
+                event = _event(line)
+                if event is not None and event["type"] in kinds:
+                    return event
+        return None
 
     def history(self) -> list[dict[str, Any]]:
         """Return the events that count: those of steps undone by a later resume are left out."""
@@ -168,6 +178,27 @@ class RunFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    @property
+    def launched(self) -> dict[str, Any] | None:
+        """The event of a process that was started for this run, has not said that it ended, and lives; None without one.
+
+        Between its start and its lock a trainer is known by this alone.
+        """
+        event = self.last("launched", *_ENDINGS)
+        try:
+            return event if event is not None and event["type"] == "launched" and _alive(event) else None
+        except (KeyError, TypeError):
+            return None
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process trains here or is about to."""
+        return self.owner is not None or self.launched is not None
+
+    def emit_launched(self, pid: int, **fields: Any) -> None:  # noqa: ANN401 - fields are whatever JSON carries
+        """Tell watchers that a process was started for this run."""
+        self.emit("launched", **_identity(pid), **fields)
+
     @contextmanager
     def locked(self) -> Iterator[threading.Event]:
         """Hold the run's lock with a heartbeat; gives an event that is set once a cancel is asked for.
@@ -179,25 +210,22 @@ class RunFolder:
         RunError
             When another live process trains here.
         """
-        owner = self.owner
-        if owner is not None:
-            raise RunError(f"run '{self.name}' is being trained by process {owner['pid']} on {owner['host']}; wait for it, or cancel it first.")
+        self._take_lock()
         cancelled, leaving = threading.Event(), threading.Event()
 
         def beat() -> None:
             last = 0.0
             while not leaving.wait(_POLL_SECONDS):
-                if not cancelled.is_set() and self.cancel_requested:
-                    cancelled.set()
-                    self.emit("cancelling", message="cancel seen; saving")
-                if time.time() - last >= HEARTBEAT_SECONDS:
-                    last = time.time()
-                    try:
+                try:
+                    if not cancelled.is_set() and self.cancel_requested:
+                        cancelled.set()
+                        self.emit("cancelling", message="cancel seen; saving")
+                    if time.time() - last >= HEARTBEAT_SECONDS:
+                        last = time.time()
                         self._write_lock()
-                    except Exception:  # noqa: BLE001 - a full disk must not end training from here
-                        continue
+                except HsiError:  # a full disk must not end the heartbeat: the next beat may succeed
+                    continue
 
-        self._write_lock()
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
         try:
@@ -207,10 +235,19 @@ class RunFolder:
             thread.join()
             (self.path / "lock.json").unlink(missing_ok=True)
 
+    def _take_lock(self) -> None:
+        owner = self.owner
+        if owner is None:
+            self._write_lock()
+            time.sleep(_SETTLE_SECONDS)  # of two that start at once the later writer wins, and the other one sees it here
+            owner = self.owner
+            if owner is not None and owner["pid"] == os.getpid() and owner["host"] == socket.gethostname():
+                return
+        who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
+        raise RunError(f"run '{self.name}' is being trained by {who}; wait for it, or cancel it first.")
+
     def _write_lock(self) -> None:
-        process = psutil.Process()
-        lock = {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time(), "heartbeat": time.time()}
-        files.write_json(self.path / "lock.json", lock)
+        files.write_json(self.path / "lock.json", {**_identity(os.getpid()), "heartbeat": time.time()})
 
     # -- state ------------------------------------------------------------------------------------------------------
 
@@ -219,15 +256,33 @@ class RunFolder:
         """Where the run stands: ``stopped`` means it ended without a word and can be resumed."""
         if self.result is not None:
             return "finished"
-        if self.owner is not None:
+        if self.alive:
             return "running"
-        last = next((event["type"] for event in reversed(self.events()[0]) if event["type"] in _ENDINGS), None)
+        last = self.last("launched", "started", "resumed", *_ENDINGS)
         if last is None:
             return "stopped" if (self.path / "events.jsonl").exists() else "new"
-        return _ENDINGS[last]
+        return _ENDINGS.get(last["type"], "stopped")
 
 
-_ENDINGS: dict[str, State] = {"cancelled": "cancelled", "failed": "failed", "started": "stopped", "resumed": "stopped"}
+_ENDINGS: dict[str, State] = {"cancelled": "cancelled", "failed": "failed", "finished": "finished"}
+"""Events that end a run, and the state they leave."""
+
+
+def _event(line: bytes) -> dict[str, Any] | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "type" in event else None
+
+
+def _identity(pid: int) -> dict[str, Any]:
+    """Return what tells a process from all others: its number may be given again, its start time may not."""
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.Error:  # it has ended already
+        started = 0.0
+    return {"host": socket.gethostname(), "pid": pid, "started": started}
 
 
 def _ends_a_line(path: Path) -> bool:
@@ -240,7 +295,7 @@ def _ends_a_line(path: Path) -> bool:
 
 def _alive(lock: dict[str, Any]) -> bool:
     if lock["host"] != socket.gethostname():
-        return bool(time.time() - lock["heartbeat"] < STALE_SECONDS)
+        return bool(time.time() - lock.get("heartbeat", lock.get("time", 0.0)) < STALE_SECONDS)
     try:
         process = psutil.Process(lock["pid"])
         same = abs(process.create_time() - lock["started"]) < 1.0
