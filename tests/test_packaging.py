@@ -1,0 +1,94 @@
+"""What users install holds the manifest: napari drops a plugin whose manifest is missing or wrong without a word."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import REPOSITORY
+
+npe2 = pytest.importorskip("npe2")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel as it would be published, built once."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(REPOSITORY)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_every_module_the_manifest_and_the_licence(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    modules = {path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / "napari_hsi_ssl").rglob("*.py")}
+    assert modules <= names
+    assert "napari_hsi_ssl/napari.yaml" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not any(name.startswith(("tests/", "docs/", "benchmarks/")) for name in names)
+
+
+def test_npe2_finds_the_manifest_in_an_unpacked_wheel(wheel, tmp_path):
+    """As after ``pip install``: only the wheel's own files and metadata are there."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from importlib.metadata import PathDistribution; from npe2 import PluginManifest;"
+        "sys.path.insert(0, sys.argv[1]);"
+        "found = [r for r in PluginManifest.discover(paths=[sys.argv[1]]) if r.manifest and r.manifest.name == 'napari-hsi-ssl'];"
+        "print(len(found), found[0].manifest.package_version, __import__('napari_hsi_ssl').__file__)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    count, version, origin = done.stdout.split()
+    assert count == "1"
+    assert version == distribution("napari-hsi-ssl").version
+    assert Path(origin).is_relative_to(tmp_path)
+
+
+def test_npe2_finds_the_manifest_in_the_editable_install():
+    manifest = npe2.PluginManifest.from_distribution("napari-hsi-ssl")
+    assert manifest.name == "napari-hsi-ssl"
+    assert manifest.contributions.widgets
+    assert manifest.contributions.readers
+    assert manifest.contributions.sample_data
+
+
+def test_npe2_validate_passes():
+    """``--imports`` also imports every command, so that no menu entry leads nowhere."""
+    command = [str(Path(sys.executable).with_name("npe2")), "validate", "--imports", "napari-hsi-ssl"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_file_at_the_top_is_the_manifest_in_the_package():
+    """Two copies would drift apart."""
+    top = REPOSITORY / "napari.yaml"
+    inside = REPOSITORY / "napari_hsi_ssl" / "napari.yaml"
+    assert top.resolve() == inside.resolve()
+    assert yaml.safe_load(inside.read_text())["name"] == "napari-hsi-ssl"
+
+
+def test_constraints_pin_every_dependency_once_and_leave_torch_its_build():
+    """A dependency that is not pinned makes two installations differ; a torch pinned to +cpu is not on every index."""
+    lines = [line for line in (REPOSITORY / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    pinned = dict(line.split("==") for line in lines)
+    assert len(pinned) == len(lines)
+    assert "+" not in pinned["torch"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["gui"], *extras["samples"], *extras["dev"], *extras["pyqt5"]]
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    names = {canonicalize_name(Requirement(item).name) for item in wanted} - {"napari-hsi-ssl"}
+    assert names <= {canonicalize_name(name) for name in pinned}
