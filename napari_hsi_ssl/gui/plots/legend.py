@@ -38,6 +38,7 @@ class LegendList(QListWidget):
         super().__init__(parent)
         self._checkable = checkable
         self._removable = removable
+        self._entries: list[tuple[str, str, str, bool]] = []
         self.setIconSize(QSize(_SWATCH, _SWATCH))
         mode = QAbstractItemView.SelectionMode.ExtendedSelection if removable else QAbstractItemView.SelectionMode.NoSelection
         self.setSelectionMode(mode)
@@ -49,6 +50,10 @@ class LegendList(QListWidget):
 
     def set_entries(self, entries: Iterable[tuple[str, str, str, bool]]) -> None:
         """Show entries of (key, text, colour, shown), replacing those before."""
+        entries = list(entries)
+        if entries == self._entries:  # a list that is rebuilt while it is clicked loses the click, and its place
+            return
+        self._entries = entries
         self.blockSignals(True)
         self.clear()
         for key, text, colour, shown in entries:
@@ -67,10 +72,13 @@ class LegendList(QListWidget):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Remove the selected entries on Delete or Backspace."""
         if self._removable and event.key() in {Qt.Key.Key_Delete, Qt.Key.Key_Backspace}:
-            for item in self.selectedItems():
-                self.removed.emit(item.data(Qt.ItemDataRole.UserRole))
+            for key in [item.data(Qt.ItemDataRole.UserRole) for item in self.selectedItems()]:
+                self.removed.emit(key)
             return
         super().keyPressEvent(event)
 
     def _item_changed(self, item: QListWidgetItem) -> None:
-        self.toggled.emit(item.data(Qt.ItemDataRole.UserRole), item.checkState() == Qt.CheckState.Checked)
+        shown = item.checkState() == Qt.CheckState.Checked
+        row = self.row(item)
+        self._entries[row] = (*self._entries[row][:3], shown)
+        self.toggled.emit(item.data(Qt.ItemDataRole.UserRole), shown)

@@ -21,7 +21,7 @@ from napari_hsi_ssl.gui.plots.theme import Theme, style
 
 _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "Reflectance", "unknown": "Value"}
 _SIDE_WIDTH = 132
-_LEGEND_WIDTH = 180
+_LEGEND_WIDTH = 190
 _NEW_COLOURS = 30
 
 
