@@ -44,9 +44,9 @@ class LinearProbe:
         result = np.empty((len(rows), self.classes.size), dtype=np.float32)
         for start in range(0, len(rows), _CHUNK):
             part = rows[start : start + _CHUNK].astype(np.float64)
-            measured = np.isfinite(part).all(axis=1)
-            proba = softmax(np.where(measured[:, None], part, 0) @ self.weights + self.bias, axis=1)
-            result[start : start + _CHUNK] = np.where(measured[:, None], proba, np.nan)
+            measured = np.isfinite(part).all(axis=1, keepdims=True)
+            proba = softmax(np.where(measured, part, 0) @ self.weights + self.bias, axis=1)
+            result[start : start + _CHUNK] = np.where(measured, proba, np.nan)
         return result.reshape(*array.shape[:-1], self.classes.size)
 
     def predict(self, features: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
@@ -78,7 +78,7 @@ def fit_linear(train_x: ArrayLike, train_y: ArrayLike, *, strength: float = 1.0)
     _check(x, y)
     scaler = StandardScaler().fit(x)
     # Between 128 and 512 dimensions lbfgs needs tens to a few hundred iterations; the limit is there for badly posed features.
-    model = LogisticRegression(C=1 / strength, tol=1e-3, max_iter=5000).fit(scaler.transform(x), y)
+    model = LogisticRegression(C=1 / strength, tol=1e-4, max_iter=5000).fit(scaler.transform(x), y)
     coef, bias = model.coef_, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps the second class's logit alone; the first one's is 0
         coef, bias = np.vstack((np.zeros_like(coef), coef)), np.concatenate((np.zeros(1), bias))

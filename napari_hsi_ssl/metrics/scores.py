@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, chi2
-from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, precision_recall_fscore_support, recall_score
+from sklearn.metrics import accuracy_score, cohen_kappa_score, precision_recall_fscore_support, recall_score
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import LabelError
@@ -57,11 +57,14 @@ def confusion(truth: ArrayLike, predicted: ArrayLike, numbers: Sequence[int]) ->
         When a labelled pixel has a class outside ``numbers``: dropping it would flatter the map.
     """
     true, found = labelled(truth, predicted)
-    strange = np.setdiff1d(np.concatenate((true, found)), np.asarray(numbers))
+    order = np.argsort(np.asarray(numbers, dtype=np.int64))
+    ordered = np.asarray(numbers, dtype=np.int64)[order]
+    strange = np.setdiff1d(np.concatenate((true, found)), ordered)
     if strange.size:
         raise LabelError(f"class {strange[0]} is not among the classes {list(numbers)}; add it, or use labels and a map of the same classes.")
-    matrix: NDArray[np.int64] = confusion_matrix(true, found, labels=list(numbers)).astype(np.int64)
-    return matrix
+    # scikit-learn's own function warns where truth and map hold one class, whatever the labels it is given.
+    cells = order[np.searchsorted(ordered, true)] * ordered.size + order[np.searchsorted(ordered, found)]
+    return np.bincount(cells, minlength=ordered.size**2).reshape(ordered.size, ordered.size).astype(np.int64)
 
 
 def overall_accuracy(truth: ArrayLike, predicted: ArrayLike) -> float:

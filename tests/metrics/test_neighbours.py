@@ -1,0 +1,117 @@
+"""Neighbours and votes against scikit-learn's brute force and a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from napari_hsi_ssl.errors import ConfigError, LabelError
+from napari_hsi_ssl.metrics.neighbours import knn_vote, knn_vote_chunks, nearest
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.integers(1, 80), m=st.integers(0, 40), d=st.integers(1, 40), seed=st.integers(0, 2**16), metric=st.sampled_from(["cosine", "euclidean"]),
+    shift=st.sampled_from([0.0, 1e3]), single=st.booleans(),
+)  # fmt: skip
+def test_same_neighbours_as_scikit_learn(n, m, d, seed, metric, shift, single):
+    """Also for spectra that are nearly parallel (a large common offset), where single precision alone gets them wrong."""
+    generator = np.random.default_rng(seed)
+    train, query = generator.normal(shift, 1, (n, d)), generator.normal(shift, 1, (m, d))
+    if single:
+        train, query = train.astype(np.float32), query.astype(np.float32)
+    k = int(generator.integers(1, n + 1))
+    found, distances = nearest(train, query, k, metric, chunk=7)
+    assert found.shape == distances.shape == (m, k)
+    if m == 0:
+        return
+    model = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric).fit(train.astype(np.float64))
+    expected, indices = model.kneighbors(query.astype(np.float64))
+    np.testing.assert_allclose(distances, expected, atol=1e-6 if metric == "euclidean" else 1e-12, rtol=1e-6)
+    apart = np.diff(expected, axis=1, prepend=-1) > 1e-6 * (1 if metric == "euclidean" else 1e-6)
+    apart &= np.diff(expected, axis=1, append=np.inf) > 1e-6 * (1 if metric == "euclidean" else 1e-6)
+    apart[:, -1] = False  # whether the last one is tied with the next cannot be seen from here
+    np.testing.assert_array_equal(found[apart], indices[apart])
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 60), d=st.integers(1, 3), seed=st.integers(0, 2**16))
+def test_ties_go_to_the_first_sample(n, d, seed):
+    """Positions and counts are full of equal distances: a map must not depend on the machine or the chunk."""
+    generator = np.random.default_rng(seed)
+    train, query = generator.integers(0, 3, (n, d)), generator.integers(0, 3, (20, d))
+    k = int(generator.integers(1, n + 1))
+    squared = ((query[:, None] - train[None]) ** 2).sum(axis=2)
+    expected = np.argsort(squared, axis=1, kind="stable")[:, :k]
+    for chunk in (1, 6, None):
+        found, _ = nearest(train, query, k, "euclidean", chunk=chunk)
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_votes_equal_scikit_learns(metric):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(1, 5, 300) * 10  # class numbers as files have them, with gaps
+    train, query = generator.normal(size=(300, 16)), generator.normal(size=(200, 16))
+    model = KNeighborsClassifier(20, algorithm="brute", metric=metric).fit(train, labels)
+    found, confidence = knn_vote(train, labels, query, 20, metric)
+    np.testing.assert_array_equal(found, model.predict(query))
+    np.testing.assert_allclose(confidence, model.predict_proba(query).max(axis=1), rtol=1e-6)
+
+
+def test_weighted_vote_equals_a_loop():
+    generator = np.random.default_rng(1)
+    train, labels, query = generator.normal(size=(50, 5)), generator.integers(0, 3, 50), generator.normal(size=(20, 5))
+    found, confidence = knn_vote(train, labels, query, 10, "cosine", temperature=0.07)
+    for row, vector in enumerate(query):
+        similarity = train @ vector / np.linalg.norm(train, axis=1) / np.linalg.norm(vector)
+        best = np.argsort(-similarity)[:10]
+        weights = np.exp(similarity[best] / 0.07)
+        votes = np.array([weights[labels[best] == number].sum() for number in range(3)])
+        assert found[row] == votes.argmax()
+        assert confidence[row] == pytest.approx(votes.max() / votes.sum(), rel=1e-5)
+
+
+def test_a_cold_temperature_leaves_the_nearest_sample():
+    """Weights that all underflow to zero would give no class and a confidence of NaN."""
+    train, labels, query = np.array([[1.0, 0], [0, 1], [-1, 0.1]]), [1, 2, 3], np.array([[-1.0, 0.5]])
+    found, confidence = knn_vote(train, labels, query, 3, temperature=1e-5)
+    assert (found[0], confidence[0]) == (3, 1.0)
+
+
+def test_equal_votes_go_to_the_smallest_class():
+    found, confidence = knn_vote([[0.0], [1.0]], [7, 3], [[0.4]], 2, "euclidean")
+    assert (found[0], confidence[0]) == (3, 0.5)
+
+
+def test_a_vector_of_zeros_is_at_cosine_distance_one_from_all():
+    """It has no direction; an embedding that dies must not become everyone's neighbour."""
+    train, query = np.array([[0.0, 0], [1, 0], [-1, 0.1]]), np.array([[1.0, 0.1], [0, 0]])
+    found, distances = nearest(train, query, 3, "cosine")
+    np.testing.assert_array_equal(found, [[1, 0, 2], [0, 1, 2]])
+    np.testing.assert_allclose(distances[1], 1)
+    assert distances[0, 1] == pytest.approx(1)
+
+
+def test_chunks_cover_all_rows_once():
+    generator = np.random.default_rng(2)
+    train, query = generator.normal(size=(30, 4)), generator.normal(size=(23, 4))
+    parts = list(knn_vote_chunks(train, np.arange(30) % 3, query, 5, chunk=5))
+    assert [part[0] for part in parts] == [slice(s, min(s + 5, 23)) for s in range(0, 23, 5)]
+    np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), knn_vote(train, np.arange(30) % 3, query, 5)[0])
+
+
+def test_too_large_k_and_bad_features_are_named():
+    with pytest.raises(ConfigError, match="k is 20 but there are 3 training samples"):
+        knn_vote(np.eye(3), [1, 2, 3], np.eye(3))
+    with pytest.raises(LabelError, match="query features hold NaN"):
+        knn_vote(np.eye(3), [1, 2, 3], np.full((1, 3), np.nan), 1)
+    with pytest.raises(LabelError, match="2 labels for 3"):
+        knn_vote(np.eye(3), [1, 2], np.eye(3), 1)
+    with pytest.raises(LabelError, match=r"\(3, 3\) and queries \(2, 2\)"):
+        knn_vote(np.eye(3), [1, 2, 3], np.eye(2), 1)
+    with pytest.raises(ConfigError, match="metric is 'manhattan'"):
+        nearest(np.eye(3), np.eye(3), 1, "manhattan")
