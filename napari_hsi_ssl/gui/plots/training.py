@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.gui.plots.legend import LegendList
-from napari_hsi_ssl.gui.plots.run_curves import Curve, RunCurves, smooth, thin
+from napari_hsi_ssl.gui.plots.run_curves import RunCurves, smooth, thin
 from napari_hsi_ssl.gui.plots.theme import Theme, style
 
 _REDRAW_MS = 200
@@ -50,7 +51,7 @@ class EpochAxis(pg.AxisItem):
         return [(0.0, chosen)]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        """Number the epochs, with the word at the first."""
+        """Return the epochs' numbers, with the word at the first."""
         numbers = {step: str(epoch) for epoch, step in self._ends}
         return [("epoch " if index == 0 else "") + numbers.get(value, "") for index, value in enumerate(values)]
 
@@ -75,6 +76,8 @@ class TrainingPlot(QWidget):
         self._runs: dict[str, RunCurves] = {}
         self._shown: set[str] = set()
         self._current = ""
+        self._items: dict[tuple[Any, ...], pg.PlotDataItem] = {}
+        self._used: set[tuple[Any, ...]] = set()
 
         self.status = QElidingLabel(_NOTHING)
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -84,9 +87,10 @@ class TrainingPlot(QWidget):
         self.loss_plot, self.accuracy_plot, self.speed_plot = (
             self.graphics.addPlot(0, column, axisItems={"top": axis}) for column, axis in enumerate(self._epoch_axes)
         )
+        self._plots = (self.loss_plot, self.accuracy_plot, self.speed_plot)
         for column, share in enumerate((4, 4, 3)):
             self.graphics.ci.layout.setColumnStretchFactor(column, share)
-        for plot, label in ((self.loss_plot, "Loss"), (self.accuracy_plot, "Accuracy (%)"), (self.speed_plot, "Patches/s")):
+        for plot, label in zip(self._plots, ("Loss", "Accuracy (%)", "Patches/s"), strict=True):
             plot.showAxis("top")
             plot.setLabel("left", label)
             plot.setLabel("bottom", "Step")
@@ -121,6 +125,10 @@ class TrainingPlot(QWidget):
         self._theme = theme
         self.graphics.setBackground(theme.background)
         self.accuracy_plot.legend.setLabelTextColor(theme.text)
+        for key in list(self._items):
+            key[0].removeItem(self._items.pop(key))
+        for plot in self._plots:
+            style(plot, theme)
         self.redraw()
 
     def set_runs(self, names: Iterable[str]) -> None:
@@ -164,42 +172,50 @@ class TrainingPlot(QWidget):
     def redraw(self) -> None:
         """Draw what has come."""
         self._timer.stop()
-        plots = (self.loss_plot, self.accuracy_plot, self.speed_plot)
-        for plot in plots:
-            for item in plot.listDataItems():
-                plot.removeItem(item)
         colours = self.colours()
         visible = [curves for name, curves in self._runs.items() if name in self._shown]
+        self._used.clear()
         for curves in visible:
             self._draw(curves, colours[curves.name])
+        for key in [key for key in self._items if key not in self._used]:
+            key[0].removeItem(self._items.pop(key))
         self.runs.set_entries((name, name, colours[name], name in self._shown) for name in self._runs)
         self.runs.setVisible(len(self._runs) > 0)
         current = self._runs.get(self._current)
         self.status.setText(current.status() + (f" · ⚠ {current.message}" if current.message else "") if current else _NOTHING)
         self.status.setToolTip(current.message if current else "")
         longest = max(visible, key=lambda curves: len(curves.epochs_at), default=None)
-        for plot, axis in zip(plots, self._epoch_axes, strict=True):
+        for plot, axis in zip(self._plots, self._epoch_axes, strict=True):
             axis.set_ends(longest.epochs_at if longest else {})
-            style(plot, self._theme)
+            filled = any(key[0] is plot for key in self._items)
             for side in ("bottom", "left"):
-                plot.getAxis(side).setStyle(showValues=bool(plot.listDataItems()))
+                if plot.getAxis(side).style["showValues"] != filled:  # an empty plot has no numbers to believe
+                    plot.getAxis(side).setStyle(showValues=filled)
 
     def _draw(self, curves: RunCurves, colour: str) -> None:
         for plot, curve in ((self.loss_plot, curves.loss), (self.speed_plot, curves.throughput)):
             if not len(curve):
                 continue
             steps, values = curve.steps, curve.values
-            single = len(curve) <= _SMOOTHED_ABOVE
-            plot.plot(*thin(steps, values, _POINTS), pen=pg.mkPen(colour if single else colour + "38", width=1.5 if single else 1), connect="finite")
-            if not single:
+            noisy = len(curve) > _SMOOTHED_ABOVE
+            pen = pg.mkPen(colour + "38", width=1) if noisy else pg.mkPen(colour, width=2)
+            self._curve(plot, (curves.name, "raw", noisy), *thin(steps, values, _POINTS), pen=pen)
+            if noisy:
                 mean = smooth(values, max(5, len(curve) // 50))
-                plot.plot(*thin(steps, mean, _POINTS), pen=pg.mkPen(colour, width=2), connect="finite")
+                self._curve(plot, (curves.name, "mean"), *thin(steps, mean, _POINTS), pen=pg.mkPen(colour, width=2))
         several = len(self._shown) > 1
-        for index, (name, curve) in enumerate(curves.accuracies.items()):
-            self._draw_accuracy(curve, colour, index, f"{curves.name} {name}" if several else name)
+        for index, (kind, curve) in enumerate(curves.accuracies.items()):
+            name = f"{curves.name} {kind}" if several else kind
+            dotted = len(curve) <= _SMOOTHED_ABOVE
+            look: dict[str, Any] = {"pen": pg.mkPen(colour, width=2, style=_DASHES[index % len(_DASHES)]), "name": name}
+            if dotted:
+                look |= {"symbol": _SYMBOLS[index % len(_SYMBOLS)], "symbolSize": 6, "symbolBrush": colour, "symbolPen": None}
+            self._curve(self.accuracy_plot, (curves.name, name, dotted), curve.steps, 100 * curve.values, **look)
 
-    def _draw_accuracy(self, curve: Curve, colour: str, index: int, name: str) -> None:
-        pen = pg.mkPen(colour, width=2, style=_DASHES[index % len(_DASHES)])
-        few = len(curve) <= _SMOOTHED_ABOVE
-        dots = {"symbol": _SYMBOLS[index % len(_SYMBOLS)], "symbolSize": 6, "symbolBrush": colour, "symbolPen": None} if few else {}
-        self.accuracy_plot.plot(curve.steps, 100 * np.asarray(curve.values), pen=pen, name=name, connect="finite", **dots)
+    def _curve(self, plot: pg.PlotItem, key: tuple[object, ...], x: NDArray[np.float64], y: NDArray[np.float64], **look: Any) -> None:  # noqa: ANN401
+        # A curve that is kept costs a tenth of one that is made anew.
+        item = self._items.get((plot, *key))
+        if item is None:
+            item = self._items[plot, *key] = plot.plot(connect="finite", **look)
+        item.setData(x, y)
+        self._used.add((plot, *key))
