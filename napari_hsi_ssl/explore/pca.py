@@ -1,0 +1,304 @@
+"""One projection for every camera: streaming masked PCA (or MNF) over all cubes on a common band grid."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, get_args
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import PcaConfig
+from napari_hsi_ssl.cubes.calibrate import Grid, common_grid, resampling_matrix
+from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.errors import ConfigError, CubeError, ProjectError
+from napari_hsi_ssl.explore.decompose import mnf, pca
+from napari_hsi_ssl.explore.moments import Moments, Spectra, Statistics, accumulate, join, pixel_chunks
+from napari_hsi_ssl.explore.sources import Source, band_use, brightness_warnings, check_sources, draw
+from napari_hsi_ssl.progress import Progress, Steps
+
+__all__ = ["Projection", "Source", "fit_projection", "project_cube"]
+
+_SMALLEST_SHARE = 1e-12  # of the total variance: components below it are rounding, not signal
+_LARGEST_SCORE = 60000.0  # float16 ends at 65504
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A fitted projection, fixed: how the spectra of every domain become comparable scores.
+
+    The score of a spectrum x (B,) is ``components @ (s(R @ x) − mean)``, with R the cube's resampling matrix (G, B) and s the
+    scaling: nothing; ``(· − domain_mean) / domain_std`` of the cube's domain; or the standard normal variate.
+
+    Attributes
+    ----------
+    mean : array (G,)
+        Mean of the scaled spectra on the grid.
+    components : array (k, G)
+        PCA: orthonormal rows by falling variance. MNF: rows by falling signal-to-noise ratio, in which noise has variance 1.
+        The largest loading of each is positive.
+    variance : array (k,)
+        Variance of each score.
+    grid : array (G,)
+        Positions 0 … 1 or wavelengths in nm.
+    total_variance : float
+        Sum of the variances of all components, also of those left out.
+    grid_kind, method, scaling : str
+        As `PcaConfig` has them (``scaling`` is its ``scale``).
+    domains : tuple of str
+        The domains it was fitted on, sorted.
+    domain_mean, domain_std : arrays (domain, G)
+        Of each domain's spectra on the grid, before scaling; a dead band has the spread 1.
+    domain_pixels : int array (domain,)
+        How many spectra each domain gave.
+    """
+
+    mean: Spectra
+    components: Spectra
+    variance: Spectra
+    grid: Spectra
+    total_variance: float
+    grid_kind: Grid
+    method: str
+    scaling: str
+    domains: tuple[str, ...]
+    domain_mean: Spectra
+    domain_std: Spectra
+    domain_pixels: NDArray[np.int64]
+
+    @property
+    def explained(self) -> Spectra:
+        """Share (k,) of the total variance; with MNF, of the variance in units of the noise."""
+        return self.variance / self.total_variance
+
+    @property
+    def scale(self) -> Spectra:
+        """Real score = stored score × scale (k,): the root of the variance, 1 where a component is nothing but rounding."""
+        return np.where(self.variance > _SMALLEST_SHARE * self.total_variance, np.sqrt(self.variance), 1.0)
+
+    @property
+    def digest(self) -> str:
+        """12 hexadecimal digits that depend on the content alone."""
+        parts = (name.encode() + str(value.dtype).encode() + np.ascontiguousarray(value).tobytes() for name, value in self._arrays().items())
+        return files.digest_bytes(b"".join(parts))
+
+    def _arrays(self) -> dict[str, NDArray[np.generic]]:
+        return {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
+
+    def save(self, path: Path) -> None:
+        """Write everything into one .npz file, atomically."""
+        files.write_npz(path, **self._arrays())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote, bit for bit.
+
+        Raises
+        ------
+        ProjectError
+            When the file is missing, damaged or something else.
+        """
+        remedy = "run `napari-hsi-ssl pca` again"
+        if not path.exists():
+            raise ProjectError(f"{path} does not exist; {remedy}.")
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                values = {name: archive[name] for name in cls.__dataclass_fields__}
+            k, bands = values["components"].shape
+            shapes = {"mean": (bands,), "grid": (bands,), "variance": (k,), "total_variance": (), "grid_kind": (), "method": (), "scaling": ()}
+            shapes |= dict.fromkeys(("domain_mean", "domain_std"), (values["domains"].size, bands))
+            wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
+            numbers = ("mean", "components", "variance", "grid", "total_variance", "domain_mean", "domain_std")
+            wrong += [name for name in numbers if not np.isfinite(values[name]).all()]
+        except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            raise ProjectError(f"{path} is not a whole PCA file ({type(error).__name__}: {error}); {remedy}.") from error
+        if wrong or str(values["grid_kind"]) not in get_args(Grid):
+            raise ProjectError(f"{path} is not a usable PCA file (field '{(wrong or ['grid_kind'])[0]}' does not fit the others); {remedy}.")
+        texts = {name: str(values[name]) for name in ("grid_kind", "method", "scaling")}
+        plain = {"total_variance": float(values["total_variance"]), "domains": tuple(str(name) for name in values["domains"])}
+        return cls(**{**values, **texts, **plain})  # type: ignore[arg-type]  # one dict of several types
+
+
+def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projection]:
+    """Fit one projection on the masked pixels of all cubes, reading each of them once and holding a few rows at a time.
+
+    Means and covariances are summed per domain in its own bands and brought to the grid afterwards (``R C Rᵀ``), which the
+    linearity of the resampling allows; only with ``scale="snv"``, which is not linear, every spectrum is resampled first.
+
+    Parameters
+    ----------
+    sources : sequence of Source
+        Cubes with the pixels to fit on. Pixels that are not finite or carry the ignore value are left out, bad bands are
+        interpolated across.
+    config : PcaConfig
+        ``scale="standardise"`` takes from every domain its own mean and divides by its own standard deviation, band by band
+        on the common grid, so that cameras of another gain or offset become comparable (and so do their mean materials:
+        a difference between domains that is constant is taken away). ``scale="snv"`` takes from every spectrum its own mean
+        and divides by its own standard deviation (Barnes, Dhanoa and Lister 1989). ``weights="domain"`` lets every domain
+        count as much as another, however many pixels it has.
+
+    Returns
+    -------
+    Projection
+        Variances have the denominator n − 1, as scikit-learn's have.
+
+    Raises
+    ------
+    CubeError, ConfigError
+        Naming the cube or the option.
+
+    References
+    ----------
+    Chan, Golub and LeVeque (1983), Algorithms for computing the sample variance. Green, Berman, Switzer and Craig (1988), A
+    transformation for ordering multispectral data in terms of image quality with implications for noise removal.
+    """
+    for message in check_sources(sources, config):
+        yield Progress(message=message, warning=True)
+    used = [band_use(source.cube) for source in sources]
+    bands = [_bands(source.cube, config.grid) for source in sources]
+    spans = [(int(use.sum()), None if isinstance(band, int) else band[use]) for use, band in zip(used, bands, strict=True)]
+    grid = common_grid(spans, config.bands, config.grid, [source.name for source in sources])
+    groups: dict[tuple[str, bytes], tuple[Moments, Spectra | None]] = {}
+    areas = [draw(source, config) for source in sources]
+    total, before = sum(int(area.sum()) for area in areas), 0
+    for source, area, band, use in zip(sources, areas, bands, used, strict=True):
+        matrix = resampling_matrix(band, grid, config.grid, bad=~use)[:, use]
+        if config.scale == "snv":
+            moments, _ = groups.setdefault((source.domain, b""), (Moments(config.bands), None))
+        else:
+            moments, _ = groups.setdefault((source.domain, matrix.tobytes()), (Moments(matrix.shape[1]), matrix))
+        count = moments.count
+        pairs = source.area if config.method == "mnf" else None
+        for done in accumulate(source.cube, area, moments, _snv_on(matrix) if config.scale == "snv" else None, use, pairs):
+            yield Progress(before + done, total, f"reading {source.name}")
+        if moments.count == count:
+            raise CubeError(
+                f"cube '{source.name}' has no measured pixel in its mask: each holds the ignore value or a band that is no number; "
+                "mark such bands as bad in the header, or remove the cube."
+            )
+        before += int(area.sum())
+    domains = tuple(sorted({domain for domain, _ in groups}))
+    parts = [join([moments.statistics(matrix) for (domain, _), (moments, matrix) in groups.items() if domain == name]) for name in domains]
+    for message in brightness_warnings(domains, [part.mean for part in parts], config):
+        yield Progress(before, total, message, warning=True)
+    yield Progress(before, total, "finding the components")
+    return _decompose(domains, parts, grid, config, ", ".join(source.name for source in sources))
+
+
+def _decompose(domains: tuple[str, ...], parts: list[Statistics], grid: Spectra, config: PcaConfig, names: str) -> Projection:
+    means = np.array([part.mean for part in parts])
+    spreads = np.array([_spread(part) for part in parts])
+    scaled = [part.scaled(*by) for part, *by in zip(parts, means, spreads, strict=True)] if config.scale == "standardise" else parts
+    pixels = sum(part.count for part in parts)
+    weights = [pixels / (len(parts) * part.count) for part in parts] if config.weights == "domain" else None
+    whole = join(scaled, weights)
+    if whole.count <= config.components:
+        raise CubeError(
+            f"{names}: {int(whole.count)} measured pixels are too few for {config.components} components; mask more pixels or use fewer --components."
+        )
+    if np.trace(whole.scatter) <= 1e-24 * whole.count * (whole.mean @ whole.mean + np.finfo(float).tiny):
+        raise CubeError(f"{names}: every masked pixel has the same spectrum, expected differences; check the masks and the files.")
+    if config.method == "mnf":
+        components, variance, total = mnf(whole, config.components, names)
+    else:
+        components, variance, total = pca(whole, config.components)
+    return Projection(
+        mean=whole.mean,
+        components=components,
+        variance=variance,
+        grid=grid,
+        total_variance=total,
+        grid_kind=config.grid,
+        method=config.method,
+        scaling=config.scale,
+        domains=domains,
+        domain_mean=means,
+        domain_std=spreads,
+        domain_pixels=np.array([part.count for part in parts], dtype=np.int64),
+    )
+
+
+def project_cube(projection: Projection, source: Source, out: NDArray[np.float16] | None = None) -> Steps[NDArray[np.float16]]:
+    """Project every measured pixel of a cube, inside and outside its area (patches need the background too).
+
+    Parameters
+    ----------
+    projection : Projection
+    source : Source
+        Its area plays no part.
+    out : float16 array (y, x, k), optional
+        Where to write, a memory map for instance, so that no more than a few rows are held.
+
+    Returns
+    -------
+    float16 array (y, x, k)
+        Scores divided by `Projection.scale`, within ±60000; NaN where the pixel was not measured.
+
+    Raises
+    ------
+    ConfigError
+        When the projection does not know the cube's domain though it standardises by domain, or has a grid in nm and the cube
+        no wavelengths.
+    """
+    height, width, _ = source.cube.shape
+    k = len(projection.components)
+    use = band_use(source.cube)
+    matrix = resampling_matrix(_bands(source.cube, projection.grid_kind, source.name), projection.grid, projection.grid_kind, bad=~use)[:, use]
+    scores_of = _scores_of(projection, matrix, source)
+    scores = np.empty((height, width, k), dtype=np.float16) if out is None else out
+    for first, last, pixels, spectra in pixel_chunks(source.cube, np.ones((height, width), dtype=bool), use):
+        part = np.full(((last - first) * width, k), np.nan, dtype=np.float16)
+        part[pixels - first * width] = np.clip(scores_of(spectra), -_LARGEST_SCORE, _LARGEST_SCORE).astype(np.float32)
+        scores[first:last] = part.reshape(last - first, width, k)
+        yield Progress(last * width, height * width, f"projecting {source.name}")
+    return scores
+
+
+def _scores_of(projection: Projection, matrix: Spectra, source: Source) -> Callable[[Spectra], Spectra]:
+    """Fold everything linear into one matrix (B, k) and one offset (k,)."""
+    components = (projection.components / projection.scale[:, None]).T
+    if projection.scaling == "snv":
+        snv, centre = _snv_on(matrix), projection.mean @ components
+        return lambda spectra: snv(spectra) @ components - centre
+    offset = projection.mean @ components
+    if projection.scaling == "standardise":
+        if source.domain not in projection.domains:
+            known = ", ".join(projection.domains)
+            raise ConfigError(f"cube '{source.name}': domain '{source.domain}' was not in the PCA, which standardises by domain ({known}); fit the PCA again.")
+        number = projection.domains.index(source.domain)
+        components = components / projection.domain_std[number][:, None]
+        offset = offset + projection.domain_mean[number] @ components
+    folded = matrix.T @ components
+    return lambda spectra: spectra @ folded - offset
+
+
+def _snv_on(matrix: Spectra) -> Callable[[Spectra], Spectra]:
+    """Return the standard normal variate on the grid: per spectrum, minus its mean, over its standard deviation."""
+
+    def transform(spectra: Spectra) -> Spectra:
+        values = spectra @ matrix.T
+        values -= values.mean(axis=1, keepdims=True)
+        spread = np.sqrt(np.mean(values**2, axis=1, keepdims=True))
+        return np.divide(values, spread, out=np.zeros_like(values), where=spread > 0)  # a flat spectrum has no shape
+
+    return transform
+
+
+def _spread(part: Statistics) -> Spectra:
+    """Return the standard deviation (G,); 1 where a band is dead, so that it stays zero after centring."""
+    variance = np.clip(np.diag(part.scatter), 0, None) / max(part.count - 1, 1)
+    dead = variance <= (1e-9 * np.abs(part.mean)) ** 2
+    return np.where(dead, 1.0, np.sqrt(variance))
+
+
+def _bands(cube: xr.DataArray, grid: Grid, name: str | None = None) -> int | Spectra:
+    centres = wavelengths(cube) if grid == "wavelength" else None
+    if centres is None and grid == "wavelength" and name is not None:
+        raise ConfigError(f"cube '{name}' has no wavelengths, but the PCA's grid is in nm; add them to its header or fit the PCA with --grid index.")
+    return int(cube.shape[2]) if centres is None else centres
