@@ -69,7 +69,5 @@ if [ -e "$stamp" ] && [ ! pyproject.toml -nt "$stamp" ] && [ ! constraints.txt -
   exit 0
 fi
 say "installing the package and its tools into .venv"
-# The build tools come first and from the constraints, so that the same ones build the package everywhere.
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt hatchling editables
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 echo "$PWD" >"$stamp"
