@@ -25,11 +25,11 @@ class ChoiceError(CubeError):
         The names to choose from, best guess first.
     """
 
-    def __init__(self, path: str | Path, candidates: tuple[str, ...]) -> None:
+    def __init__(self, path: str | Path, candidates: tuple[str, ...], what: str = "a cube") -> None:
         self.path = Path(path)
         self.candidates = candidates
         listed = ", ".join(candidates)
-        super().__init__(f"{self.path} holds several arrays that could be a cube ({listed}); choose one with --key NAME.")
+        super().__init__(f"{self.path} holds several arrays that could be {what} ({listed}); choose one with --key NAME.")
 
 
 class LabelError(HsiError):
@@ -50,3 +50,7 @@ class RunError(HsiError):
 
 class CancelledError(HsiError):
     """The user cancelled; what was finished is on disk."""
+
+
+class HsiWarning(UserWarning):
+    """Something in a file was doubtful and was read in the way the message says."""

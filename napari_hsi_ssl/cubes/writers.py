@@ -1,0 +1,263 @@
+"""The ways out: cubes and class maps for this program and for others."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import tifffile
+import xarray as xr
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import SCHEMA_VERSION, read_json
+from napari_hsi_ssl.cubes.cube import Classes, ClassMap, row_blocks, wavelengths
+from napari_hsi_ssl.cubes.envi import TYPES
+from napari_hsi_ssl.cubes.rasters import read_raster
+from napari_hsi_ssl.errors import CubeError, LabelError
+
+_TYPE_NUMBERS: Final = {np.dtype(kind): number for number, kind in TYPES.items()}
+_WIDENED: Final = {"bool": "u1", "int8": "i2", "float16": "f4", "float128": "f8", "longdouble": "f8"}
+_UNITS: Final = {"radiance": "Radiance", "dn": "Digital number"}
+_LEGEND_SIDE = 480
+
+
+# -- maps of the project ---------------------------------------------------------------------------------------------------
+
+
+def confidence_path(path: Path) -> Path:
+    """Return where the confidence of a map is."""
+    return path.with_suffix(".confidence.tif")
+
+
+def save_map(path: Path, found: ClassMap) -> None:
+    """Save a map: labels (y, x) at ``path``, confidence beside it, and last the .json that says the map is whole."""
+    card = path.with_suffix(".json")
+    card.unlink(missing_ok=True)  # a map that is replaced half way is no map, rather than two halves
+    files.write_tiff(path, found.labels.astype(np.int32))
+    files.write_tiff(confidence_path(path), found.confidence.astype(np.float32))
+    files.write_json(card, {"schema_version": SCHEMA_VERSION, "classes": found.classes.to_json(), "provenance": found.provenance})
+
+
+def load_map(path: Path) -> ClassMap:
+    """Read what `save_map` wrote.
+
+    Raises
+    ------
+    LabelError
+        When a part is missing or does not fit the others.
+    """
+    card, beside = path.with_suffix(".json"), confidence_path(path)
+    for part in (path, card, beside):
+        if not part.exists():
+            raise LabelError(f"{path} is no whole map: {part.name} is missing; make the map again.")
+    content = read_json(card)
+    labels, confidence = read_raster(path), read_raster(beside)
+    if labels.dtype.kind not in "iu" or confidence.shape != labels.shape:
+        raise LabelError(f"{beside} has shape {confidence.shape} and the map {labels.shape} {labels.dtype}, expected integers of one shape; make it again.")
+    try:
+        classes = Classes.from_json(content["classes"])
+        provenance = dict(content["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LabelError(f"{card} lacks classes or provenance ({error}), expected the card of a map; make the map again.") from error
+    return ClassMap(labels, classes, confidence.astype(np.float32), provenance)
+
+
+# -- for other programs ----------------------------------------------------------------------------------------------------
+
+
+def write_envi_cube(path: Path, cube: xr.DataArray) -> None:
+    """Write a cube as ENVI, bil, little-endian: ``path`` is the header (.hdr), the data lie beside it (.dat).
+
+    Rows are written as they are read, so that a cube larger than memory passes. Values are those of the cube: a reflectance
+    that was scaled on reading is written as floats with scale factor 1. float16 becomes float32, int8 int16.
+
+    Raises
+    ------
+    CubeError
+        When the name does not end in .hdr, or the data would be written over the cube's own file.
+    """
+    path = _header_name(path)
+    data_path = path.with_suffix(".dat")
+    own = cube.attrs.get("data_file") or cube.attrs.get("source")
+    if own is not None and Path(own).resolve() in {path.resolve(), data_path.resolve()}:
+        raise CubeError(f"{path} is the file the cube is read from; choose another name.")
+    kind = np.dtype(_WIDENED.get(cube.dtype.name, cube.dtype)).newbyteorder("=")
+    if kind not in _TYPE_NUMBERS:
+        raise CubeError(f"{path}: the cube holds {cube.dtype} values, expected a numeric type that ENVI knows; convert it first.")
+    height, width, bands = cube.shape
+    little = kind.newbyteorder("<")
+    with files.atomic_path(data_path) as temporary, temporary.open("wb") as stream:
+        for _, block in row_blocks(cube):
+            stream.write(np.ascontiguousarray(block.transpose(0, 2, 1), dtype=little).tobytes())
+    fields: dict[str, object] = {
+        "description": _braced([str(cube.attrs.get("description") or cube.name or path.stem)]),
+        "samples": width,
+        "lines": height,
+        "bands": bands,
+        "header offset": 0,
+        "file type": "ENVI Standard",
+        "data type": _TYPE_NUMBERS[kind],
+        "interleave": "bil",
+        "byte order": 0,
+        **_spectral_fields(cube),
+    }
+    _write_header(path, fields)
+
+
+def _spectral_fields(cube: xr.DataArray) -> dict[str, object]:
+    attrs = cube.attrs
+    fields: dict[str, object] = {}
+    if attrs["quantity"] == "reflectance":
+        fields["reflectance scale factor"] = "1.0"
+    elif attrs["quantity"] in _UNITS:
+        fields["data units"] = _UNITS[attrs["quantity"]]
+    if attrs.get("sensor"):
+        fields["sensor type"] = str(attrs["sensor"])
+    if attrs.get("nodata") is not None:
+        fields["data ignore value"] = repr(float(attrs["nodata"]))
+    if attrs.get("default_bands"):
+        fields["default bands"] = _braced([band + 1 for band in attrs["default_bands"]])
+    centres = wavelengths(cube)
+    if centres is not None:
+        fields |= {"wavelength units": "Nanometers", "wavelength": _braced(centres.tolist())}
+    if attrs.get("fwhm") is not None:
+        fields["fwhm"] = _braced(np.asarray(attrs["fwhm"], dtype=np.float64).tolist())
+    if attrs.get("bad_bands") is not None:
+        fields["bbl"] = _braced([int(not bad) for bad in attrs["bad_bands"]])
+    for key, attribute in (("map info", "map_info"), ("coordinate system string", "coordinate_system")):
+        if attrs.get(attribute):
+            fields[key] = _braced([str(attrs[attribute])])
+    return fields
+
+
+def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: Classes) -> None:
+    """Write class numbers (y, x) as an ENVI classification with names and colours; ``path`` is the header, the data get ``.img``.
+
+    ENVI numbers classes without gaps, so numbers that are not used are listed as ``unused``.
+
+    Raises
+    ------
+    LabelError
+        When a class number is negative or above 65535.
+    """
+    path = _header_name(path)
+    highest = max([int(labels.max()), *classes.numbers])
+    if labels.min() < 0 or highest > np.iinfo(np.uint16).max:
+        raise LabelError(f"{path}: class numbers go from {labels.min()} to {highest}, expected 0 to 65535 for ENVI; renumber the classes.")
+    kind = np.dtype(np.uint8 if highest < 256 else "<u2")
+    names, colours = _tables(classes, highest)
+    with files.atomic_path(path.with_suffix(".img")) as temporary:
+        temporary.write_bytes(np.ascontiguousarray(labels, dtype=kind).tobytes())
+    height, width = labels.shape
+    fields = {
+        "description": _braced([path.stem]),
+        "samples": width,
+        "lines": height,
+        "bands": 1,
+        "header offset": 0,
+        "file type": "ENVI Classification",
+        "data type": 1 if kind.itemsize == 1 else 12,
+        "interleave": "bsq",
+        "byte order": 0,
+        "classes": highest + 1,
+        "class names": _braced([_plain(name) for name in names]),
+        "class lookup": _braced(colours.ravel().tolist()),
+        "band names": _braced(["classes"]),
+    }
+    _write_header(path, fields)
+
+
+def _tables(classes: Classes, highest: int) -> tuple[list[str], NDArray[np.uint8]]:
+    """Return names and colours (class, 3) for every number from 0 to the highest."""
+    names = ["not classified"] + ["unused"] * highest
+    colours = np.zeros((highest + 1, 3), dtype=np.uint8)
+    for number, name, colour in zip(classes.numbers, classes.names, classes.colours, strict=True):
+        if 0 < number <= highest:
+            names[number], colours[number] = name, ImageColor.getrgb(colour)[:3]
+    return names, colours
+
+
+def _plain(name: str) -> str:
+    """Return a name without the signs that part a header's list."""
+    return name.replace(",", ";").replace("{", "(").replace("}", ")").replace("\n", " ")
+
+
+def _braced(items: list[Any]) -> str:
+    lines = [", ".join(map(str, items[start : start + 8])) for start in range(0, len(items), 8)]
+    return "{" + ",\n ".join(lines) + "}"
+
+
+def _header_name(path: Path) -> Path:
+    path = Path(path)
+    if path.suffix.lower() != ".hdr":
+        raise CubeError(f"{path} does not end in .hdr, expected the name of an ENVI header; choose such a name.")
+    return path
+
+
+def _write_header(path: Path, fields: dict[str, Any]) -> None:
+    text = "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in fields.items())
+    files.write_bytes(path, text.encode())
+
+
+def write_geotiff(path: Path, found: ClassMap, geotags: dict[int, tuple[int, int, Any]] | None = None) -> None:
+    """Write a map as TIFF in class numbers, with its colours where 255 classes suffice, and its place on the earth where known.
+
+    Parameters
+    ----------
+    geotags : dict, optional
+        ``attrs["geotags"]`` of the cube the map was made of: number of the tag to (type, count, value).
+    """
+    labels = found.labels
+    highest = max([int(labels.max()), *found.classes.numbers])
+    options: dict[str, Any] = {"photometric": "minisblack"}
+    kind: Any = np.uint8 if highest < 256 and labels.min() >= 0 else np.int32
+    if kind is np.uint8:
+        colours = _tables(found.classes, highest)[1]
+        table = np.zeros((3, 256), dtype=np.uint16)
+        table[:, : highest + 1] = colours.T.astype(np.uint16) * 257
+        options = {"photometric": "palette", "colormap": table}
+    extra = [(code, dtype, count, value, True) for code, (dtype, count, value) in (geotags or {}).items()]
+    with files.atomic_path(Path(path)) as temporary:
+        tifffile.imwrite(temporary, labels.astype(kind), compression="zlib", extratags=extra, metadata=None, **options)
+
+
+def write_png(path: Path, labels: NDArray[np.integer], classes: Classes) -> None:
+    """Write a picture of a map in its class colours with a legend at its right; small maps are enlarged by a whole factor."""
+    height, width = labels.shape
+    numbers = np.asarray([0, *classes.numbers])
+    colours = np.asarray([(0, 0, 0), *(ImageColor.getrgb(colour)[:3] for colour in classes.colours)], dtype=np.uint8)
+    position = np.searchsorted(numbers, labels).clip(max=len(numbers) - 1)
+    picture = np.where((numbers[position] == labels)[..., None], colours[position], np.uint8(128))
+    factor = max(1, _LEGEND_SIDE // max(height, width))
+    picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    font = ImageFont.load_default(14)
+    line, margin = 22, 10
+    text_width = max((int(font.getlength(name)) for name in classes.names), default=0)
+    rows = max(picture.shape[0], line * len(classes.names) + 2 * margin)
+    canvas = Image.new("RGB", (picture.shape[1] + (text_width + 20 + 3 * margin if classes.names else 0), rows), "white")
+    canvas.paste(Image.fromarray(picture), (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for index, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True)):
+        left, top = picture.shape[1] + margin, margin + line * index
+        draw.rectangle((left, top, left + 16, top + 16), fill=colour, outline="black")
+        draw.text((left + 26, top), name, fill="black", font=font)
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="PNG")
+    files.write_bytes(Path(path), buffer.getvalue())
+
+
+def write_areas_csv(path: Path, found: ClassMap) -> None:
+    """Write how many pixels each class covers; ``share`` is of the classified pixels."""
+    total = int(np.count_nonzero(found.labels))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["class", "name", "colour", "pixels", "share"])
+    for number, name, colour in zip(found.classes.numbers, found.classes.names, found.classes.colours, strict=True):
+        pixels = int(np.count_nonzero(found.labels == number))
+        table.writerow([number, name, colour, pixels, f"{pixels / total:.6f}" if total else "0.000000"])
+    files.write_bytes(Path(path), text.getvalue().encode())
