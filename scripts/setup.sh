@@ -57,7 +57,7 @@ if ! { [ -x .venv/bin/python ] && recent .venv/bin/python; }; then
     apt_install python3 python3-venv
     python=$(find_python) || fail "this system's Python is older than 3.11; install a later one and name it: make setup PYTHON=/path/to/python3"
   fi
-  if ! "$python" -m venv --clear .venv 2>/dev/null; then
+  if ! "$python" -m venv --clear .venv >/dev/null 2>&1; then
     command -v apt-get >/dev/null || fail "$python cannot make a virtual environment; install its venv module."
     apt_install python3-venv
     "$python" -m venv --clear .venv
