@@ -26,7 +26,8 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
 
 def loaded(*modules: str, members: str = "") -> set[str]:
     """Return the top-level modules a fresh process has after importing the given ones, and every module inside ``members``."""
-    done = subprocess.run([sys.executable, "-c", CODE.format(modules=modules, members=members)], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", CODE.format(modules=modules, members=members)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
