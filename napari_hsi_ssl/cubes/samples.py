@@ -85,7 +85,7 @@ def laboratory(folder: str | Path, *, size: int | tuple[int, int] = 96, cubes_pe
     """Write the synthetic laboratory as ENVI files.
 
     The files are ``DOMAIN/DOMAIN_N.hdr`` and ``.dat`` with ground truth in ``DOMAIN/DOMAIN_N_labels.tif`` (0 = tray) and the
-    names of the domain's classes in ``DOMAIN/classes.json``, where `rasters.read_labels` finds them.
+    names of the domain's classes in ``DOMAIN/classes.json``, where `rasters.read_labels` finds them, and of all in ``classes.json``.
 
     Parameters
     ----------
@@ -128,5 +128,6 @@ def laboratory(folder: str | Path, *, size: int | tuple[int, int] = 96, cubes_pe
             files.write_tiff(header.with_name(f"{header.stem}_labels.tif"), made.labels)
             headers.append(header)
         files.write_json(folder / domain / "classes.json", laboratory_classes(domain).to_json())
+    files.write_json(folder / "classes.json", laboratory_classes().to_json())
     yield Progress(total, total, "laboratory written")
     return headers

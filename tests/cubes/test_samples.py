@@ -13,7 +13,8 @@ from skimage.filters import threshold_otsu
 from sklearn.neighbors import KNeighborsClassifier
 
 from napari_hsi_ssl import run
-from napari_hsi_ssl.cubes.cube import as_cube
+from napari_hsi_ssl.config import read_json
+from napari_hsi_ssl.cubes.cube import Classes, as_cube
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.cubes.readers import find_cubes, read_cube
 from napari_hsi_ssl.cubes.samples import DOMAINS, INDIAN_PINES_CLASSES, indian_pines, laboratory, laboratory_classes, make_laboratory_cube
@@ -142,6 +143,7 @@ def test_the_laboratory_on_disk_is_the_laboratory_in_memory(tmp_path: Path):
         assert names == dict(zip(made.classes.numbers, made.classes.names, strict=True))
     found, _ = find_cubes(tmp_path)
     assert sorted(path.stem for path in found) == sorted(f"{domain}_1" for domain in DOMAINS), "labels are not taken for cubes"
+    assert Classes.from_json(read_json(tmp_path / "classes.json")) == laboratory_classes()
 
 
 def test_bad_arguments_are_named(tmp_path: Path):
