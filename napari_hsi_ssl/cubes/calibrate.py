@@ -30,23 +30,25 @@ def calibrate(cube: xr.DataArray, white: xr.DataArray | None = None, dark: xr.Da
     Returns
     -------
     DataArray (y, x, band)
-        float32, dask-backed; only what is sliced out is read and calculated. Its quantity is ``reflectance`` with a white
+        float32, dask-backed; only what is sliced out is read and calculated. Bands in which white is not brighter than dark in any
+        column become bad bands. Its quantity is ``reflectance`` with a white
         reference and unchanged without one (only the dark signal is taken off). Values equal to the cube's ignore value stay
         as they are, so that unmeasured pixels remain recognisable.
 
     Raises
     ------
     CubeError
-        When a reference has another width or number of bands, or the white one is nowhere brighter than the dark one.
+        When a reference has another width or number of bands, or the white one is not brighter than the dark one.
     """
     if white is None and dark is None:
         return cube
     offset = np.zeros((1, *cube.shape[1:])) if dark is None else _line(cube, dark, "dark")
     gain = np.ones_like(offset)
+    bad_bands = cube.attrs.get("bad_bands")
     if white is not None:
         span = _line(cube, white, "white") - offset
         unusable = ~(np.isfinite(span) & (span > 0))
-        # A dead band is useless in every column and stays zero; one that fails in some columns would leave stripes in every line.
+        # A band without light in any column is dead and joins the bad bands; one that fails in some columns would leave stripes.
         dead = unusable.all(axis=1, keepdims=True)
         stripes = unusable if dead.all() else unusable & ~dead
         if stripes.any():
@@ -55,12 +57,15 @@ def calibrate(cube: xr.DataArray, white: xr.DataArray | None = None, dark: xr.Da
                 f"white reference of {cube.name} ({white.name}) is not brighter than the dark one in {int(stripes.sum())} places, the first "
                 f"column {column}, band {band}, expected white > dark everywhere; record it again or check --white and --dark."
             )
+        if dead.any():
+            bad_bands = np.asarray(cube.attrs.get("bad_bands", np.zeros(dead.size)), dtype=bool) | dead.ravel()
         gain = np.divide(1.0, span, out=np.zeros_like(span), where=~unusable)
     source = _Calibrated(cube.data, offset.astype(np.float32), gain.astype(np.float32), cube.attrs.get("nodata"))
     rows = max(1, min(cube.shape[0], 64 * 2**20 // (4 * cube.shape[1] * cube.shape[2])))
     # dask pushes a slice down into the source's __getitem__, so one band or one spectrum costs one band or one spectrum.
     lazy = da.from_array(source, chunks=(rows, -1, -1), asarray=False, meta=np.empty((0, 0, 0), np.float32), name=False)
     result = cube.copy(data=lazy)
+    result.attrs = {**cube.attrs, **({} if bad_bands is None else {"bad_bands": bad_bands})}
     return as_cube(result, quantity="reflectance" if white is not None else cube.attrs["quantity"], name=str(cube.name))
 
 

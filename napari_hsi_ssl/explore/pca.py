@@ -122,7 +122,7 @@ class Projection:
             raise ProjectError(f"{path} is not a usable PCA file (field '{(wrong or ['grid_kind'])[0]}' does not fit the others); {remedy}.")
         texts = {name: str(values[name]) for name in ("grid_kind", "method", "scaling")}
         plain = {"total_variance": float(values["total_variance"]), "domains": tuple(str(name) for name in values["domains"])}
-        return cls(**{**values, **texts, **plain})  # type: ignore[arg-type]  # one dict of several types
+        return cls(**{**values, **texts, **plain})
 
 
 def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projection]:
