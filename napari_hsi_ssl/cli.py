@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -57,16 +57,18 @@ def _verb(function: Callable[..., Report | Steps[Report]]) -> Callable[..., None
         warnings.showwarning = lambda message, *_, **__: _errors.print(f"warning: {message}", style="yellow", markup=False)
         try:
             report = function(*args, **options)
-            if inspect.isgenerator(report):
+            if not isinstance(report, dict):
                 report = _watch(report)
-        except (HsiError, OSError, MemoryError) as error:
-            _fail(error, as_json=as_json, debug=debug)
+        except typer.BadParameter:
+            raise
         except KeyboardInterrupt as interrupt:
             message = str(interrupt) or "interrupted; what was finished is safe on disk."
             _errors.print(message, markup=False)
             if as_json:
                 typer.echo(json.dumps({"error": message}))
             raise typer.Exit(130) from None
+        except Exception as error:  # noqa: BLE001 - the last resort: one sentence for the user, the traceback with --debug
+            _fail(error, as_json=as_json, debug=debug)
         if as_json:
             typer.echo(json.dumps(files.plain(report), allow_nan=False))
         else:
@@ -101,12 +103,14 @@ def _watch(steps: Steps[Report]) -> Report:
         return run(steps, draw)
 
 
-def _fail(error: BaseException, *, as_json: bool, debug: bool) -> None:
+def _fail(error: Exception, *, as_json: bool, debug: bool) -> NoReturn:
     if debug:
         raise error
-    message = str(error) or type(error).__name__
+    message = str(error)
     if isinstance(error, MemoryError):
         message = "there is not enough memory for this; use a smaller crop, batch or window."
+    elif not isinstance(error, HsiError | OSError):
+        message = f"unexpected {type(error).__name__} ({message}); this is a fault of the program: please report it with what --debug shows."
     _errors.print(f"error: {message}", style="red", markup=False)
     if as_json:
         report: Report = {"error": message}
@@ -165,7 +169,7 @@ def _pairs(texts: list[str] | None, option: str) -> dict[str, Path]:
 
 
 def _given(**options: object) -> dict[str, Any]:
-    given = {name: value for name, value in options.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if isinstance(given.get("devices"), str) and given["devices"].isdigit():
         given["devices"] = int(given["devices"])
     return given

@@ -53,7 +53,7 @@ def delete_run(project: Project, run: str) -> Steps[dict[str, Any]]:
 
 def _row(project: Project, folder: RunFolder) -> dict[str, Any]:
     history = folder.history()
-    last = next((event for event in reversed(history) if event["type"] in {"step", "epoch"}), {})
+    last: dict[str, Any] = next((event for event in reversed(history) if event["type"] in {"step", "epoch"}), {})
     total = next((event.get("total_steps") for event in reversed(history) if event["type"] == "started"), None)
     state, kind = folder.state, folder.config.kind
     picks_up = {
