@@ -1,0 +1,133 @@
+"""From the embedding of every pixel to a map: which labelled pixels serve as references, and how they decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hsi_ssl.errors import LabelError
+from napari_hsi_ssl.mapping.classifiers import fit_linear
+from napari_hsi_ssl.metrics.neighbours import knn_vote_chunks
+from napari_hsi_ssl.progress import Progress, Steps
+
+_CHUNK_BYTES = 128 * 2**20
+
+Votes = Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]
+Decide = Callable[[NDArray[np.floating]], Votes]
+"""Takes features (n, d), yields ``(rows, class numbers, confidence)`` from first to last."""
+
+
+def choose_references(labels: Sequence[NDArray[np.integer]], count: int, seed: int = 0) -> list[NDArray[np.bool_]]:
+    """Choose labelled pixels of one or several cubes that stand for all of them.
+
+    Classes keep their shares, but a rare one keeps its pixels up to a quarter of an equal share, so that it is not drowned.
+
+    Parameters
+    ----------
+    labels : sequence of int arrays (y, x)
+        One a cube; 0 = unlabelled.
+    count : int
+        At most this many pixels over all cubes; fewer labelled ones are all taken.
+    seed : int
+
+    Returns
+    -------
+    list of bool arrays (y, x)
+        One a cube.
+
+    Raises
+    ------
+    LabelError
+        When fewer than two classes are labelled.
+    """
+    flat = np.concatenate([np.ravel(image) for image in labels])
+    numbers, sizes = np.unique(flat[flat != 0], return_counts=True)
+    if numbers.size < 2:
+        found = f"one class ({numbers[0]})" if numbers.size else "no class"
+        raise LabelError(f"the training labels hold {found}, expected at least two; label another class.")
+    chosen = flat != 0
+    if sizes.sum() > count:
+        generator = np.random.default_rng(seed)
+        least = np.minimum(sizes, max(1, count // (4 * numbers.size)))
+        rest = sizes - least
+        quota = least + np.floor(max(0, count - least.sum()) * rest / max(1, rest.sum())).astype(np.int64)
+        chosen = np.zeros(flat.size, dtype=bool)
+        for number, share in zip(numbers, quota, strict=True):
+            chosen[generator.choice(np.flatnonzero(flat == number), int(share), replace=False)] = True
+    parts = np.split(chosen, np.cumsum([image.size for image in labels])[:-1])
+    return [part.reshape(image.shape) for part, image in zip(parts, labels, strict=True)]
+
+
+def decider(method: Literal["knn", "linear"], features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20) -> Decide:
+    """Return what classifies features by references: kNN (cosine) or a logistic head, both on standardised features.
+
+    Parameters
+    ----------
+    method : {"knn", "linear"}
+    features : float array (n, d)
+        Of the references; finite.
+    labels : int array (n,)
+    k : int
+        Neighbours of kNN.
+
+    Returns
+    -------
+    callable
+        Confidence is the winner's share of the votes, or its probability.
+    """
+    if method == "linear":
+        probe = fit_linear(features, labels)
+
+        def by_head(query: NDArray[np.floating]) -> Votes:
+            yield slice(0, len(query)), *probe.predict(query)
+
+        return by_head
+    wide = np.asarray(features, dtype=np.float64)
+    mean, spread = wide.mean(axis=0), wide.std(axis=0)
+    spread[spread == 0] = 1.0
+    references = (wide - mean) / spread
+
+    def by_neighbours(query: NDArray[np.floating]) -> Votes:
+        return knn_vote_chunks(references, labels, ((query - mean) / spread).astype(np.float32), k)
+
+    return by_neighbours
+
+
+def decide_map(embedding: NDArray[np.floating], area: NDArray[np.bool_], decide: Decide) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """Classify every pixel of an area, some rows at a time.
+
+    Parameters
+    ----------
+    embedding : float array or memory map (y, x, d)
+        NaN where there is none.
+    area : bool array (y, x)
+    decide : callable
+        From `decider`.
+
+    Returns
+    -------
+    labels : int32 array (y, x)
+        0 outside the area and where there is no embedding.
+    confidence : float32 array (y, x)
+        In [0, 1].
+    """
+    height, width, dimensions = embedding.shape
+    labels, confidence = np.zeros((height, width), dtype=np.int32), np.zeros((height, width), dtype=np.float32)
+    step = max(1, _CHUNK_BYTES // (8 * width * dimensions))
+    for top in range(0, height, step):
+        rows = slice(top, min(height, top + step))
+        inside = area[rows].copy()
+        features = np.asarray(embedding[rows][inside], dtype=np.float32)
+        measured = np.isfinite(features).all(axis=1)
+        inside[inside] = measured
+        y, x = np.nonzero(inside)
+        done = 0
+        for part, numbers, sure in decide(features[measured]) if y.size else ():
+            labels[top + y[part], x[part]], confidence[top + y[part], x[part]] = numbers, sure
+            done = part.stop
+            yield Progress(top + (rows.stop - top) * done / y.size, height, "classifying")
+        yield Progress(rows.stop, height, "classifying")
+    return labels, confidence
