@@ -14,7 +14,7 @@ import numpy as np
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ClassifyConfig, digest
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap
-from napari_hsi_ssl.cubes.writers import save_map
+from napari_hsi_ssl.cubes.writers import confidence_path, save_map
 from napari_hsi_ssl.errors import ConfigError, LabelError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
@@ -68,11 +68,6 @@ def classify(
                 files.write_tiff(out, found.labels)
                 maps[-1]["out"] = str(out)
     return {"run": run, "method": config.method, "maps": maps}
-
-
-def confidence_path(path: Path) -> Path:
-    """Return where the confidence of a map is."""
-    return path.with_suffix(".confidence.tif")
 
 
 def _one(

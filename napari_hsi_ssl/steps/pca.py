@@ -87,11 +87,11 @@ def scatter(project: Project, x: int = 0, y: int = 1, bins: int = 512, inlet: st
         pairs = np.asarray(scores[..., [x, y]])[project.area(entry.name)].astype(np.float32) * scale[[x, y]].astype(np.float32)
         pairs = pairs[np.isfinite(pairs).all(axis=1)]
         columns.setdefault(entry.domain, []).append((pairs[:, 0], pairs[:, 1]))
-    joined = {name: tuple(np.concatenate(parts) for parts in zip(*pairs, strict=True)) for name, pairs in columns.items()}
-    if not any(len(pair[0]) for pair in joined.values()):
+    joined = {domain: (np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs])) for domain, pairs in columns.items()}
+    if not any(len(first) for first, _ in joined.values()):
         raise ProjectError(f"project {project.folder.name} has no used pixel with scores; make other masks or run the PCA again.")
-    limits = robust_limits(*(np.concatenate(parts) for parts in zip(*joined.values(), strict=True)))
-    return {name: density(first, second, bins=bins, limits=limits) for name, (first, second) in joined.items()}
+    limits = robust_limits(np.concatenate([first for first, _ in joined.values()]), np.concatenate([second for _, second in joined.values()]))
+    return {domain: density(first, second, bins=bins, limits=limits) for domain, (first, second) in joined.items()}
 
 
 def component_images(project: Project, cube: str) -> NDArray[np.float32]:
