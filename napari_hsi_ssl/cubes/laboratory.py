@@ -27,8 +27,8 @@ Level = Callable[[Floats, Floats, np.random.Generator], Floats]
 _BLUR_PIXELS = 0.7  # standard deviation of the point spread: how far materials mix across an edge
 _READ_NOISE, _SHOT_NOISE = 0.003, 0.008  # in reflectance, at reflectance 0 and added in quadrature at reflectance 1
 _TRAY_LEVEL = 0.06
-_COVERAGE = 0.65  # objects are laid until this share of the tray is covered, or there is no more room
-_OVERLAP = 0.2  # objects touch and overlap a little; they do not pile up, but for twigs
+_COVERAGE = 0.75  # objects are laid until this share of the tray is covered, or there is no more room
+_OVERLAP = 0.3  # objects touch and overlap a little; they do not pile up, but for twigs
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def laboratory_classes(*domains: str) -> Classes:
     return Classes.of(list(names), names)
 
 
-def make_laboratory_cube(domain: str, index: int = 1, size: int | tuple[int, int] = 96, seed: int = 0) -> LaboratoryCube:
+def make_laboratory_cube(domain: str, index: int = 1, size: int | tuple[int, int] = 128, seed: int = 0) -> LaboratoryCube:
     """Make one cube; the same arguments give the same values.
 
     Parameters
@@ -289,7 +289,7 @@ def _scene(spec: Domain, shape: tuple[int, int], random: np.random.Generator) ->
             other = (main + random.integers(1, count)) % count
             material[place][inside & (spots[place] > 0.5)] = other + 1
         objects[place][inside] = number
-        roundness = 0.25 if spec.shape in _FLAT else 0.6
+        roundness = 0.25 if spec.shape in _FLAT else 0.45
         relief[place][inside] = (1 - roundness * (1 - np.sqrt(np.clip(1 - level**2, 0, 1))))[inside]
         covered[main] += np.count_nonzero(inside)
     return material, relief, objects

@@ -81,7 +81,7 @@ def _corrected_centres(listed: NDArray[np.float64]) -> NDArray[np.float64]:
     return centres
 
 
-def laboratory(folder: str | Path, *, size: int | tuple[int, int] = 96, cubes_per_domain: int = 3, seed: int = 0) -> Steps[list[Path]]:
+def laboratory(folder: str | Path, *, size: int | tuple[int, int] = 128, cubes_per_domain: int = 3, seed: int = 0) -> Steps[list[Path]]:
     """Write the synthetic laboratory as ENVI files.
 
     The files are ``DOMAIN/DOMAIN_N.hdr`` and ``.dat`` with ground truth in ``DOMAIN/DOMAIN_N_labels.tif`` (0 = tray) and the
@@ -92,7 +92,7 @@ def laboratory(folder: str | Path, *, size: int | tuple[int, int] = 96, cubes_pe
     folder : path
         Made when it is not there.
     size : int or (int, int)
-        Pixels along y and x.
+        Pixels along y and x; at 128 each cube gives at least 20 patches of 32×32 with the default mask, and all take 310 MB.
     cubes_per_domain : int
     seed : int
 
