@@ -1,0 +1,69 @@
+"""Mean spectra and spectral angles against plain NumPy and the `spectral` package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from spectral import spectral_angles
+
+from napari_hsi_ssl.cubes.cube import as_cube
+from napari_hsi_ssl.errors import CubeError
+from napari_hsi_ssl.explore import moments
+from napari_hsi_ssl.explore.spectra import mean_spectrum, spectral_angle
+
+
+@pytest.fixture
+def values():
+    return np.random.default_rng(0).uniform(1, 5, (23, 11, 6)).astype(np.float32)
+
+
+@pytest.mark.parametrize("layout", ["bip", "bil", "bsq"])
+def test_mean_and_deviation(values, layout, monkeypatch):
+    """Every memory layout takes another path through the gathering; a mix-up of axes would give another mean."""
+    monkeypatch.setattr(moments, "CHUNK", 40)
+    order = {"bip": (0, 1, 2), "bil": (0, 2, 1), "bsq": (2, 0, 1)}[layout]
+    stored = np.ascontiguousarray(values.transpose(order)).transpose(np.argsort(order))
+    mask = np.random.default_rng(1).random(values.shape[:2]) < 0.4
+    mean, std = mean_spectrum(as_cube(stored + np.float32(1e4)), mask)
+    np.testing.assert_allclose(mean, (stored + np.float32(1e4))[mask].mean(axis=0, dtype=float), rtol=1e-12)
+    np.testing.assert_allclose(std, (stored + np.float32(1e4))[mask].std(axis=0, dtype=float), rtol=1e-8)
+
+
+def test_unmeasured_pixels_and_bad_bands_do_not_count(values):
+    values[0, 0, 2] = np.nan
+    values[0, 1] = -1
+    values[..., 5] = np.nan
+    cube = as_cube(values, nodata=-1, bad_bands=np.arange(6) == 5)
+    mask = np.zeros(values.shape[:2], dtype=bool)
+    mask[0, :4] = True
+    mean, _ = mean_spectrum(cube, mask)
+    np.testing.assert_allclose(mean[:5], values[0, 2:4, :5].mean(axis=0, dtype=float))
+    assert np.isnan(mean[5])
+    mask[0, 2:] = False
+    with pytest.raises(CubeError, match="no pixel of the mask was measured"):
+        mean_spectrum(cube, mask)
+    with pytest.raises(CubeError, match=r"shape \(2, 2\)"):
+        mean_spectrum(cube, np.ones((2, 2), dtype=bool))
+
+
+def test_angle_is_that_of_spectral(values):
+    """Against an independent implementation, and blind to brightness as the method promises."""
+    reference = values[4, 5]
+    angles = spectral_angle(as_cube(values), reference * 7)
+    expected = spectral_angles(values, reference[None])[..., 0]
+    expected[4, 5] = 0  # the other one stumbles over rounding there
+    np.testing.assert_allclose(angles, expected, atol=2e-4)
+    assert angles[4, 5] < 1e-3
+
+
+def test_angle_of_nothing(values):
+    values[2, 3] = 0
+    values[3, 3, 1] = np.inf
+    angles = spectral_angle(as_cube(values), values[0, 0])
+    assert np.isnan(angles[2, 3])
+    assert np.isnan(angles[3, 3])
+    assert np.isfinite(angles).sum() == angles.size - 2
+    with pytest.raises(CubeError, match="zero or not finite"):
+        spectral_angle(as_cube(values), values[2, 3])
+    with pytest.raises(CubeError, match="4 bands, expected 6"):
+        spectral_angle(as_cube(values), np.ones(4))
