@@ -1,0 +1,101 @@
+"""The simple rivals: known figures on a published split, and no look at test spectra."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_hsi_ssl.errors import ConfigError, LabelError
+from napari_hsi_ssl.mapping.baselines import BASELINES, baselines, local_mean
+from napari_hsi_ssl.progress import run
+
+FAST = ("position", "knn", "svm", "lda", "svm-means")
+
+
+def scene(seed=0, side=36, bands=40):
+    """Three materials in stripes, noisy spectra; left half to train, right half to test."""
+    generator = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(side) // 4 % 3 + 4, side).reshape(side, side)
+    spectra = np.sin(np.linspace(0, 6, bands) + np.arange(3)[:, None])
+    cube = 100 + 10 * spectra[labels - 4] + generator.normal(0, 5, (side, side, bands))
+    train, test = labels.copy(), labels.copy()
+    train[:, side // 2 :], test[:, : side // 2] = 0, 0
+    return cube, train, test
+
+
+def test_figures_known_for_indian_pines(shared_data):
+    """README of the data: kNN 57.95 / 66.12, SVM 73.54 / 82.75, SVM on PCs and means 90.40 / 95.24, position 91.83 / 95.89."""
+    datasets = pytest.importorskip("tensorly.datasets", reason="tensorly carries Indian Pines and is not installed")
+    cube = np.asarray(datasets.load_indian_pines().tensor)
+    train, test = (tifffile.imread(shared_data / "splits" / f"Indian{side}123_temp123.tif") for side in ("TR", "TE"))
+    found = {row["key"]: (round(row["oa"], 4), round(row["aa"], 4)) for row in run(baselines(cube, train, test, which=FAST))}
+    assert found["position"] == (0.9183, 0.9589)
+    assert found["knn"] == pytest.approx((0.5795, 0.6612), abs=5e-4)
+    assert found["svm"] == pytest.approx((0.7354, 0.8275), abs=5e-4)
+    assert found["svm-means"] == pytest.approx((0.9040, 0.9524), abs=0.01)
+    assert found["lda"][0] > 0.75
+
+
+def test_every_baseline_learns_a_plain_scene():
+    cube, train, test = scene()
+    watched = []
+    rows = run(baselines(cube, train, test, which=[key for key in BASELINES if key != "forest"]), watched.append)
+    assert [row["key"] for row in rows] == [key for key in BASELINES if key != "forest"]
+    assert [progress.done for progress in watched] == list(range(len(rows) + 1))
+    for row in rows:
+        assert row["oa"] > 0.8, row
+        assert row["aa"] == pytest.approx(row["oa"], abs=0.1)
+        assert row["kappa"] == pytest.approx(1.5 * row["oa"] - 0.5, abs=0.02)  # three equal classes
+        assert row["seconds"] > 0
+        assert row["name"] == BASELINES[row["key"]][0]
+
+
+def test_forest_follows_the_seed():
+    cube, train, test = scene(bands=6)
+    first, again, other = (run(baselines(cube + 0, train, test, seed, which=["forest"]))[0]["oa"] for seed in (0, 0, 1))
+    assert first == again
+    assert 0.5 < other <= 1
+
+
+def test_spectra_of_test_pixels_teach_nothing():
+    """A scaler or a PCA fitted on test pixels would change the predictions for the others."""
+    cube, train, test = scene()
+    few = np.zeros_like(test)
+    few[:, -1] = test[:, -1]
+    spoiled = cube.copy()
+    # Beyond the reach (7 pixels) of the widest local mean around the last column, and not in train.
+    spoiled[:, 19:27] *= 50
+    for key in ("knn", "svm", "lda", "svm-means", "trees"):
+        before, after = (run(baselines(image, train * (np.arange(36) < 10), few, which=[key]))[0]["oa"] for image in (cube, spoiled))
+        assert before == after, key
+
+
+def test_local_mean_is_the_mean_of_the_window():
+    image = np.random.default_rng(0).normal(size=(9, 11, 2)).astype(np.float32)
+    mirrored = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="symmetric")
+    expected = [[mirrored[y : y + 5, x : x + 5].mean(axis=(0, 1)) for x in range(11)] for y in range(9)]
+    np.testing.assert_allclose(local_mean(image, 5), expected, atol=1e-5)
+
+
+def test_unmeasured_pixels_and_classes_of_one_pixel_do_no_harm():
+    cube, train, test = scene()
+    cube[3, 3:30] = np.nan
+    cube[20, 20, 7] = np.inf
+    train[0, 0] = 9
+    rows = run(baselines(cube, train, test, which=FAST))
+    assert all(row["oa"] > 0.75 for row in rows)
+
+
+def test_bad_input_is_named():
+    cube, train, test = scene()
+    with pytest.raises(LabelError, match=r"labels have shape \(36, 36\) and the cube \(35, 36, 40\)"):
+        run(baselines(cube[1:], train, test))
+    with pytest.raises(LabelError, match="labelled in both"):
+        run(baselines(cube, train, train))
+    with pytest.raises(LabelError, match=r"one class \(4\)"):
+        run(baselines(cube, np.where(train == 4, 4, 0), test))
+    with pytest.raises(LabelError, match="no training pixel was measured"):
+        run(baselines(np.full_like(cube, np.nan), train, test))
+    with pytest.raises(ConfigError, match="no baseline 'cnn', expected some of position, knn"):
+        run(baselines(cube, train, test, which=["cnn"]))
