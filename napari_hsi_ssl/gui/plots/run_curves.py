@@ -66,6 +66,8 @@ class RunCurves:
         Last step of every epoch seen.
     state, message : str
         Where it stands, and the last warning or error.
+    heard : bool
+        Whether any event has come.
     """
 
     def __init__(self, name: str) -> None:
@@ -79,6 +81,7 @@ class RunCurves:
         self.accuracies: dict[str, Curve] = {}
         self.epochs_at: dict[int, float] = {}
         self.state = "waiting"
+        self.heard = False
         self.message = ""
         self._last: dict[str, Any] = {}
 
@@ -92,6 +95,7 @@ class RunCurves:
         if kind == "reset":
             self.reset()
             return
+        self.heard = True
         self.state = _STATES.get(str(kind), self.state)
         if kind == "started":
             self.message = ""

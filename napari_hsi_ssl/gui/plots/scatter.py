@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 import pyqtgraph as pg
@@ -12,6 +11,7 @@ from qtpy.QtCore import QRectF, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import palette
+from napari_hsi_ssl.explore.density import Density
 from napari_hsi_ssl.gui.plots.legend import LegendList
 from napari_hsi_ssl.gui.plots.theme import Theme, style
 
@@ -19,23 +19,6 @@ _SIDE_WIDTH = 132
 _LEGEND_WIDTH = 190
 _FAINTEST = 0.3
 _NO_PCA = "No PCA yet: fit one in step 3, Explore."
-
-
-class DensityLike(Protocol):
-    """What is drawn: `napari_hsi_ssl.explore.density.Density` or anything of its shape.
-
-    Attributes
-    ----------
-    counts : array (x bins, y bins)
-    x_edges, y_edges : array (bins + 1,)
-    """
-
-    @property
-    def counts(self) -> NDArray[np.generic]: ...  # noqa: D102
-    @property
-    def x_edges(self) -> NDArray[np.floating]: ...  # noqa: D102
-    @property
-    def y_edges(self) -> NDArray[np.floating]: ...  # noqa: D102
 
 
 def shade(counts: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -119,9 +102,10 @@ class ScatterPlot(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._densities: dict[str, DensityLike] = {}
+        self._densities: dict[str, Density] = {}
         self._explained: NDArray[np.float64] = np.zeros(0)
         self._shown_pair: tuple[int, int] | None = None
+        self._word = "PC"
 
         self.view = LassoView()
         self.view.drawn.connect(self.lasso_drawn)
@@ -187,21 +171,22 @@ class ScatterPlot(QWidget):
         self.view.outline.setPen(pg.mkPen(theme.accent, width=2))
         self._redraw()
 
-    def set_components(self, explained: Sequence[float] | NDArray[np.floating]) -> None:
+    def set_components(self, explained: Sequence[float] | NDArray[np.floating], word: str = "PC") -> None:
         """Offer the components of a projection, with the share (k,) of the variance that each explains; none when empty."""
+        self._word = word
         x, y = self.pair
         self._explained = np.asarray(explained, dtype=np.float64)
         count = len(self._explained)
         for box, index in ((self.x_box, x), (self.y_box, y if y != x else 1)):
             box.clear()
-            box.addItems([f"PC {number}" for number in range(1, count + 1)])
+            box.addItems([f"{word} {number}" for number in range(1, count + 1)])
             box.setCurrentIndex(min(index, count - 1))
         self._densities = {}
         self._shown_pair = None
         self.say("" if count else _NO_PCA)
         self._redraw()
 
-    def set_densities(self, densities: Mapping[str, DensityLike], x: int, y: int) -> None:
+    def set_densities(self, densities: Mapping[str, Density], x: int, y: int) -> None:
         """Draw one density a domain, all on the same bins, of the components ``x`` and ``y``."""
         moved = (x, y) != self._shown_pair or not self._densities
         self._densities = dict(densities)
@@ -263,9 +248,9 @@ class ScatterPlot(QWidget):
 
     def _axis_name(self, component: int) -> str:
         share = f" ({100 * self._explained[component]:.1f} %)" if component < len(self._explained) else ""
-        return f"PC {component + 1}{share}"
+        return f"{self._word} {component + 1}{share}"
 
-    def _scale_entries(self, total: NDArray[np.generic], picture: NDArray[np.uint8]) -> list[tuple[str, str, str, bool]]:
+    def _scale_entries(self, total: NDArray[np.integer], picture: NDArray[np.uint8]) -> list[tuple[str, str, str, bool]]:
         """Return legend entries that tell what the colours mean: counts of a bin from the fullest down."""
         top = int(total.max(initial=0))
         if top == 0:

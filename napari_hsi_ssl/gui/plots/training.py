@@ -131,21 +131,27 @@ class TrainingPlot(QWidget):
             style(plot, theme)
         self.redraw()
 
-    def set_runs(self, names: Iterable[str]) -> None:
-        """List the runs there are, oldest first; what is known of others is forgotten."""
-        names = list(names)
-        self._runs = {name: self._runs.get(name) or RunCurves(name) for name in names}
-        self._shown &= set(names)
+    def set_runs(self, states: Mapping[str, str]) -> None:
+        """List the runs there are, oldest first, and where they stand; what is known of others is forgotten."""
+        self._runs = {name: self._runs.get(name) or RunCurves(name) for name in states}
+        for name, state in states.items():
+            self._runs[name].state = state
+        self._shown &= set(states)
         if self._current not in self._runs:
             self._current = ""
         self.redraw()
 
+    @property
+    def shown(self) -> set[str]:
+        """Names of the runs that are drawn."""
+        return set(self._shown)
+
     def add_events(self, run: str, events: Iterable[Mapping[str, Any]]) -> None:
-        """Take new events of a run; one that has not been seen before is shown at once."""
+        """Take new events of a run; one that has not been heard of before is shown at once."""
         if run not in self._runs:
             self._runs[run] = RunCurves(run)
         curves = self._runs[run]
-        if curves.state == "waiting":
+        if not curves.heard:
             self._shown.add(run)
         curves.add(events)
         if curves.state == "running" or not self._current:
@@ -158,7 +164,7 @@ class TrainingPlot(QWidget):
         (self._shown.add if shown else self._shown.discard)(run)
         if shown and run in self._runs:
             self._current = run
-            if self._runs[run].state == "waiting":
+            if not self._runs[run].heard:
                 self.run_asked.emit(run)
         self.redraw()
 

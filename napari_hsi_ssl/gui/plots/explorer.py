@@ -1,0 +1,278 @@
+"""The explorer dock: spectra, component scatter, training and results of what is on the desk."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import numpy as np
+from napari.utils.events import Event
+from numpy.typing import NDArray
+from qtpy.QtCore import QSize, Signal
+from qtpy.QtWidgets import QTabWidget, QWidget
+
+from napari_hsi_ssl.explore.density import Density
+from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.canvas import canvas_for
+from napari_hsi_ssl.gui.desk import Desk
+from napari_hsi_ssl.gui.jobs import Jobs
+from napari_hsi_ssl.gui.plots import reading
+from napari_hsi_ssl.gui.plots.pointer import PixelPointer
+from napari_hsi_ssl.gui.plots.results import Result, ResultsView, evaluation, report_of
+from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
+from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
+from napari_hsi_ssl.gui.plots.spectrum import Spectrum, pinned_at
+from napari_hsi_ssl.gui.plots.theme import Theme
+from napari_hsi_ssl.gui.plots.training import TrainingPlot
+from napari_hsi_ssl.gui.watch import watch_for
+from napari_hsi_ssl.progress import Steps
+
+_HEIGHT = 220
+_TABS = {"spectra": "Spectra", "scatter": "PC scatter", "training": "Training", "results": "Result"}
+
+
+class ExplorerDock(QTabWidget):
+    """Spectra | PC scatter | Training | Result, kept up to date by the desk.
+
+    Parameters
+    ----------
+    desk : Desk
+        Of the viewer that the dock belongs to.
+    """
+
+    lassoed = Signal(int, int, object)
+    """Components on x and y, and the float64 polygon (n, 2) that was drawn around pixels in their plane."""
+
+    def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.desk = desk
+        self.jobs = Jobs(self)
+        theme = Theme.named(desk.viewer.theme)
+        self.spectra, self.scatter, self.training, self.results = SpectraPlot(theme), ScatterPlot(theme), TrainingPlot(theme), ResultsView(theme)
+        self._plots: dict[str, QWidget] = {"spectra": self.spectra, "scatter": self.scatter, "training": self.training, "results": self.results}
+        for name, plot in self._plots.items():
+            self.addTab(plot, _TABS[name])
+        self.setMinimumHeight(_HEIGHT)
+        self._scatter_is_old = True
+        self.pointer = PixelPointer(desk, self)
+        self._connect()
+        self._project_changed()
+        self._bands_shown()
+
+    def sizeHint(self) -> QSize:
+        """Return a size in which every plot is easy to read."""
+        return QSize(900, 280)
+
+    def _connect(self) -> None:
+        desk, viewer = self.desk, self.desk.viewer
+        desk.project_changed.connect(self._project_changed)
+        desk.cube_changed.connect(self._cube_changed)
+        desk.masks_changed.connect(self._area_changed)
+        desk.inlet_changed.connect(self._inlet_changed)
+        desk.runs_changed.connect(self._runs_changed)
+        desk.run_events.connect(self._run_events)
+        desk.evaluated.connect(self._evaluated)
+        desk.map_made.connect(self._map_made)
+        desk.result_made.connect(self._result_made)
+        desk.plot_wanted.connect(self.show_plot)
+        self.currentChanged.connect(self._tab_changed)
+        self.pointer.moved.connect(self.spectra.show_pointer)
+        self.pointer.pinned.connect(self._pinned)
+        self.spectra.pin_button.toggled.connect(partial(setattr, self.pointer, "pinning"))
+        self.spectra.band_moved.connect(self._band_wanted)
+        self.spectra.mask_asked.connect(self._mask_mean)
+        self.spectra.classes_asked.connect(self._class_means)
+        self.scatter.pair_changed.connect(self._ask_scatter)
+        self.scatter.lasso_drawn.connect(self._lassoed)
+        self.training.run_asked.connect(watch_for(desk).load)
+        # The viewer outlives its docks, and its events do not know when a Qt object has gone.
+        this = ref(self)
+        watched = [
+            (viewer.layers.events.inserted, partial(_tell, this, "_bands_shown")),
+            (viewer.dims.events.current_step, partial(_tell, this, "_band_changed")),
+            (viewer.events.theme, partial(_tell, this, "_theme_changed")),
+        ]
+        for event, slot in watched:
+            event.connect(slot)
+        self.destroyed.connect(partial(_leave, watched))
+
+    # -- tabs -----------------------------------------------------------------------------------------------------------
+
+    def show_plot(self, name: str) -> None:
+        """Bring a plot to the front: "spectra", "scatter", "training" or "results"."""
+        if name in self._plots:
+            self.setCurrentWidget(self._plots[name])
+
+    def _tab_changed(self, _index: int) -> None:
+        shown = self.currentWidget()
+        self.pointer.following = shown is self.spectra
+        if shown is self.scatter and self._scatter_is_old:
+            self._ask_scatter(*self.scatter.pair)
+        self._mark("", shown)
+
+    def _mark(self, sign: str, plot: QWidget | None) -> None:
+        for name, other in self._plots.items():
+            if other is plot:
+                self.setTabText(self.indexOf(other), _TABS[name] + sign)
+
+    def _news(self, plot: QWidget) -> None:
+        # Whoever looks at something else is told, not interrupted.
+        if self.currentWidget() is not plot:
+            self._mark(" •", plot)
+
+    def _theme_changed(self) -> None:
+        theme = Theme.named(self.desk.viewer.theme)
+        for plot in (self.spectra, self.scatter, self.training, self.results):
+            plot.set_theme(theme)
+
+    # -- project --------------------------------------------------------------------------------------------------------
+
+    def _project_changed(self) -> None:
+        project = self.desk.project
+        self._scatter_changed()
+        self._runs_changed()
+        self._cube_changed(self.desk.cube)
+        folder = project.folder if project else None
+        if folder != getattr(self, "_folder", None):
+            self._folder = folder
+            self.results.clear()
+            self.spectra.clear()
+            if project is not None:
+                self.jobs.start(reading.saved_results(project), self._results_read, slot="results", on_error=self._failed)
+
+    def _results_read(self, found: list[Result]) -> None:
+        for result in found:
+            self.results.add(result)
+
+    def _failed(self, _error: BaseException, sentence: str, _details: str) -> None:
+        self.desk.message.emit(sentence, "error")
+
+    # -- spectra --------------------------------------------------------------------------------------------------------
+
+    def _cube_changed(self, _name: str) -> None:
+        if canvas_for(self.desk).picture is None:
+            self.spectra.set_axis(None)
+        else:
+            self._bands_shown()
+
+    def _bands_shown(self) -> None:
+        picture = canvas_for(self.desk).picture
+        if picture is not None and layers.find(self.desk.viewer, "cube", picture.name) is not None:
+            self.pointer.following = self.currentWidget() is self.spectra
+            self.spectra.set_axis(reading.band_axis(picture.cube))
+            self._band_changed()
+
+    def _band_changed(self) -> None:
+        self.spectra.set_band(layers.current_band(self.desk.viewer))
+
+    def _band_wanted(self, band: int) -> None:
+        if self.desk.viewer.dims.ndim > 2:
+            self.desk.viewer.dims.set_current_step(0, band)
+
+    def _pinned(self, cube: str, y: int, x: int, values: NDArray[np.float32]) -> None:
+        picture = canvas_for(self.desk).picture
+        if picture is None or picture.name != cube:
+            return
+        label = ""
+        layer = layers.find(self.desk.viewer, "labels", cube)
+        if layer is not None:
+            classes = layer.metadata["hsi"]["classes"]
+            label = dict(zip(classes.numbers, classes.names, strict=True)).get(int(layer.data[y, x]), "")
+        self.spectra.pin(Spectrum(pinned_at(cube, y, x, label), values, reading.band_axis(picture.cube)))
+        self._news(self.spectra)
+
+    def _mask_mean(self) -> None:
+        project, picture = self.desk.project, canvas_for(self.desk).picture
+        if project is not None and picture is not None:
+            mask = layers.mask_on_canvas(self.desk.viewer, picture.name)
+            self._start_means(reading.mask_spectrum(project, picture.name, picture.cube, mask))
+
+    def _class_means(self) -> None:
+        project, picture = self.desk.project, canvas_for(self.desk).picture
+        if project is not None and picture is not None:
+            layer = layers.find(self.desk.viewer, "labels", picture.name)
+            painted = (None, None) if layer is None else (np.array(layer.data), layer.metadata["hsi"]["classes"])
+            self._start_means(reading.class_spectra(project, picture.name, picture.cube, *painted))
+
+    def _start_means(self, steps: Steps[tuple[Spectrum, ...]]) -> None:
+        self.jobs.start(steps, self._means_made, label="mean spectra", slot="means", on_error=self._failed)
+
+    def _means_made(self, found: tuple[Spectrum, ...]) -> None:
+        self.spectra.pin(*found)
+
+    # -- scatter --------------------------------------------------------------------------------------------------------
+
+    def _inlet_changed(self) -> None:
+        self._scatter_changed()
+        self._news(self.scatter)
+
+    def _scatter_changed(self) -> None:
+        self._scatter_is_old = True
+        project = self.desk.project
+        if project is None or project.inlet is None:
+            self.scatter.set_components(())
+        elif self.currentWidget() is self.scatter:
+            self._ask_scatter(*self.scatter.pair)
+
+    def _area_changed(self, _name: str) -> None:
+        if self.desk.project is not None and self.desk.project.inlet is not None:
+            self._scatter_changed()
+
+    def _ask_scatter(self, x: int, y: int) -> None:
+        project = self.desk.project
+        if project is None or project.inlet is None:
+            return
+        self._scatter_is_old = False
+        self.scatter.say("reading…")
+        self.jobs.start(reading.densities(project, x, y), self._scatter_read, label="scatter", slot="scatter", on_error=self._scatter_failed)
+
+    def _scatter_read(self, found: tuple[NDArray[np.float64], str, int, int, dict[str, Density]]) -> None:
+        explained, word, x, y, densities = found
+        self.scatter.set_components(explained, word)
+        self.scatter.set_densities(densities, x, y)
+
+    def _scatter_failed(self, _error: BaseException, sentence: str, _details: str) -> None:
+        self._scatter_is_old = True
+        self.scatter.say(sentence)
+
+    def _lassoed(self, polygon: NDArray[np.float64]) -> None:
+        self.lassoed.emit(*self.scatter.pair, polygon)
+
+    # -- training -------------------------------------------------------------------------------------------------------
+
+    def _runs_changed(self) -> None:
+        rows = self.desk.runs
+        self.training.set_runs({row["run"]: row["state"] for row in rows})
+        if rows and not self.training.shown:
+            self.training.show_run(rows[-1]["run"])
+
+    def _run_events(self, run: str, events: list[dict[str, Any]]) -> None:
+        self.training.add_events(run, events)
+
+    # -- results --------------------------------------------------------------------------------------------------------
+
+    def _evaluated(self, run: str, report: dict[str, Any]) -> None:
+        self._show_result(evaluation(run, report))
+
+    def _result_made(self, kind: str, report: dict[str, Any]) -> None:
+        self._show_result(report_of(kind, report))
+
+    def _map_made(self, path: str) -> None:
+        self.jobs.start(reading.map_result(Path(path)), self._show_result, label="areas of the map", on_error=self._failed)
+
+    def _show_result(self, result: Result) -> None:
+        self.results.add(result)
+        self._news(self.results)
+
+
+def _tell(dock: ref[ExplorerDock], slot: str, _event: Event | None = None) -> None:
+    this = dock()
+    if this is not None:
+        getattr(this, slot)()
+
+
+def _leave(watched: list[tuple[Any, Any]], *_: object) -> None:
+    for event, slot in watched:
+        event.disconnect(slot)

@@ -1,0 +1,247 @@
+"""What has been judged: accuracies of a backbone, areas of a map, the score of a map; to read, copy and save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QListWidget,
+    QPushButton,
+    QScrollArea,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.files import write_bytes
+from napari_hsi_ssl.gui.plots.confusion import ConfusionPlot
+from napari_hsi_ssl.gui.plots.legend import swatch
+from napari_hsi_ssl.gui.plots.tables import Table, accuracy_table, area_table, class_table, confusion_csv, plain_table, score_words
+from napari_hsi_ssl.gui.plots.theme import Theme
+
+_SIDE_WIDTH = 180
+_WORDS_WIDTH = 165
+_KEPT = 50
+_NOTHING = "No result yet: judge a run or make a map in step 6, Classify."
+
+
+@dataclass(frozen=True)
+class Result:
+    """One report and how it is shown.
+
+    Attributes
+    ----------
+    title : str
+        Unique: a new result of the same title replaces the older one.
+    table : Table
+    score : dict, optional
+        Report of `metrics.scores.report`: shown as a confusion matrix instead of the table.
+    """
+
+    title: str
+    table: Table
+    score: Mapping[str, Any] | None = None
+
+    def csv(self) -> str:
+        """Return everything that is shown as CSV."""
+        return self.table.csv() if self.score is None else f"{self.table.csv()}\n{confusion_csv(self.score)}"
+
+
+def evaluation(run: str, report: Mapping[str, Any]) -> Result:
+    """Return the report of `steps.evaluate.evaluate` as a result."""
+    return Result(f"{run} · {report.get('labels', 'domain')} labels", accuracy_table(report))
+
+
+def map_areas(name: str, areas: Mapping[str, int], classes: Classes, confidence: float | None = None) -> Result:
+    """Return the areas (pixels by class name) of a map as a result."""
+    return Result(name, area_table(areas, classes, confidence))
+
+
+def report_of(kind: str, report: Mapping[str, Any]) -> Result:
+    """Return a report of `steps.judge` as a result: a score with its confusion matrix, any other as a plain table."""
+    title = str(report.get("title") or report.get("map") or kind)
+    if "confusion" in report and "names" in report:
+        return Result(f"{kind} · {title}" if title != kind else kind, class_table(report), report)
+    return Result(f"{kind} · {title}" if title != kind else kind, plain_table(report))
+
+
+class ResultsView(QWidget):
+    """A list of results and the one that is chosen."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._results: dict[str, Result] = {}
+        self.list = QListWidget()
+        self.list.setFixedWidth(_SIDE_WIDTH)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.currentRowChanged.connect(self._show_current)
+        self.copy_button = QPushButton("Copy", clicked=self.copy)
+        self.copy_button.setToolTip("Copy the numbers, to be pasted into a spreadsheet")
+        self.csv_button = QPushButton("CSV…", clicked=self._save_csv)
+        self.csv_button.setToolTip("Save the numbers as CSV")
+        self.png_button = QPushButton("PNG…", clicked=self._save_png)
+        self.png_button.setToolTip("Save what is shown as a picture")
+        self.place = QVBoxLayout()
+        self.content: QWidget = QLabel(_NOTHING)
+
+        buttons = QHBoxLayout()
+        buttons.setSpacing(3)
+        for button in (self.copy_button, self.csv_button, self.png_button):
+            buttons.addWidget(button)
+        side = QVBoxLayout()
+        side.addWidget(self.list, 1)
+        side.addLayout(buttons)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 6, 6, 4)
+        row.addLayout(side)
+        row.addLayout(self.place, 1)
+        self.place.addWidget(self.content)
+        self._enable()
+
+    # -- what is shown --------------------------------------------------------------------------------------------------
+
+    @property
+    def titles(self) -> list[str]:
+        """The results, the newest first."""
+        return [self.list.item(row).text() for row in range(self.list.count())]
+
+    @property
+    def current(self) -> Result | None:
+        """The result that is shown."""
+        item = self.list.currentItem()
+        return self._results.get(item.text()) if item is not None else None
+
+    def set_theme(self, theme: Theme) -> None:
+        """Redraw in other colours."""
+        self._theme = theme
+        self._show_current()
+
+    def add(self, result: Result) -> None:
+        """Put a result on top of the list and show it."""
+        self.list.blockSignals(True)
+        if result.title in self._results:
+            self.list.takeItem(self.titles.index(result.title))
+        self._results[result.title] = result
+        self.list.insertItem(0, result.title)
+        self.list.item(0).setToolTip(result.title)
+        while self.list.count() > _KEPT:
+            self._results.pop(self.list.takeItem(self.list.count() - 1).text())
+        self.list.setCurrentRow(0)
+        self.list.blockSignals(False)
+        self._show_current()
+
+    def clear(self) -> None:
+        """Forget all results."""
+        self._results.clear()
+        self.list.clear()
+        self._show_current()
+
+    def _show_current(self, _row: int = 0) -> None:
+        result = self.current
+        if result is None:
+            content: QWidget = QLabel(_NOTHING)
+        elif result.score is not None:
+            content = _score_view(result.score, self._theme)
+        else:
+            content = _table_view(result.table)
+        self.place.replaceWidget(self.content, content)
+        self.content.deleteLater()
+        self.content = content
+        self._enable()
+
+    def _enable(self) -> None:
+        for button in (self.copy_button, self.csv_button, self.png_button):
+            button.setEnabled(self.current is not None)
+
+    # -- export -----------------------------------------------------------------------------------------------------------
+
+    def copy(self) -> None:
+        """Put the numbers on the clipboard, columns parted by tabs as spreadsheets take them."""
+        if self.current is not None:
+            QApplication.clipboard().setText(tabs(self.current.csv()))
+
+    def _save_csv(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save numbers", "result.csv", "CSV (*.csv)")
+        if path and self.current is not None:
+            write_bytes(Path(path), self.current.csv().encode())
+
+    def _save_png(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save picture", "result.png", "PNG (*.png)")
+        if path:
+            self.content.grab().save(path, "PNG")
+
+
+def tabs(text: str) -> str:
+    """Return CSV with tabs between its columns."""
+    import csv
+    import io
+
+    stream = io.StringIO()
+    csv.writer(stream, delimiter="\t", lineterminator="\n").writerows(csv.reader(io.StringIO(text)))
+    return stream.getvalue()
+
+
+def _table_view(table: Table) -> QWidget:
+    grid = QTableWidget(len(table.rows), len(table.columns))
+    grid.setHorizontalHeaderLabels(list(table.columns))
+    grid.verticalHeader().hide()
+    grid.verticalHeader().setDefaultSectionSize(24)
+    grid.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    grid.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    for row in range(len(table.rows)):
+        for column, how in enumerate(table.formats):
+            item = QTableWidgetItem(table.text(row, column))
+            if how != "text":
+                item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
+            if column == 0 and table.colours and table.colours[row]:
+                item.setIcon(swatch(table.colours[row]))
+            grid.setItem(row, column, item)
+    header = grid.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setSectionResizeMode(len(table.columns) - 1, QHeaderView.ResizeMode.ResizeToContents)
+    header.setMinimumSectionSize(110)
+    note = QLabel(table.note, wordWrap=True)
+    note.setVisible(bool(table.note))
+    view = QWidget()
+    column = QVBoxLayout(view)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.addWidget(grid, 1)
+    column.addWidget(note)
+    return view
+
+
+def _score_view(report: Mapping[str, Any], theme: Theme) -> QWidget:
+    plot = ConfusionPlot(report, theme)
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setWidget(plot)
+    words = QLabel(score_words(report), wordWrap=True)
+    words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    cell = QLabel("", wordWrap=True)
+    plot.pointed.connect(cell.setText)
+    side = QVBoxLayout()
+    for label in (words, cell):
+        label.setFixedWidth(_WORDS_WIDTH)
+        side.addWidget(label)
+    side.addStretch()
+    view = QWidget()
+    row = QHBoxLayout(view)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addLayout(side)
+    row.addWidget(scroll, 1)
+    return view

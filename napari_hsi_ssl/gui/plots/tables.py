@@ -1,0 +1,136 @@
+"""Reports of the steps as tables: what a reader sees, copies and saves."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from napari_hsi_ssl.cubes.cube import Classes
+
+_SIMPLE = {"mean_spectrum": "Mean spectrum", "mean_pca": "Mean PCA spectrum", "mean_pca_spectrum": "Mean PCA spectrum", "mean_scores": "Mean PCA spectrum"}
+_FRACTIONS = {"oa", "aa", "agreement", "centre_share", "overlap_share", "position_oa", "position_aa", "majority"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Words and numbers in rows.
+
+    Attributes
+    ----------
+    columns : tuple of str
+    rows : tuple of tuples
+        Text, or a number; None is an empty cell.
+    formats : tuple of str
+        How the numbers of each column are written: "percent" (of a fraction, one decimal), "count", "number", or "text".
+    colours : tuple of str
+        One a row, ``#rrggbb`` or "".
+    note : str
+        What must be known to read the table.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    formats: tuple[str, ...]
+    colours: tuple[str, ...] = ()
+    note: str = ""
+
+    def text(self, row: int, column: int) -> str:
+        """Return a cell as a reader sees it."""
+        return written(self.rows[row][column], self.formats[column])
+
+    def csv(self) -> str:
+        """Return the table as CSV with plain numbers: fractions stay fractions."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(self.columns)
+        writer.writerows([["" if cell is None else cell for cell in row] for row in self.rows])
+        return stream.getvalue()
+
+
+def written(value: object, how: str) -> str:
+    """Return a value as a reader sees it; an en dash where there is none."""
+    if value is None:
+        return "–"
+    if isinstance(value, str) or how == "text":
+        return str(value)
+    number = float(value)  # type: ignore[arg-type]  # whatever JSON carries that is no text is a number here
+    if how == "percent":
+        return f"{100 * number:.1f} %"
+    return f"{number:,.0f}" if how == "count" else f"{number:.4g}"
+
+
+def accuracy_table(report: Mapping[str, Any]) -> Table:
+    """Return the judgement of a pretrained backbone: a row for it, for a random one, and for each plain rival."""
+    rows: list[tuple[Any, ...]] = [
+        ("Pretrained backbone", report.get("knn_accuracy"), report.get("linear_probe")),
+        ("Random backbone", report.get("random_knn_accuracy"), report.get("random_linear_probe")),
+    ]
+    for name, row in (report.get("simple") or {}).items():
+        rows.append((_SIMPLE.get(name, name.replace("_", " ").capitalize()), row.get("knn_accuracy"), row.get("linear_probe")))
+    parts = [f"{report['n_train']:,} patches to learn from" if "n_train" in report else "", f"{report['n_test']:,} held out" if "n_test" in report else ""]
+    parts += [f"split by {report['split']}" if isinstance(report.get("split"), str) else "", f"labels: {report['labels']}" if report.get("labels") else ""]
+    note = " · ".join(part for part in parts if part)
+    left_out = report.get("not_scored") or {}
+    if left_out:
+        words = [f"{name} ({why})" for name, why in left_out.items()] if isinstance(left_out, Mapping) else [str(name) for name in left_out]
+        note += f"\nNot scored: {', '.join(words)}"
+    return Table(("Features", f"kNN (k = {report.get('k', 20)})", "Linear probe"), tuple(rows), ("text", "percent", "percent"), note=note)
+
+
+def area_table(areas: Mapping[str, int], classes: Classes, confidence: float | None = None) -> Table:
+    """Return the area of every class of a map, in pixels and as a share of what was classified."""
+    total = sum(areas.values())
+    colours = dict(zip(classes.names, classes.colours, strict=True))
+    rows = tuple((name, pixels, pixels / total if total else None) for name, pixels in areas.items())
+    note = f"{total:,} pixels classified" + (f" · mean confidence {100 * confidence:.1f} %" if confidence is not None else "")
+    return Table(("Class", "Pixels", "Share"), rows, ("text", "count", "percent"), tuple(colours.get(name, "") for name in areas), note)
+
+
+def class_table(report: Mapping[str, Any]) -> Table:
+    """Return accuracy, precision and F1 of every class of a scored map."""
+    per_class = report["per_class"]
+    rows = tuple((row["name"], row["n"], row.get("accuracy"), row.get("precision"), row.get("f1")) for row in per_class.values())
+    columns = ("Class", "Labelled pixels", "Accuracy", "Precision", "F1")
+    return Table(columns, rows, ("text", "count", "percent", "percent", "percent"), note=score_words(report))
+
+
+def confusion_csv(report: Mapping[str, Any]) -> str:
+    """Return the confusion matrix as CSV: a row a true class, a column a class of the map."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["true \\ map", *report["names"]])
+    writer.writerows([name, *row] for name, row in zip(report["names"], report["confusion"], strict=True))
+    return stream.getvalue()
+
+
+def score_words(report: Mapping[str, Any]) -> str:
+    """Return the figures of a scored map, one a line."""
+    interval = report.get("oa_interval")
+    spread = f" (95 %: {100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if interval else ""
+    return (
+        f"OA {100 * report['oa']:.1f} %{spread}\nAA {100 * report['aa']:.1f} %\nκ {report['kappa']:.3f}\n{report['n']:,} labelled pixels"
+    )  # fmt: skip
+
+
+def plain_table(report: Mapping[str, Any]) -> Table:
+    """Return any other report: a row a figure, nested ones with their path."""
+    rows = tuple((name, written(value, "percent" if name.split(" ")[-1] in _FRACTIONS else "number")) for name, value in _flat(report))
+    return Table(("Figure", "Value"), rows, ("text", "text"))
+
+
+def _flat(report: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in report.items():
+        where = f"{path} {name}".strip()
+        if isinstance(value, Mapping):
+            found += _flat(value, where)
+        elif isinstance(value, bool) or not isinstance(value, list | tuple | int | float | str | None):
+            found.append((where, str(value)))
+        elif isinstance(value, list | tuple):
+            found.append((where, ", ".join(written(item, "number") for item in value) if len(value) <= 12 else f"{len(value)} values"))
+        else:
+            found.append((where, value))
+    return found
