@@ -151,6 +151,7 @@ class TrunkConfig(Settings):
     widths: tuple[int, ...] = (48, 96, 192)
     blocks: int = Field(1, ge=1, description="residual blocks a stage")
     stem_stride: Literal[1, 2] = 2
+    stride: Literal[1, 2] = Field(2, description="of every stage after the first; with both strides 1 every pixel keeps a feature of its own")
     pool: Literal["mean", "centre"] = Field("mean", description="centre: centre feature beside the window mean, of every stage")
 
 
@@ -184,7 +185,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "neighbour": 3,
         "whiten": True,
         "augment": {"gain": 0.1, "offset": 0.05, "noise": 0.1, "drop": 0.05, "cutout": 0.0},
-        "trunk": {"widths": (64, 64, 128), "stem_stride": 1, "pool": "centre"},
+        "trunk": {"widths": (64, 64, 128), "stem_stride": 1, "stride": 1, "pool": "centre"},
     },
 }
 """What each recipe changes in the defaults of `PretrainConfig`."""

@@ -1,0 +1,130 @@
+"""Finished models as safetensors with a card, and the state from which training goes on. No pickle is ever executed."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import nn
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import TrunkConfig, read_json
+from napari_hsi_ssl.errors import ConfigError, RunError
+from napari_hsi_ssl.learning.distil import DistilNetwork
+from napari_hsi_ssl.learning.encoder import SimCLRModel
+
+CARD_FORMAT = 1
+
+Card = dict[str, Any]
+"""What ``model.json`` says of a model.
+
+``format``, ``package`` (version), ``kind`` ("pretrain" or "distil"), ``channels``, ``window``, ``architecture`` (``trunk``, and
+``projection`` or ``classes``), ``input`` (``source`` "pcs" or "bands", ``offset`` and ``gain`` of every channel, ``background``),
+``classes`` (``numbers``, ``names``, ``colours``; distil), ``inlet_sha256``, ``bands``, ``config_hash``, ``seed``, ``parameters``,
+``multiply_adds``.
+"""
+
+
+def build_model(card: Card, seed: int | None = None) -> SimCLRModel | DistilNetwork:
+    """Make the network a card describes, with random weights.
+
+    Parameters
+    ----------
+    card : dict
+        As `load_model` returns it.
+    seed : int, optional
+        Makes the weights a function of it; by default they come from torch's global generator.
+
+    Raises
+    ------
+    RunError
+        When this version knows no such architecture.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if seed is not None:
+            torch.manual_seed(seed)
+        try:
+            architecture = card["architecture"]
+            trunk = TrunkConfig.parse(architecture["trunk"], "the model's card")
+            if card["kind"] == "pretrain":
+                return SimCLRModel(card["channels"], trunk, architecture["projection"])
+            if card["kind"] == "distil":
+                return DistilNetwork(card["channels"], trunk, architecture["classes"])
+        except (KeyError, TypeError, ConfigError) as error:
+            raise RunError(f"the model's card lacks or misstates a field ({error}), expected one of format {CARD_FORMAT}; train the model again.") from error
+    raise RunError(f"the model's card names the kind {card['kind']!r}, expected 'pretrain' or 'distil'; use the program version that wrote it.")
+
+
+def save_model(folder: Path, model: nn.Module, card: Card) -> None:
+    """Write ``model.json``, then ``model.safetensors``: tensors only, so equal weights are equal bytes."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    files.write_json(folder / "model.json", card)
+    files.write_bytes(folder / "model.safetensors", save_tensors(tensors))
+
+
+def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
+    """Read a model and its card.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.safetensors`` file; the card is the ``.json`` of the same name beside it.
+
+    Returns
+    -------
+    module
+        In evaluation mode, with ``embed`` (n, channels, window, window) → (n, d).
+    dict
+        The card.
+
+    Raises
+    ------
+    RunError
+        When a file is missing, truncated, a pickle, or of another architecture than its card says.
+    """
+    card = read_json(path.with_suffix(".json"))
+    if card.get("format") != CARD_FORMAT:
+        raise RunError(f"{path.with_suffix('.json')} has format {card.get('format')!r}, expected {CARD_FORMAT}; use the program version that wrote it.")
+    try:
+        tensors = load_tensors(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}); check the path, or train the model again.") from error
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise RunError(f"{path} is not a whole safetensors file ({error}); copy it again or train again, other formats are never loaded.") from error
+    model = build_model(card)
+    expected = model.state_dict()
+    wrong = sorted(set(tensors) ^ set(expected)) or [name for name, tensor in tensors.items() if tensor.shape != expected[name].shape]
+    if wrong:
+        raise RunError(f"{path} holds another architecture than its card says (first difference: {wrong[0]}); put the file and the .json of one run together.")
+    model.load_state_dict(tensors)
+    return model.eval(), card
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write the state of a training atomically: a full disk or a kill leaves the older states untouched."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    files.write_bytes(path, buffer.getvalue())
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read what `save_state` wrote, refusing everything but plain values and tensors.
+
+    Raises
+    ------
+    RunError
+        When the file is truncated or holds anything else.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path} is not a whole training state ({str(error).splitlines()[0][:120]}); delete it to go on from an older one.") from error
+    if not isinstance(state, dict) or not {"model", "optimizer", "step"} <= state.keys():
+        raise RunError(f"{path} lacks parts of a training state; delete it to go on from an older one.")
+    return state

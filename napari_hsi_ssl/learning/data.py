@@ -1,0 +1,254 @@
+"""From stored scores to what a network sees: filling, scaling, and windows gathered by address.
+
+Training and mapping share `prepare_inputs`, so both see the same thing. The background is filled once a cube, with the mean of
+the cube's whole foreground where the setting says ``mean``: a window of the filled image is the filled window, wherever it lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
+from napari_hsi_ssl.patches.index import PatchIndex
+
+ORDER: Final = 1
+SHIFT: Final = 2
+"""Names of the random streams; each is drawn from (seed, stream, epoch or step)."""
+
+Image = NDArray[Any]
+
+
+def input_settings(offset: NDArray[np.floating], gain: NDArray[np.floating], source: str, background: str) -> dict[str, Any]:
+    """Return the part ``input`` of a model's card: network input = (stored − offset) · gain, a channel each."""
+    return {"source": source, "offset": [float(v) for v in offset], "gain": [float(v) for v in gain], "background": background}
+
+
+def component_gain(variance: NDArray[np.floating], whiten: bool) -> NDArray[np.float64]:
+    """Return the factors (k,) that turn stored scores of unit spread into network input.
+
+    Whitened, every component keeps its unit spread; else the first has it and the others their true proportion to it.
+    """
+    if whiten:
+        return np.ones(variance.size)
+    proportion: NDArray[np.float64] = np.sqrt(np.maximum(variance, 0) / max(float(variance[0]), np.finfo(np.float64).tiny))
+    return proportion
+
+
+def standardisation(images: Sequence[Image], areas: Sequence[NDArray[np.bool_]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return offset and gain (k,) that bring the foreground of raw bands to mean 0 and spread 1."""
+    count, total, squares = 0, np.float64(0), np.float64(0)
+    for image, area in zip(images, areas, strict=True):
+        pixels = np.asarray(image[area], dtype=np.float64)
+        pixels = pixels[np.isfinite(pixels).all(axis=1)]
+        count, total, squares = count + len(pixels), total + pixels.sum(axis=0), squares + (pixels**2).sum(axis=0)
+    if count == 0:
+        raise LabelError("no pixel of the training cubes is both foreground and measured; make the mask larger.")
+    mean = np.asarray(total / count)
+    spread = np.sqrt(np.maximum(np.asarray(squares / count) - mean**2, 0))
+    return mean, 1 / np.where(spread > 0, spread, 1)  # a dead band stays 0
+
+
+def fill_background(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None) -> Image:
+    """Return a copy (y, x, k) in which background and unmeasured pixels are what the card's setting says.
+
+    Parameters
+    ----------
+    scores : (y, x, k)
+        As stored; NaN where not measured.
+    area : bool array (y, x), optional
+        The foreground; every measured pixel by default.
+    """
+    image = np.array(scores)
+    measured = np.isfinite(image).all(axis=-1)
+    foreground = measured if area is None else measured & area
+    settings = card["input"]
+    neutral = np.asarray(settings["offset"], dtype=np.float64)  # becomes 0 once scaled
+    if settings["background"] == "keep":
+        image[~measured] = neutral
+        return image
+    fill = image[foreground].mean(axis=0, dtype=np.float64) if settings["background"] == "mean" and foreground.any() else neutral
+    image[~foreground] = fill
+    return image
+
+
+def scale(values: Image, card: Mapping[str, Any]) -> NDArray[np.float32]:
+    """Turn filled values (…, k) into network input (…, k)."""
+    settings = card["input"]
+    scaled = values.astype(np.float32)
+    offset = np.asarray(settings["offset"], dtype=np.float32)
+    if offset.any():
+        scaled -= offset
+    scaled *= np.asarray(settings["gain"], dtype=np.float32)
+    return scaled
+
+
+def prepare_inputs(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+    """Turn the stored values of one whole cube into network input.
+
+    Parameters
+    ----------
+    scores : (y, x, k)
+        Stored scores, or raw bands where the card's ``input.source`` is "bands"; NaN where not measured.
+    card : dict
+        Of the model (`learning.checkpoint.Card`); its ``input`` holds offset, gain and background.
+    area : bool array (y, x), optional
+        The foreground; every measured pixel by default.
+
+    Returns
+    -------
+    float32 array (y, x, k)
+        Finite everywhere.
+
+    Raises
+    ------
+    RunError
+        When the cube has another number of channels than the model.
+    """
+    if scores.shape[-1] != card["channels"]:
+        raise RunError(f"the cube has {scores.shape[-1]} channels, but the model was made for {card['channels']}; use the inlet the run was trained with.")
+    return scale(fill_background(scores, card, area), card)
+
+
+def pad_frame(image: Image, window: int) -> Image:
+    """Mirror an image (y, x, …) at its frame so that every pixel has a whole window.
+
+    The window of pixel (y, x) is then rows ``y … y + window − 1`` and columns ``x … x + window − 1`` of the result.
+    """
+    before, after = window // 2, window - 1 - window // 2
+    padded: Image = np.pad(image, [(before, after), (before, after), *[(0, 0)] * (image.ndim - 2)], mode="reflect")
+    return padded
+
+
+def gather(images: Sequence[Image], cube: NDArray[np.integer], y: NDArray[np.integer], x: NDArray[np.integer], window: int) -> Image:
+    """Copy windows (n, window, window, k) out of images (y, x, k) by their top-left corners."""
+    out = np.empty((cube.size, window, window, images[0].shape[2]), dtype=images[0].dtype)
+    for row, (c, top, left) in enumerate(zip(cube.tolist(), y.tolist(), x.tolist(), strict=True)):
+        out[row] = images[c][top : top + window, left : left + window]
+    return out
+
+
+def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the order (count,) in which an epoch sees its patches: a pure function of its arguments."""
+    return np.random.default_rng((seed, ORDER, epoch)).permutation(count)
+
+
+class PatchStore:
+    """The training patches of all cubes, gathered a batch at a time.
+
+    Parameters
+    ----------
+    index : PatchIndex
+        Patches to train on.
+    images : dict of str to array (y, x, k)
+        Stored scores by cube name; memory maps are copied into memory where all of them fit into half of what is free.
+    areas : dict of str to bool array (y, x)
+        Foreground by cube name.
+    card : dict
+        Settings of the input.
+    """
+
+    def __init__(self, index: PatchIndex, images: Mapping[str, Image], areas: Mapping[str, NDArray[np.bool_]], card: Mapping[str, Any]) -> None:
+        self.index, self.card = index, card
+        size = sum(images[name].nbytes for name in index.cubes if name in images)
+        self._resident = size < psutil.virtual_memory().available / 2
+        empty = np.empty((0, 0, card["channels"]), dtype=np.float16)
+        self._areas = [areas.get(name) for name in index.cubes]
+        self._images = [images.get(name, empty) for name in index.cubes]
+        if self._resident:
+            self._images = [fill_background(image, card, area) for image, area in zip(self._images, self._areas, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def windows(self, rows: NDArray[np.integer], shift: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+        """Return network input (n, w, w, k) of the given patches.
+
+        Parameters
+        ----------
+        rows : int array (n,)
+            Positions in the index.
+        shift : int array (n, 2), optional
+            Pixels (y, x) by which each window is moved, as far as its cube reaches.
+        """
+        index = self.index
+        cube, y, x = index.cube[rows], index.y[rows], index.x[rows]
+        if shift is not None:
+            limits = np.array([image.shape[:2] for image in self._images])[cube] - index.size
+            y, x = np.clip(y + shift[:, 0], 0, limits[:, 0]), np.clip(x + shift[:, 1], 0, limits[:, 1])
+        if self._resident:
+            return scale(gather(self._images, cube, y, x, index.size), self.card)
+        return np.stack([self._prepared(c, top, left) for c, top, left in zip(cube, y, x, strict=True)])
+
+    def _prepared(self, cube: int, top: int, left: int) -> NDArray[np.float32]:
+        # Cubes larger than memory: the mean is the window's own, for that of the cube would need a pass over all of it.
+        part = np.s_[top : top + self.index.size, left : left + self.index.size]
+        area = self._areas[cube]
+        return prepare_inputs(self._images[cube][part], self.card, None if area is None else area[part])
+
+
+def neighbours(seed: int, step: int, batch: int, reach: int) -> NDArray[np.int64]:
+    """Return shifts (batch, 2) of up to ``reach`` pixels: a pure function of its arguments."""
+    return np.random.default_rng((seed, SHIFT, step)).integers(-reach, reach, size=(batch, 2), endpoint=True)
+
+
+class PixelWindows:
+    """Windows around labelled pixels, mirrored at the frame.
+
+    Attributes
+    ----------
+    labels : int64 array (n,)
+        Class of each window, 0 … classes − 1, in the order of the class numbers.
+
+    Parameters
+    ----------
+    images : sequence of float32 array (y, x, k)
+        Network input of whole cubes (`prepare_inputs`).
+    labels : sequence of int array (y, x)
+        Class numbers, 0 = unlabelled.
+    numbers : sequence of int
+        All class numbers, ascending.
+    window : int
+    """
+
+    def __init__(self, images: Sequence[Image], labels: Sequence[NDArray[np.integer]], numbers: Sequence[int], window: int) -> None:
+        self._images = [pad_frame(image, window) for image in images]
+        self._window = window
+        found = [np.nonzero(image) for image in labels]
+        self._y = np.concatenate([y for y, _ in found])
+        self._x = np.concatenate([x for _, x in found])
+        self._cube = np.repeat(np.arange(len(found)), [y.size for y, _ in found])
+        values = np.concatenate([image[place] for image, place in zip(labels, found, strict=True)])
+        unknown = np.setdiff1d(values, numbers)
+        if unknown.size:
+            raise LabelError(f"the labels hold class {int(unknown[0])}, expected only {', '.join(map(str, numbers))}; train with labels of every class.")
+        self.labels: NDArray[np.int64] = np.searchsorted(np.asarray(numbers), values).astype(np.int64)
+
+    def __len__(self) -> int:
+        return self.labels.size
+
+    def windows(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return network input (n, w, w, k) around the given pixels."""
+        return gather(self._images, self._cube[rows], self._y[rows], self._x[rows], self._window)
+
+
+def open_scores(path: Path) -> Image:
+    """Open an array (y, x, k) as a memory map.
+
+    Raises
+    ------
+    ConfigError
+        When the file is gone, truncated or of another shape.
+    """
+    try:
+        image: Image = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ConfigError(f"{path} cannot be read as an array ({error}); make the PCA again, then start another run.") from error
+    if image.ndim != 3:
+        raise ConfigError(f"{path} has shape {image.shape}, expected (y, x, channel); make the PCA again, then start another run.")
+    return image
