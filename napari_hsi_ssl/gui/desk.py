@@ -36,7 +36,7 @@ class Desk(QObject):
     inlet_changed, patches_changed : Signal()
         The project has a new PCA or a new patch index.
     runs_changed : Signal()
-        A run appeared, ended or was deleted.
+        A run appeared, ended or was deleted; ``runs`` is up to date.
     run_events : Signal(str, object)
         Name of a run and a list of new events of its log (dicts as in ``events.jsonl``), in order. A run that is opened
         again sends its whole history, beginning with ``{"type": "reset"}``.
@@ -46,6 +46,8 @@ class Desk(QObject):
         Path of a new map.
     result_made : Signal(str, object)
         Kind of a report ("score", "compare", "audit") and the report itself.
+    plot_wanted : Signal(str)
+        The plot to bring to the front of the explorer dock: "spectra", "scatter", "training" or "results".
     message : Signal(str, str)
         Words for the user and their level: "info", "warning" or "error".
     busy_changed : Signal(str)
@@ -63,6 +65,7 @@ class Desk(QObject):
     evaluated = Signal(str, object)
     map_made = Signal(str)
     result_made = Signal(str, object)
+    plot_wanted = Signal(str)
     message = Signal(str, str)
     busy_changed = Signal(str)
 
@@ -72,10 +75,8 @@ class Desk(QObject):
         self._project: Project | None = None
         self._cube = ""
         self._busy = ""
-        self.followed: set[str] = set()
-        """Runs that a worker of this window is watching."""
-        self.keep: dict[str, Any] = {}
-        """What forms remember for each other (colours of painted classes, say)."""
+        self.runs: list[dict[str, Any]] = []
+        """One row a run, oldest first, as of `steps.runs.list_runs`."""
 
     @property
     def viewer(self) -> Viewer:
@@ -100,7 +101,7 @@ class Desk(QObject):
         """Make a project the open one and its first cube the current one."""
         self._project = project
         self._cube = next(iter(project.entries), "") if project else ""
-        self.followed.clear()
+        self.runs = []
         self.project_changed.emit()
         self.cube_changed.emit(self._cube)
 

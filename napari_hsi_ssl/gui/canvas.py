@@ -1,0 +1,213 @@
+"""Keeps the canvas in step with the desk: the current cube, its mask, its labels and new maps appear without being asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.utils.events import Event
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject
+
+from napari_hsi_ssl.cubes.cube import Classes, ClassMap, band_image
+from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.desk import Desk
+from napari_hsi_ssl.gui.jobs import Jobs
+from napari_hsi_ssl.gui.pictures import CubePicture, band_words, picture, stretch, window_outlines
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+
+
+class Canvas(QObject):
+    """What the viewer shows of the desk's project. One a desk: use `canvas_for`."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.desk = desk
+        self._jobs = Jobs(self)
+        self._picture: CubePicture | None = None
+        self.grid_wanted = True
+        """Whether new patches are outlined on the image."""
+        desk.cube_changed.connect(self.show_cube)
+        desk.masks_changed.connect(self._masks_changed)
+        desk.labels_changed.connect(self._labels_changed)
+        desk.patches_changed.connect(self._patches_changed)
+        desk.map_made.connect(self.show_map)
+        desk.viewer.dims.events.current_step.connect(self._tell_band)
+        desk.viewer.layers.selection.events.active.connect(self._tell_band)
+        if desk.cube:
+            self.show_cube(desk.cube)
+
+    # -- the cube -------------------------------------------------------------------------------------------------------
+
+    def show_cube(self, name: str) -> None:
+        """Read and show a cube of the project, its mask and its labels."""
+        project = self.desk.project
+        if project is None or not name:
+            layers.clear_others(self.desk.viewer, "")
+            return
+        self._jobs.start(_open(project, name), self._opened, label=f"opening {name}", slot="cube", on_error=self._failed)
+
+    def _opened(self, found: tuple[CubePicture, NDArray[Any] | None, NDArray[Any] | None, Classes]) -> None:
+        shown, mask, labels, classes = found
+        viewer, name = self.desk.viewer, shown.name
+        if name != self.desk.cube:
+            return
+        first = self._picture is None or self._picture.cube.shape[:2] != shown.cube.shape[:2]
+        layers.clear_others(viewer, name)
+        self._picture = shown
+        layers.show_cube(viewer, shown, self._read_band)
+        self._show_mask(name, mask)
+        self._show_labels(name, labels, classes)
+        if first:
+            viewer.reset_view()
+        self._tell_band()
+
+    def _read_band(self, band: int) -> None:
+        shown = self._picture
+        if shown is not None:
+            self._jobs.start(_read(shown, band), self._band_read, label=f"band {band}", slot="band", on_error=self._failed)
+
+    def _band_read(self, found: tuple[str, int, NDArray[np.float32]]) -> None:
+        layers.band_arrived(self.desk.viewer, *found)
+
+    def show_composite(self, bands: tuple[int, int, int]) -> None:
+        """Show three other bands as red, green and blue."""
+        shown = self._picture
+        if shown is not None:
+            self._jobs.start(_compose(shown, bands), self._composed, label="composite", slot="composite", on_error=self._failed)
+
+    def _composed(self, found: tuple[str, NDArray[np.uint8], tuple[int, int, int]]) -> None:
+        layers.show_composite(self.desk.viewer, *found)
+
+    @property
+    def picture(self) -> CubePicture | None:
+        """What is shown of the current cube, or None while it is being read."""
+        return self._picture if self._picture is not None and self._picture.name == self.desk.cube else None
+
+    def _tell_band(self, _: Event | None = None) -> None:
+        viewer = self.desk.viewer
+        text = viewer.canvas.overlays.text
+        bands = layers.find(viewer, "cube", self.desk.cube)
+        shown = layers.find(viewer, "pcs", self.desk.cube)
+        step = layers.current_band(viewer)
+        words = ""
+        if bands is not None and bands.visible:
+            words = band_words(step, bands.metadata["hsi"].get("wavelengths"), len(bands.data))
+        elif shown is not None and shown.visible and step < len(shown.data):
+            words = f"PC {step + 1} of {len(shown.data)}"
+        text.text = words
+        text.visible = bool(words)
+
+    # -- masks, labels, patches, maps -------------------------------------------------------------------------------------
+
+    def _masks_changed(self, name: str) -> None:
+        self._reread(name, "mask")
+
+    def _labels_changed(self, name: str) -> None:
+        self._reread(name, "labels")
+
+    def _reread(self, name: str, what: str) -> None:
+        project, cube = self.desk.project, self.desk.cube
+        if project is None or not cube or name not in {"", cube}:
+            return
+        if what == "mask":
+            self._jobs.call(project.mask, cube, on_result=lambda mask: self._show_mask(cube, mask), slot="mask", on_error=self._failed)
+        else:
+            self._jobs.call(_labels, project, cube, on_result=lambda found: self._show_labels(cube, *found), slot="labels", on_error=self._failed)
+
+    def _show_mask(self, cube: str, mask: NDArray[np.bool_] | None) -> None:
+        old = layers.find(self.desk.viewer, "mask", cube)
+        if mask is not None and not (old is not None and layers.unsaved(old)):
+            layers.show_mask(self.desk.viewer, cube, mask, saved=True)
+
+    def _show_labels(self, cube: str, labels: NDArray[np.int32] | None, classes: Classes) -> None:
+        old = layers.find(self.desk.viewer, "labels", cube)
+        if labels is not None and not (old is not None and layers.unsaved(old)):
+            layers.show_labels(self.desk.viewer, cube, labels, classes, saved=True).visible = old is None or old.visible
+
+    def _patches_changed(self) -> None:
+        if self.grid_wanted:
+            self.show_grid()
+
+    def show_grid(self) -> None:
+        """Show the outlines of the current cube's patches."""
+        project, cube = self.desk.project, self.desk.cube
+        if project is not None and cube and project.patches is not None:
+            self._jobs.call(_grid, project, cube, on_result=lambda image: self._show_grid(cube, image), slot="grid", on_error=self._failed)
+
+    def _show_grid(self, cube: str, image: NDArray[np.uint8]) -> None:
+        layers.show_grid(self.desk.viewer, cube, image)
+
+    def show_components(self) -> None:
+        """Show the component images of the current cube."""
+        project, cube = self.desk.project, self.desk.cube
+        if project is not None and cube:
+            from napari_hsi_ssl.steps.pca import component_images
+
+            self._jobs.call(component_images, project, cube, on_result=lambda images: self._show_components(cube, images), slot="pcs", on_error=self._failed)
+
+    def _show_components(self, cube: str, images: NDArray[np.float32]) -> None:
+        bands = layers.find(self.desk.viewer, "cube", cube)
+        if bands is not None:
+            bands.visible = False
+        layers.show_components(self.desk.viewer, cube, images)
+        self._tell_band()
+
+    def show_map(self, path: str) -> None:
+        """Show a saved map, when it is one of the current cube."""
+        cube = Path(path).stem.split("--")[0]
+        if cube == self.desk.cube:
+            from napari_hsi_ssl.cubes.writers import load_map
+
+            name = Path(path).stem.replace("--", " · ")
+            self._jobs.call(load_map, Path(path), on_result=lambda found: self._show_map(cube, name, found), label="map", on_error=self._failed)
+
+    def _show_map(self, cube: str, name: str, found: ClassMap) -> None:
+        for role in ("mask", "labels", "grid"):
+            layer = layers.find(self.desk.viewer, role, cube)
+            if layer is not None:
+                layer.visible = False
+        layers.show_map(self.desk.viewer, cube, found.labels, found.classes, found.confidence, name)
+
+    def _failed(self, _error: BaseException, sentence: str, _details: str) -> None:
+        self.desk.message.emit(sentence, "error")
+
+
+def canvas_for(desk: Desk) -> Canvas:
+    """Return the canvas of a desk, the same one at every call."""
+    return desk.findChild(Canvas) or Canvas(desk)
+
+
+def _open(project: Project, name: str) -> Steps[tuple[CubePicture, NDArray[Any] | None, NDArray[Any] | None, Classes]]:
+    yield Progress(message=f"opening {name}")
+    shown = picture(name, project.cube(name))
+    yield Progress(message=f"mask and labels of {name}")
+    return shown, project.mask(name), project.labels(name), project.classes
+
+
+def _labels(project: Project, cube: str) -> tuple[NDArray[np.int32] | None, Classes]:
+    return project.labels(cube), project.classes
+
+
+def _read(shown: CubePicture, band: int) -> Steps[tuple[str, int, NDArray[np.float32]]]:
+    yield Progress()
+    return shown.name, band, band_image(shown.cube, band)
+
+
+def _compose(shown: CubePicture, bands: tuple[int, int, int]) -> Steps[tuple[str, NDArray[np.uint8], tuple[int, int, int]]]:
+    planes = []
+    for band in bands:
+        yield Progress(len(planes), 3)
+        planes.append(stretch(band_image(shown.cube, band), shown.cube.attrs.get("nodata")))
+    return shown.name, np.stack(planes, axis=-1), bands
+
+
+def _grid(project: Project, cube: str) -> NDArray[np.uint8]:
+    index = project.patch_index()
+    shape = project.entry(cube).shape[:2]
+    if cube not in index.cubes:
+        return np.zeros(shape, dtype=np.uint8)
+    here = index.cube == list(index.cubes).index(cube)
+    return window_outlines(shape, index.y[here], index.x[here], index.size, index.split[here])

@@ -1,0 +1,169 @@
+"""What napari finds through the manifest: the reader, the samples, and the workbench with its explorer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiError
+
+if TYPE_CHECKING:
+    pass
+
+LayerData = tuple[Any, dict[str, Any], str]
+Chooser = Callable[[Path, tuple[str, ...]], str | None]
+Reader = Callable[[str | Sequence[str]], list[LayerData]]
+_PICTURES = {".tif", ".tiff"}
+_DATA_ONLY = {".img", ".raw", ".dat", ".bil", ".bip", ".bsq"}
+
+
+def get_reader(path: str | Sequence[str], choose: Chooser | None = None) -> Reader | None:
+    """Return a reader of hyperspectral cubes, or None when the file is none.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        What was dropped or opened.
+    choose : callable, optional
+        Asked which array is the cube when a file holds several; a dialog by default.
+
+    Notes
+    -----
+    A plain or RGB TIFF is left to napari, and so is a data file without its ENVI header.
+    """
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
+    if not paths or not all(_is_cube(part) for part in paths):
+        return None
+
+    def read(_: str | Sequence[str]) -> list[LayerData]:
+        found: list[LayerData] = []
+        for part in paths:
+            found += _layers(part, choose or ask_for_array)
+        return found
+
+    return read
+
+
+def _is_cube(path: Path) -> bool:
+    from napari_hsi_ssl.cubes.readers import candidates
+
+    if not path.is_file():
+        return False
+    suffix = path.suffix.lower()
+    if suffix in _PICTURES:
+        return _is_cube_tiff(path)
+    if suffix in _DATA_ONLY:
+        return path.with_suffix(".hdr").exists() or path.with_name(f"{path.name}.hdr").exists()
+    if suffix == ".hdr":
+        return True
+    try:
+        return bool(candidates(path))
+    except HsiError:
+        return False
+
+
+def _is_cube_tiff(path: Path) -> bool:
+    """Whether a TIFF holds more bands than a picture has colours."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            shape = tiff.series[0].shape
+            pages = len(tiff.pages)
+    except (tifffile.TiffFileError, OSError, IndexError, ValueError):
+        return False
+    sides = sorted((*shape, pages) if len(shape) == 2 and pages > 1 else shape)
+    return len(sides) == 3 and sides[0] > 4
+
+
+def _layers(path: Path, choose: Chooser) -> list[LayerData]:
+    import numpy as np
+
+    from napari_hsi_ssl.cubes.readers import read_cube
+    from napari_hsi_ssl.gui.pictures import picture
+
+    try:
+        cube = read_cube(path)
+    except ChoiceError as error:
+        key = choose(path, error.candidates)
+        if key is None:
+            return []
+        cube = read_cube(path, key=key)
+    if cube.sizes["band"] < 2:
+        raise CubeError(f"{path} has one band, expected a cube of several; open it with another reader.")
+    shown = picture(path.stem, cube)
+    data = np.moveaxis(cube.data, -1, 0) if shown.bands_first is None else shown.bands_first
+    metadata = {"hsi_file": str(path), "wavelengths": wavelengths(cube)}
+    return [
+        (data, {
+            "name": f"{path.stem} bands", "contrast_limits": shown.limits, "colormap": "gray", "axis_labels": ("band", "y", "x"),
+            "metadata": metadata, "visible": False, "multiscale": False, "rgb": False,
+        }, "image"),
+        (shown.composite, {"name": f"{path.stem} RGB", "rgb": True, "metadata": {"hsi_file": str(path)}}, "image"),
+    ]  # fmt: skip
+
+
+def ask_for_array(path: Path, names: tuple[str, ...]) -> str | None:
+    """Ask which array of a file is the cube; the first guess where there is no window to ask in."""
+    from qtpy.QtWidgets import QApplication, QInputDialog
+
+    window = QApplication.activeWindow() if QApplication.instance() else None
+    if window is None:
+        raise ChoiceError(path, names)
+    name, said_yes = QInputDialog.getItem(window, "Which array is the cube?", f"{path.name} holds several arrays:", list(names), 0, False)
+    return name if said_yes else None
+
+
+def sample_indian_pines() -> list[LayerData]:
+    """Return Indian Pines as layers: bands, composite, ground truth."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    from napari_hsi_ssl.cubes.samples import indian_pines
+    from napari_hsi_ssl.gui.pictures import picture
+
+    cube, labels, classes = indian_pines()
+    shown = picture("indian_pines", cube)
+    colours = DirectLabelColormap(color_dict={None: "#ffffff", 0: "transparent", **dict(zip(classes.numbers, classes.colours, strict=True))})
+    features = {"index": [0, *classes.numbers], "class": ["unlabelled", *classes.names]}
+    return [
+        _bands("indian_pines", shown),
+        (shown.composite, {"name": "indian_pines RGB", "rgb": True}, "image"),
+        (labels, {"name": "indian_pines ground truth", "colormap": colours, "features": features, "opacity": 0.5, "visible": False}, "labels"),
+    ]
+
+
+def sample_laboratory() -> list[LayerData]:
+    """Return one cube a domain of the synthetic laboratory, side by side, as composites with their materials."""
+    from napari_hsi_ssl.cubes.samples import DOMAINS, make_laboratory_cube
+    from napari_hsi_ssl.gui.pictures import picture
+
+    found: list[LayerData] = []
+    for place, domain in enumerate(DOMAINS):
+        made = make_laboratory_cube(domain, 1, 64, 0)
+        shown = picture(domain, made.cube)
+        data, options, kind = _bands(domain, shown)
+        where = (0, 0, 70 * place)
+        found.append((data, {**options, "translate": where, "visible": True}, kind))
+        found.append((shown.composite, {"name": f"{domain} RGB", "rgb": True, "translate": where[1:]}, "image"))
+    return found
+
+
+def _bands(name: str, shown: Any) -> LayerData:  # noqa: ANN401 - a CubePicture
+    options = {
+        "name": f"{name} bands", "contrast_limits": shown.limits, "colormap": "gray", "axis_labels": ("band", "y", "x"),
+        "visible": False, "multiscale": False, "rgb": False,
+    }  # fmt: skip
+    return shown.bands_first, options, "image"
+
+
+def open_workbench() -> None:
+    """Open workbench and explorer in the current viewer (a command of the File menu)."""
+    import napari
+
+    from napari_hsi_ssl.gui import workbench
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        workbench.open_workbench(getattr(viewer, "__wrapped__", viewer))

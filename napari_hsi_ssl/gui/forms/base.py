@@ -1,0 +1,351 @@
+"""What the six forms have in common: status, one primary button, progress with time left and cancel, words, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from weakref import ref
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QProgressBar, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+from napari_hsi_ssl.gui.canvas import Canvas, canvas_for
+from napari_hsi_ssl.gui.desk import Desk, desk_for
+from napari_hsi_ssl.gui.jobs import Job, Jobs, Update, time_words
+from napari_hsi_ssl.gui.watch import RunWatch, watch_for
+from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.project import Project
+
+if TYPE_CHECKING:
+    import napari.viewer
+
+GOOD, BAD, CAREFUL, QUIET = "#6cc644", "#ff8a80", "#f0c24f", "#9aa4b0"
+"""Text colours that reach a contrast of 4.5 to 1 on napari's dark theme."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a step stands.
+
+    Attributes
+    ----------
+    state : {"blocked", "ready", "done"}
+        Whether something is missing first, it can be done now, or it has been done.
+    words : str
+        What it has or needs, in a few words.
+    """
+
+    state: Literal["blocked", "ready", "done"]
+    words: str
+
+
+class Form(QWidget):
+    """Base of the forms of the workbench.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        Forms of one viewer share its desk.
+
+    Attributes
+    ----------
+    number, title : int, str
+        Place and name in the order of the work.
+    standing_changed : Signal()
+        What `standing` says may have changed.
+    """
+
+    number: ClassVar[int]
+    title: ClassVar[str]
+    hint: ClassVar[str] = ""
+    standing_changed = Signal()
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.desk: Desk = desk_for(napari_viewer)
+        self.canvas: Canvas = canvas_for(self.desk)
+        self.watch: RunWatch = watch_for(self.desk)
+        self.jobs = Jobs(self)
+        self._job: Job | None = None
+        self._writing = False
+
+        self.status = words_label(QUIET)
+        self.body = QVBoxLayout()
+        self.body.setSpacing(6)
+        self.progress = ProgressRow()
+        self.progress.cancel.clicked.connect(self.cancel)
+        self.words = words_label(GOOD)
+        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.warnings = words_label(CAREFUL)
+        self._warned: list[str] = []
+
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(8, 4, 8, 8)
+        layout.setSpacing(6)
+        layout.addWidget(self.status)
+        layout.addLayout(self.body)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.words)
+        layout.addWidget(self.warnings)
+        layout.addStretch(1)
+        for label in (self.words, self.warnings):
+            label.hide()
+        self.progress.hide()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        self._buttons: list[QPushButton | QToolButton] = []
+
+        self.build()
+        desk = self.desk
+        for signal in (
+            desk.project_changed, desk.cube_changed, desk.masks_changed, desk.labels_changed, desk.inlet_changed, desk.patches_changed,
+            desk.runs_changed, desk.map_made, desk.busy_changed,
+        ):  # fmt: skip
+            signal.connect(self.refresh)
+        self.refresh()
+
+    # -- for the forms --------------------------------------------------------------------------------------------------
+
+    def build(self) -> None:
+        """Put the form's own widgets into `body`."""
+        raise NotImplementedError
+
+    def standing(self) -> Standing:
+        """Say where the step stands; must be quick."""
+        raise NotImplementedError
+
+    def update_widgets(self) -> None:
+        """Bring the form's own widgets up to date."""
+
+    def refresh(self, *_: object) -> None:
+        """Bring the form up to date with the desk."""
+        if not self.desk.alive:
+            return
+        standing = self.standing()
+        self.status.setText(standing.words)
+        free = self.desk.project is not None and not self.desk.busy and not self.progress.isVisibleTo(self)
+        for button in self._buttons:
+            button.setEnabled(free)
+        self.update_widgets()
+        self.standing_changed.emit()
+
+    @property
+    def project(self) -> Project | None:
+        """The open project."""
+        return self.desk.project
+
+    def needs_project(self, button: Any) -> Any:  # noqa: ANN401 - a button of any kind
+        """Keep a button off while there is no project or a step is at work."""
+        self._buttons.append(button)
+        return button
+
+    def run(
+        self,
+        steps: Steps[Any],
+        on_result: Callable[[Any], None] | None,
+        label: str,
+        *,
+        writes: bool = True,
+        on_error: Callable[[BaseException, str], bool] | None = None,
+        on_update: Callable[[Update], None] | None = None,
+    ) -> Job | None:
+        """Run a step with the form's progress bar; None when another step is at work on the project.
+
+        Parameters
+        ----------
+        writes : bool
+            Whether it changes the project: only one such step runs at a time.
+        on_error : callable, optional
+            Called with the exception and its sentence; returns True when it has dealt with it.
+        """
+        if writes and self.desk.busy:
+            self.say(f"Wait a moment: {self.desk.busy}.", "warning")
+            return None
+        self.say("")
+        self._warned = []
+        self.warnings.hide()
+        self.progress.begin(label)
+        self._writing = writes
+        if writes:
+            self.desk.set_busy(label)
+        job = self.jobs.start(
+            steps,
+            partial(self._succeeded, on_result),
+            label=label,
+            on_update=partial(self._updated, on_update),
+            on_error=partial(self._failed, on_error),
+            on_cancelled=self._cancelled,
+        )
+        self._job = job
+        self.refresh()
+        return job
+
+    def cancel(self) -> None:
+        """Ask the running step to end."""
+        if self._job is not None and self._job.running:
+            self.progress.note("cancelling …")
+            self._job.cancel()
+
+    def say(self, words: str, level: str = "info") -> None:
+        """Show words to the user under the button; "" takes them away."""
+        colour = {"error": BAD, "warning": CAREFUL}.get(level, GOOD)
+        self.words.setStyleSheet(f"color: {colour}; background: transparent;")
+        self.words.setText(words)
+        self.words.setToolTip("")
+        self.words.setVisible(bool(words))
+
+    def warn(self, *sentences: str) -> None:
+        """Show warnings that stay until the next step is started."""
+        self._warned += [sentence for sentence in sentences if sentence not in self._warned]
+        self.warnings.setText("\n".join(f"⚠ {sentence}" for sentence in self._warned))
+        self.warnings.setVisible(bool(self._warned))
+
+    # -- how a step goes ------------------------------------------------------------------------------------------------
+
+    def _updated(self, also: Callable[[Update], None] | None, update: Update) -> None:
+        self.progress.show_update(update)
+        self.warn(*update.warnings)
+        if also is not None:
+            also(update)
+
+    def _succeeded(self, on_result: Callable[[Any], None] | None, result: Any) -> None:  # noqa: ANN401
+        self._over()
+        if on_result is not None:
+            on_result(result)
+
+    def _failed(self, dealt_with: Callable[[BaseException, str], bool] | None, error: BaseException, sentence: str, details: str) -> None:
+        self._over()
+        if dealt_with is not None and dealt_with(error, sentence):
+            return
+        self.say(sentence, "error")
+        self.words.setToolTip(details)
+
+    def _cancelled(self, words: str) -> None:
+        self._over()
+        self.say(words or "Cancelled; what was finished is kept.", "warning")
+
+    def _over(self) -> None:
+        self._job = None
+        self.progress.hide()
+        if self._writing:
+            self._writing = False
+            self.desk.set_busy("")
+        self.refresh()
+
+
+class ProgressRow(QWidget):
+    """A progress bar with what is being done, the time left, and a cancel button."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.bar.setFormat("%p %")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("End this step; what is finished is kept")
+        self.text = words_label(QUIET)
+        row = QHBoxLayout()
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addWidget(self.text)
+
+    def begin(self, words: str) -> None:
+        """Show that something has begun."""
+        self.bar.setRange(0, 0)
+        self.text.setText(f"{words} …")
+        self.show()
+
+    def note(self, words: str) -> None:
+        """Show words alone."""
+        self.text.setText(words)
+
+    def show_update(self, update: Update) -> None:
+        """Show how far it is."""
+        progress = update.progress
+        if progress.total > 0:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * min(1.0, progress.done / progress.total)))
+        else:
+            self.bar.setRange(0, 0)
+        left = time_words(update.seconds_left)
+        told = f" · {left} left" if left and "left" not in progress.message else ""
+        if progress.message or told:
+            self.text.setText(f"{progress.message}{told}".strip(" ·"))
+
+
+def listen(event: Any, widget: QWidget, slot: str) -> None:  # noqa: ANN401 - an event of napari
+    """Call a widget's method at an event of the viewer for as long as the widget lives: napari does not see Qt delete it."""
+    this = ref(widget)
+
+    def heard(_: object = None) -> None:
+        alive = this()
+        if alive is not None:
+            getattr(alive, slot)()
+
+    event.connect(heard)
+    widget.destroyed.connect(lambda *_: event.disconnect(heard))
+
+
+# -- small pieces -------------------------------------------------------------------------------------------------------
+
+
+def words_label(colour: str) -> QLabel:
+    """Return a label for sentences."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setStyleSheet(f"color: {colour}; background: transparent;")
+    return label
+
+
+def primary(text: str, tooltip: str) -> QPushButton:
+    """Return the form's main button."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setObjectName("primary")
+    button.setMinimumHeight(30)
+    button.setStyleSheet(
+        "QPushButton#primary { background: #0072b2; color: white; font-weight: bold; }"
+        "QPushButton#primary:hover { background: #1a86c4; }"
+        "QPushButton#primary:disabled { background: #3a4450; color: #8a94a0; }"
+    )
+    return button
+
+
+def plain_button(text: str, tooltip: str) -> QPushButton:
+    """Return a secondary button."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    return button
+
+
+def row(*widgets: QWidget | None) -> QHBoxLayout:
+    """Return widgets side by side; None is a stretch."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for widget in widgets:
+        if widget is None:
+            layout.addStretch(1)
+        else:
+            layout.addWidget(widget)
+    return layout
+
+
+def heading(text: str) -> QLabel:
+    """Return a small heading inside a form."""
+    label = QLabel(text)
+    label.setStyleSheet("font-weight: bold; background: transparent;")
+    return label
+
+
+def boxed(layout: QLayout) -> QWidget:
+    """Return a layout as a widget that can be shown and hidden."""
+    widget = QWidget()
+    layout.setContentsMargins(0, 0, 0, 0)
+    widget.setLayout(layout)
+    return widget

@@ -1,0 +1,299 @@
+"""6 Classify: turn a run into maps over the image, judge it, show, score and export maps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QListWidget, QListWidgetItem, QSlider
+
+from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig
+from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.forms.base import Form, Standing, heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
+from napari_hsi_ssl.gui.forms.labels import swatch
+from napari_hsi_ssl.steps.classify import classify
+from napari_hsi_ssl.steps.evaluate import evaluate
+from napari_hsi_ssl.steps.export import export
+from napari_hsi_ssl.steps.judge import compare, score
+
+_METHODS = {"knn": "kNN on the pretrained features", "linear": "Linear probe on the pretrained features", "distil": "Self-distillation network"}
+_EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv)"
+_HINTS = {"k": "Number of neighbours that vote", "seed": "Seed of the choice of reference pixels"}
+
+
+class ClassifyForm(Form):
+    """The sixth form: maps."""
+
+    number = 6
+    title = "Classify"
+
+    def build(self) -> None:
+        """Lay the form out."""
+        self._train_file: Path | None = None
+        self.method = QComboBox()
+        for name, words in _METHODS.items():
+            self.method.addItem(words, name)
+        self.method.setToolTip("How a pixel gets its class")
+        self.method.currentIndexChanged.connect(self.refresh)
+        self.run_box = QComboBox()
+        self.run_box.setToolTip("The finished run whose network is used")
+        self.cubes = QComboBox()
+        self.cubes.addItems(["this cube", "all cubes"])
+        self.cubes.setToolTip("What is classified")
+        self.source = QComboBox()
+        self.source.addItems(["labels of the project", "a label file for this cube…"])
+        self.source.setToolTip("What kNN and the linear probe learn from; a self-distillation run brings its own")
+        self.source.activated.connect(self._source_chosen)
+        form = tidy(QFormLayout())
+        for words, widget in (("Method", self.method), ("Run", self.run_box), ("Learns from", self.source), ("Classify", self.cubes)):
+            widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            widget.setMinimumContentsLength(12)
+            form.addRow(words, widget)
+        self.body.addLayout(form)
+        self.fields = ConfigFields(ClassifyConfig, (), ("k", "references", "seed"), labels={"references": "Reference pixels", "k": "Neighbours"}, hints=_HINTS)
+        self.body.addWidget(self.fields)
+        self.make = self.needs_project(primary("Make map", "Classify every used pixel; the map appears over the image and is saved in the project"))
+        self.make.clicked.connect(self.make_maps)
+        self.body.addWidget(self.make)
+
+        self.target = QComboBox()
+        self.target.addItems(["domains", "classes"])
+        self.target.setToolTip("What the held-out patches are told apart by")
+        self.judge = self.needs_project(
+            plain_button("Judge the backbone", "kNN and linear probe on held-out patches, beside a random network and plain spectra")
+        )
+        self.judge.clicked.connect(self.evaluate)
+        self.body.addLayout(row(self.judge, QLabel("by"), self.target, None))
+        self.verdict = words_label("#d0d6dc")
+        self.verdict.hide()
+        self.body.addWidget(self.verdict)
+
+        self.body.addWidget(heading("Maps of this cube"))
+        self.maps = QListWidget()
+        self.maps.setMaximumHeight(90)
+        self.maps.setToolTip("Double-click a map to see it over the image; choose two to compare them")
+        self.maps.setSelectionMode(QListWidget.SelectionMode.ExtendedSelection)
+        self.maps.itemDoubleClicked.connect(lambda item: self.desk.map_made.emit(item.data(Qt.ItemDataRole.UserRole)))
+        self.maps.itemSelectionChanged.connect(self._maps_chosen)
+        self.body.addWidget(self.maps)
+        self.show_map = plain_button("Show", "Lay the chosen map over the image")
+        self.score = plain_button("Score", "Overall and average accuracy, kappa and confusion against this cube's labels")
+        self.compare = plain_button("Compare", "Agreement of two chosen maps, and whether one is better (McNemar)")
+        self.export = plain_button("Export…", "ENVI classification, GeoTIFF, PNG with legend, or a CSV of areas")
+        self.show_map.clicked.connect(lambda: [self.desk.map_made.emit(str(path)) for path in self.chosen_maps()])
+        self.score.clicked.connect(self.score_map)
+        self.compare.clicked.connect(self.compare_maps)
+        self.export.clicked.connect(self._ask_export)
+        self.body.addLayout(row(self.show_map, self.score, self.compare, self.export))
+
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(70)
+        self.opacity.setToolTip("Opacity of the maps over the image")
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.confidence = QCheckBox("Confidence")
+        self.confidence.setToolTip("Show how sure the classifier is of every pixel, from 0 to 1, instead of the classes")
+        self.confidence.toggled.connect(self._set_confidence)
+        self.body.addLayout(row(QLabel("Opacity"), self.opacity, self.confidence))
+        self.legend = QListWidget()
+        self.legend.setMaximumHeight(150)
+        self.legend.setToolTip("Classes of the map on top, and the share of the classified pixels that each covers")
+        self.body.addWidget(self.legend)
+        listen(self.desk.viewer.layers.events.inserted, self, "show_legend")
+        listen(self.desk.viewer.layers.events.removed, self, "show_legend")
+
+    # -- state ------------------------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """Say how many maps there are, or what is missing."""
+        project = self.project
+        if project is None or not project.entries:
+            return Standing("blocked", "Needs cubes.")
+        maps = len(project.maps())
+        if maps:
+            return Standing("done", f"{maps} map{'s' * (maps != 1)}")
+        if not any(run["state"] == "finished" for run in self.desk.runs):
+            return Standing("blocked", "Needs a finished run: form 5.")
+        return Standing("ready", self.missing() or "No map yet.")
+
+    def missing(self) -> str:
+        """Say what the chosen method lacks; "" when a map can be made."""
+        project = self.project
+        if project is None or not self.desk.cube:
+            return "Needs cubes."
+        if self.run_box.count() == 0:
+            kind = "self-distillation" if self.method.currentData() == "distil" else "pretraining"
+            return f"Needs a finished {kind} run: form 5."
+        if self.method.currentData() != "distil" and self._train_file is None and not any(project.labels_path(name).exists() for name in project.entries):
+            return "Needs labels to learn from: form 2, tab Labels."
+        return ""
+
+    def update_widgets(self) -> None:
+        """Offer the runs that go with the method, and the maps of the cube."""
+        method, kept = self.method.currentData(), self.run_box.currentText()
+        kind = "distil" if method == "distil" else "pretrain"
+        names = [run["run"] for run in self.desk.runs if run["kind"] == kind and run["state"] == "finished"]
+        self.run_box.clear()
+        self.run_box.addItems(list(reversed(names)))
+        self.run_box.setCurrentIndex(max(0, self.run_box.findText(kept)) if names else -1)
+        self.source.setEnabled(method != "distil")
+        self.fields.show_field("k", method == "knn")
+        self.make.setEnabled(self.make.isEnabled() and not self.missing())
+        self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
+        self.judge.setEnabled(self.judge.isEnabled() and kind == "pretrain" and bool(names))
+        chosen = {str(path) for path in self.chosen_maps()}
+        self.maps.clear()
+        for path in self.project.maps() if self.project else []:
+            cube, run, how = path.stem.split("--")
+            if cube == self.desk.cube:
+                item = QListWidgetItem(f"{run} · {how}")
+                item.setData(Qt.ItemDataRole.UserRole, str(path))
+                item.setToolTip(str(path))
+                self.maps.addItem(item)
+                item.setSelected(str(path) in chosen)
+        self._maps_chosen()
+        self.show_legend()
+
+    def chosen_maps(self) -> list[Path]:
+        """Return the paths of the maps chosen in the list."""
+        return [Path(item.data(Qt.ItemDataRole.UserRole)) for item in self.maps.selectedItems()]
+
+    def _maps_chosen(self) -> None:
+        count = len(self.maps.selectedItems())
+        for button, on in ((self.show_map, count > 0), (self.score, count == 1), (self.compare, count == 2), (self.export, count == 1)):
+            button.setEnabled(on)
+
+    def _source_chosen(self, index: int) -> None:
+        self._train_file = None
+        if index == 1:
+            path, _ = QFileDialog.getOpenFileName(self, "Training labels of this cube")
+            self.use_labels_of(Path(path) if path else None)
+        self.refresh()
+
+    def use_labels_of(self, path: Path | None) -> None:
+        """Learn from a label file of the current cube, or from the project's labels."""
+        self._train_file = path
+        self.source.setCurrentIndex(0 if path is None else 1)
+        self.source.setItemText(1, "a label file for this cube…" if path is None else path.name)
+
+    # -- acts -------------------------------------------------------------------------------------------------------------
+
+    def config(self) -> ClassifyConfig:
+        """Return the settings as they stand."""
+        return ClassifyConfig.parse({**self.fields.value().model_dump(), "method": self.method.currentData()})
+
+    def make_maps(self) -> None:
+        """Classify the current cube, or all."""
+        project, cube, run = self.project, self.desk.cube, self.run_box.currentText()
+        if project is None or not cube or not run:
+            return
+        try:
+            config = self.config()
+        except ConfigError as error:
+            self.say(str(error), "error")
+            return
+        train = {cube: self._train_file} if self._train_file is not None and config.method != "distil" else None
+        cubes = [cube] if self.cubes.currentIndex() == 0 else None
+        self.run(classify(project, run, config, cubes, train), self._made, "making the map" if cubes else "making the maps")
+
+    def _made(self, report: dict[str, Any]) -> None:
+        seconds = sum(row["seconds"] for row in report["maps"])
+        count = len(report["maps"])
+        for made in report["maps"]:
+            self.desk.map_made.emit(made["path"])
+        self.say(f"{count} map{'s' * (count != 1)} saved in {seconds:.0f} s.")
+
+    def evaluate(self) -> None:
+        """Judge the chosen pretrained run."""
+        if self.project is not None and self.run_box.currentText():
+            config = EvaluateConfig(k=self.fields.value().k, labels="domain" if self.target.currentIndex() == 0 else "class")
+            self.run(evaluate(self.project, self.run_box.currentText(), config), self._evaluated, "judging the backbone")
+
+    def _evaluated(self, report: dict[str, Any]) -> None:
+        def share(value: float | None) -> str:
+            return "–" if value is None else f"{value:.1%}"
+
+        self.verdict.setText(
+            f"Held-out patches, told apart by {report['labels']}:\n"
+            f"kNN {share(report.get('knn_accuracy'))} (random network {share(report.get('random_knn_accuracy'))})\n"
+            f"linear probe {share(report.get('linear_probe'))} (random network {share(report.get('random_linear_probe'))})"
+        )
+        self.verdict.show()
+        self.desk.evaluated.emit(report["run"], report)
+        self.desk.plot_wanted.emit("results")
+
+    def score_map(self) -> None:
+        """Score the chosen map against the labels of its cube."""
+        project, chosen = self.project, self.chosen_maps()
+        if project is None or len(chosen) != 1:
+            return
+        labels = project.labels_path(self.desk.cube)
+        if not labels.exists():
+            path, _ = QFileDialog.getOpenFileName(self, "Labels to score against")
+            if not path:
+                return
+            labels = Path(path)
+        self.run(score(chosen[0], labels), self._scored, "scoring the map", writes=False)
+
+    def _scored(self, report: dict[str, Any]) -> None:
+        self.say(f"OA {report['oa']:.1%} · AA {report['aa']:.1%} · kappa {report['kappa']:.3f} on {report['n']:,} labelled pixels.")
+        self.warn("Pixels it learned from count here too: for an honest figure, score against labels that were held out.")
+        self.desk.result_made.emit("score", report)
+        self.desk.plot_wanted.emit("results")
+
+    def compare_maps(self) -> None:
+        """Compare the two chosen maps."""
+        chosen = self.chosen_maps()
+        if self.project is not None and len(chosen) == 2:
+            labels = self.project.labels_path(self.desk.cube)
+            self.run(compare(chosen[0], chosen[1], labels if labels.exists() else None), self._compared, "comparing the maps", writes=False)
+
+    def _compared(self, report: dict[str, Any]) -> None:
+        agreement = report["agreement"]
+        share = agreement.get("agreement", agreement.get("share")) if isinstance(agreement, dict) else agreement
+        test = report.get("mcnemar") or {}
+        p = test.get("p", test.get("p_value"))
+        self.say((f"The maps agree on {share:.1%} of the pixels" if share is not None else "Compared") + (f" · McNemar p = {p:.2g}." if p is not None else "."))
+        self.desk.result_made.emit("compare", report)
+        self.desk.plot_wanted.emit("results")
+
+    def _ask_export(self) -> None:
+        chosen = self.chosen_maps()
+        if chosen:
+            path, _ = QFileDialog.getSaveFileName(self, "Export the map", f"{chosen[0].stem}.hdr", _EXPORTS)
+            if path:
+                self.export_map(chosen[0], Path(path))
+
+    def export_map(self, source: Path, to: Path) -> None:
+        """Write a map for other programs; the ending of the name says how."""
+        self.run(export(source, to), lambda report: self.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
+
+    # -- display ----------------------------------------------------------------------------------------------------------
+
+    def _set_opacity(self, value: int) -> None:
+        for layer in layers.map_layers(self.desk.viewer):
+            layer.opacity = value / 100
+
+    def _set_confidence(self, on: bool) -> None:
+        for layer in layers.map_layers(self.desk.viewer, self.desk.cube)[:1]:
+            sure = layers.confidence_of(self.desk.viewer, layer)
+            if sure is not None:
+                sure.visible, layer.visible = on, not on
+
+    def show_legend(self) -> None:
+        """Show the classes of the topmost map."""
+        self.legend.clear()
+        shown = layers.map_layers(self.desk.viewer, self.desk.cube)
+        self.legend.setVisible(bool(shown))
+        if not shown:
+            return
+        classes: Classes = shown[0].metadata["hsi"].get("classes", Classes((), (), ()))
+        counts = np.bincount(np.asarray(shown[0].data).ravel(), minlength=max(classes.numbers, default=0) + 1)
+        total = max(1, int(counts[1:].sum()))
+        for number, name, colour in zip(classes.numbers, classes.names, classes.colours, strict=True):
+            self.legend.addItem(QListWidgetItem(swatch(colour), f"{name}  ·  {counts[number] / total:.1%}"))

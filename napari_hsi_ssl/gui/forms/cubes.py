@@ -1,0 +1,303 @@
+"""1 Cubes: open or make a project, bring cubes in, name their domains, crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFileDialog, QHeaderView, QLabel, QLineEdit, QTableWidget, QTableWidgetItem
+from superqt import QCollapsible
+
+from napari_hsi_ssl.errors import ChoiceError
+from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.forms.base import Form, Standing, boxed, heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.pictures import box_of
+from napari_hsi_ssl.gui.projects import add_paths, add_sample, open_project, project_folder
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps import cubes as steps
+
+FILTER = "Cubes (*.hdr *.mat *.npy *.npz *.tif *.tiff *.img *.raw *.dat *.bil *.bip *.bsq *.h5 *.nc *.hspy);;All files (*)"
+_COLUMNS = ("Cube", "Domain", "Size", "Bands", "Quantity")
+
+
+class CubesForm(Form):
+    """The first form: which cubes the work is about."""
+
+    number = 1
+    title = "Cubes"
+
+    def build(self) -> None:
+        """Lay the form out."""
+        self.new = plain_button("New…", "Make a new project in an empty folder")
+        self.open = plain_button("Open…", "Open the folder of an existing project; runs that are still training show up again")
+        self.folder = QLabel("no project")
+        self.folder.setToolTip("The open project's folder")
+        self.body.addLayout(row(self.folder, None, self.new, self.open))
+
+        self.files = primary("Add cube files…", "ENVI (.hdr), .mat, NumPy or TIFF cubes; you can also drop files and folders on the table")
+        self.add_folder = plain_button("Add folder…", "Every cube in a folder and below it; a cube's domain is its folder's name")
+        self.body.addLayout(row(self.files, self.add_folder))
+        self.opened = plain_button("Add what is open in napari", "Add the files of the cubes that were dropped on napari to the project")
+        self.opened.clicked.connect(lambda: self.add(self.files_on_canvas()))
+        self.opened.hide()
+        self.body.addWidget(self.opened)
+        listen(self.desk.viewer.layers.events.inserted, self, "offer_opened")
+        listen(self.desk.viewer.layers.events.removed, self, "offer_opened")
+        self.body.addWidget(self._choice())
+
+        self.table = QTableWidget(0, len(_COLUMNS))
+        self.table.setHorizontalHeaderLabels(_COLUMNS)
+        self.table.verticalHeader().hide()
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setMinimumHeight(150)
+        self.table.setAcceptDrops(True)
+        self.table.setToolTip("Choose a cube to see it; double-click its domain to change it; drop files or folders here")
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.viewport().installEventFilter(self)
+        self.body.addWidget(self.table)
+
+        self.remove = self.needs_project(plain_button("Remove", "Take the chosen cube out of the project; its file, masks and maps stay where they are"))
+        self.rectangle = self.needs_project(plain_button("Draw rectangle", "Draw the part of the cube that is used"))
+        self.crop = self.needs_project(plain_button("Crop", "Use only the drawn rectangle of this cube; the file is not touched"))
+        self.whole = self.needs_project(plain_button("Whole frame", "Use the whole cube again"))
+        self.body.addLayout(row(self.rectangle, self.crop, self.whole, None, self.remove))
+        self.body.addWidget(self._calibration())
+
+        self.pines = plain_button("Indian Pines", "A real AVIRIS scene, 145×145 pixels, 200 bands, 16 classes; makes a project of its own")
+        self.laboratory = plain_button(
+            "Seven-domain laboratory", "Synthetic cubes of seven cameras and subjects, with ground truth; makes a project of its own"
+        )
+        self.body.addLayout(row(heading("Samples"), self.pines, self.laboratory, None))
+
+        self.new.clicked.connect(self.ask_new)
+        self.open.clicked.connect(self.ask_open)
+        self.files.clicked.connect(self.ask_files)
+        self.add_folder.clicked.connect(self.ask_folder)
+        self.table.itemSelectionChanged.connect(self._chosen)
+        self.table.itemChanged.connect(self._edited)
+        self.remove.clicked.connect(self._remove)
+        self.rectangle.clicked.connect(lambda: layers.draw(self.desk.viewer, "add_rectangle"))
+        self.crop.clicked.connect(self.crop_to_drawing)
+        self.whole.clicked.connect(lambda: self._crop(None))
+        self.pines.clicked.connect(lambda: self.add_sample("indian_pines"))
+        self.laboratory.clicked.connect(lambda: self.add_sample("laboratory"))
+
+    def _choice(self) -> QObject:
+        self.choice_words = words_label("#f0c24f")
+        self.choice = QComboBox()
+        self.choice.setToolTip("The array that is the cube")
+        self.choose = plain_button("Add this one", "Add the chosen array as the cube")
+        self.choose.clicked.connect(self._choose)
+        self.choice_box = boxed(row(self.choice_words, self.choice, self.choose))
+        self.choice_box.hide()
+        return self.choice_box
+
+    def _calibration(self) -> QObject:
+        fold = QCollapsible("White and dark reference")
+        fold.setDuration(0)
+        self.white, self.dark = QLineEdit(), QLineEdit()
+        for name, field in (("White", self.white), ("Dark", self.dark)):
+            field.setPlaceholderText("none")
+            field.setToolTip(f"{name} reference cube or spectrum of the next files that are added; reflectance = (cube − dark) / (white − dark)")
+            browse = plain_button("…", "Choose a file")
+            browse.clicked.connect(lambda _=False, field=field: self._browse(field))
+            fold.addWidget(boxed(row(QLabel(name), field, browse)))
+        return fold
+
+    # -- state ------------------------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """Say which project is open and what it holds."""
+        if self.project is None:
+            return Standing("ready", "No project yet: add cubes, take a sample, or open a project.")
+        count, domains = len(self.project.entries), len(self.project.domains)
+        if count == 0:
+            return Standing("ready", "The project has no cubes yet.")
+        return Standing("done", f"{count} cube{'s' * (count != 1)} · {domains} domain{'s' * (domains != 1)}")
+
+    def update_widgets(self) -> None:
+        """Fill the table."""
+        project = self.project
+        self.folder.setText(project.folder.name if project else "no project")
+        self.folder.setToolTip(str(project.folder) if project else "")
+        for button in (self.new, self.open, self.files, self.add_folder, self.pines, self.laboratory):
+            button.setEnabled(not self.desk.busy)
+        entries = list(project.entries.values()) if project else []
+        blocked = self.table.blockSignals(True)
+        self.table.setRowCount(len(entries))
+        for index, entry in enumerate(entries):
+            height, width, bands = entry.shape
+            size = f"{height}×{width}"
+            if entry.crop:
+                y0, x0, y1, x1 = entry.crop
+                size = f"{y1 - y0}×{x1 - x0} of {size}"
+            for column, text in enumerate((entry.name, entry.domain, size, str(bands), entry.quantity)):
+                item = QTableWidgetItem(text)
+                if column != 1:
+                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
+                item.setToolTip(str(entry.path) if column == 0 else text)
+                self.table.setItem(index, column, item)
+            if entry.name == self.desk.cube:
+                self.table.selectRow(index)
+        self.table.blockSignals(blocked)
+
+        self.offer_opened()
+
+    def files_on_canvas(self) -> list[Path]:
+        """Return the files of cubes that were opened in napari itself and are not in the project yet."""
+        known = {entry.path for entry in self.project.entries.values()} if self.project else set()
+        found = dict.fromkeys(Path(layer.metadata["hsi_file"]).absolute() for layer in self.desk.viewer.layers if "hsi_file" in layer.metadata)
+        return [path for path in found if path not in known]
+
+    def offer_opened(self) -> None:
+        """Offer to add cubes that were dropped on napari."""
+        self.opened.setVisible(bool(self.files_on_canvas()))
+
+    # -- acts -------------------------------------------------------------------------------------------------------------
+
+    def ask_new(self) -> None:
+        """Ask for a folder and make a project there."""
+        path, _ = QFileDialog.getSaveFileName(self, "New project: name of its folder", str(project_folder("project")))
+        if path:
+            self.make(Path(path))
+
+    def make(self, folder: Path) -> None:
+        """Make a project."""
+        self.run(steps.new(folder), lambda report: self.load(Path(report["project"])), f"making project {folder.name}")
+
+    def ask_open(self) -> None:
+        """Ask for a project's folder and open it."""
+        path = QFileDialog.getExistingDirectory(self, "Open project: its folder")
+        if path:
+            self.load(Path(path))
+
+    def load(self, folder: Path) -> None:
+        """Open a project."""
+        self.run(open_project(folder), self._opened, f"opening {folder.name}", writes=False)
+
+    def _opened(self, project: Project) -> None:
+        self.desk.open_project(project)
+        self.say(f"Project {project.folder} is open.")
+
+    def ask_files(self) -> None:
+        """Ask for files and add them."""
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add cubes", "", FILTER)
+        self.add([Path(path) for path in paths])
+
+    def ask_folder(self) -> None:
+        """Ask for a folder and add what is in it."""
+        path = QFileDialog.getExistingDirectory(self, "Add every cube of a folder")
+        if path:
+            self.add([Path(path)])
+
+    def add(self, paths: Sequence[Path], key: str | None = None) -> None:
+        """Add files and folders; without a project one is made for them."""
+        if paths:
+            references = {name: Path(field.text()) for name, field in (("white", self.white), ("dark", self.dark)) if field.text()}
+            self.choice_box.hide()
+            self.run(add_paths(self.project, paths, key=key, **references), self._added, "adding cubes", on_error=self._cannot_add)
+
+    def _added(self, found: tuple[Project, dict[str, Any]]) -> None:
+        project, report = found
+        if project is not self.project:
+            self.desk.open_project(project)
+        else:
+            self.desk.cubes_changed()
+        added = [cube["name"] for cube in report["cubes"]]
+        if added:
+            self.desk.set_cube(added[0])
+        self.say(f"Added {', '.join(added)} to {project.folder}." if added else "Nothing was added.")
+        self.warn(*(f"{Path(skipped['path']).name} was left out: {skipped['reason']}" for skipped in report.get("skipped", [])[:5]))
+
+    def _cannot_add(self, error: BaseException, _sentence: str) -> bool:
+        if self.project is not None:
+            self.desk.cubes_changed()  # those before the bad one are in
+        if not isinstance(error, ChoiceError):
+            return False
+        self._undecided = error.path
+        self.choice_words.setText(f"{error.path.name} holds several arrays; which one is the cube?")
+        self.choice.clear()
+        self.choice.addItems(list(error.candidates))
+        self.choice_box.show()
+        return True
+
+    def _choose(self) -> None:
+        self.add([self._undecided], key=self.choice.currentText())
+
+    def add_sample(self, which: str) -> None:
+        """Make a project of a sample and open it."""
+        self.run(add_sample(which), self._opened, "making the sample's project")
+
+    def _remove(self) -> None:
+        if self.project is not None and self.desk.cube:
+            self.run(steps.remove(self.project, self.desk.cube), lambda _: self.desk.cubes_changed(), "removing the cube")
+
+    def crop_to_drawing(self) -> None:
+        """Crop the current cube to the rectangle drawn last."""
+        if self.project is None or not self.desk.cube:
+            return
+        shapes = layers.drawn(self.desk.viewer)
+        box = box_of(shapes[-1][1], self.project.entry(self.desk.cube).shape[:2]) if shapes else None
+        if box is None:
+            self.say("Draw a rectangle on the image first.", "warning")
+            return
+        self._crop(box)
+
+    def _crop(self, box: tuple[int, int, int, int] | None) -> None:
+        if self.project is not None and self.desk.cube:
+            self.run(steps.crop(self.project, self.desk.cube, box), self._cropped, "cropping")
+
+    def _cropped(self, report: dict[str, Any]) -> None:
+        layers.clear_drawing(self.desk.viewer)
+        self.desk.cubes_changed()
+        box = report["crop"]
+        self.say(
+            f"{report['cube']}: rows {box[0]}–{box[2] - 1}, columns {box[1]}–{box[3] - 1} are used." if box else f"{report['cube']}: the whole frame is used."
+        )
+
+    def _browse(self, field: QLineEdit) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Reference", "", FILTER)
+        if path:
+            field.setText(path)
+
+    def _chosen(self) -> None:
+        rows = self.table.selectionModel().selectedRows()
+        if rows:
+            self.desk.set_cube(self.table.item(rows[0].row(), 0).text())
+
+    def _edited(self, item: QTableWidgetItem) -> None:
+        project, domain = self.project, item.text().strip()
+        if project is None or item.column() != 1:
+            return
+        name = self.table.item(item.row(), 0).text()
+        if not domain or self.desk.busy:
+            self.refresh()
+        elif domain != project.entry(name).domain:
+            self.run(_set_domain(project, name, domain), lambda _: self.desk.cubes_changed(), f"{name} goes to {domain}")
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take files and folders that are dropped on the table."""
+        if isinstance(event, QDragEnterEvent) and event.mimeData().hasUrls():
+            event.acceptProposedAction()
+            return True
+        if event.type() == QEvent.Type.DragMove:
+            event.accept()
+            return True
+        if isinstance(event, QDropEvent) and event.mimeData().hasUrls():
+            event.acceptProposedAction()
+            self.add([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+            return True
+        return super().eventFilter(watched, event)
+
+
+def _set_domain(project: Project, name: str, domain: str) -> Steps[None]:
+    yield Progress(0, 1)
+    project.put(replace(project.entry(name), domain=domain))

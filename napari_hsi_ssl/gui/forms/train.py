@@ -1,0 +1,262 @@
+"""5 Train: start SimCLR pretraining or self-distillation in a process of its own, watch it, stop it, go on with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QTabWidget, QVBoxLayout, QWidget
+
+from napari_hsi_ssl.config import DistilConfig, PretrainConfig
+from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.gui.forms.base import Form, ProgressRow, Standing, heading, plain_button, primary, row
+from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps import train as steps
+from napari_hsi_ssl.steps.runs import cancel_run, delete_run
+
+_COLUMNS = ("Run", "Kind", "State", "Epoch", "Loss")
+_KEPT = ("epochs", "batch_size", "seed", "devices", "precision", "max_steps")
+"""Settings that a change of recipe leaves alone."""
+_HINTS = {
+    "recipe": "poster: wide windows, both views of one window; pixel: small windows and neighbours as positives, made for maps of single pixels",
+    "epochs": "How often every patch is seen",
+    "learning_rate": "Step size of the optimiser at its peak",
+    "weight_decay": "How strongly weights are drawn towards zero",
+    "seed": "The same seed, data and settings train the same network",
+    "devices": "Number of GPUs or CPU ranks; auto takes what there is",
+    "precision": "Of the arithmetic; auto takes what the device does well",
+    "temperature": "Of the contrastive loss (pretraining) or of the soft targets (self-distillation)",
+    "input": "What the network sees of a pixel: the principal components or all bands",
+}
+
+
+class TrainForm(Form):
+    """The fifth form: training runs."""
+
+    number = 5
+    title = "Train"
+
+    def build(self) -> None:
+        """Lay the form out."""
+        self.kinds = QTabWidget()
+        self.kinds.setDocumentMode(True)
+        machine = ("learning_rate", "weight_decay", "devices", "precision", "seed", "temperature")
+        self.pretrain = ConfigFields(PretrainConfig, ("recipe", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS)
+        self.distil = ConfigFields(
+            DistilConfig,
+            ("epochs", "batch_size", "window", "direction", "input"),
+            (*machine, "distil_weight", "feature_weight", "label_smoothing", "freeze"),
+            labels={"direction": "Who teaches", "freeze": "Train only the exits"},
+            hints=_HINTS,
+        )
+        self._recipe = self.pretrain.value().recipe
+        self.pretrain.changed.connect(self._recipe_changed)
+        self.kinds.addTab(_tab(self.pretrain), "SimCLR pretraining")
+        self.init = QComboBox()
+        self.init.setToolTip("A pretrained run whose trunk is carried over")
+        start_from = tidy(QFormLayout())
+        start_from.addRow("Start from", self.init)
+        self.kinds.addTab(_tab(self.distil, start_from), "Self-distillation")
+        self.kinds.setTabToolTip(0, "Learns from the patches alone, without labels")
+        self.kinds.setTabToolTip(1, "Learns from the labels of the project's cubes")
+        self.kinds.currentChanged.connect(self.refresh)
+        self.body.addWidget(self.kinds)
+        self.start = self.needs_project(primary("Start training", "Train in a process of its own; napari stays usable, and may even be closed"))
+        self.start.clicked.connect(self.start_training)
+        self.body.addWidget(self.start)
+
+        self.live = ProgressRow()
+        self.live.cancel.setText("Stop")
+        self.live.cancel.setToolTip("Save and stop; the run can be resumed later")
+        self.live.cancel.clicked.connect(self._stop_live)
+        self.live.hide()
+        self.body.addWidget(self.live)
+        self.desk.run_events.connect(self._heard)
+
+        self.body.addWidget(heading("Runs"))
+        self.table = QTableWidget(0, len(_COLUMNS))
+        self.table.setHorizontalHeaderLabels(_COLUMNS)
+        self.table.verticalHeader().hide()
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table.setMinimumHeight(120)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.setToolTip("Choose a run to see its curves")
+        self.table.itemSelectionChanged.connect(self._chosen)
+        self.body.addWidget(self.table)
+        self.resume = plain_button("Resume", "Go on with the chosen run from its last checkpoint")
+        self.curves = plain_button("Curves", "Bring the training curves to the front, below the image")
+        self.delete = plain_button("Delete", "Delete the chosen run's folder; maps made from it stay")
+        self.resume.clicked.connect(lambda: self.resume_run(self.selected()))
+        self.curves.clicked.connect(lambda: self.desk.plot_wanted.emit("training"))
+        self.delete.clicked.connect(lambda: self.delete_run(self.selected()))
+        self.body.addLayout(row(self.resume, self.curves, None, self.delete))
+
+    # -- state ------------------------------------------------------------------------------------------------------------
+
+    def standing(self) -> Standing:
+        """Say what is being trained, or what is missing."""
+        project = self.project
+        if self.watch.live:
+            return Standing("done", f"Training {', '.join(self.watch.live)}")
+        if project is None or not project.entries:
+            return Standing("blocked", "Needs cubes.")
+        finished = [run["run"] for run in self.desk.runs if run["state"] == "finished"]
+        if finished:
+            return Standing("done", f"{len(finished)} finished run{'s' * (len(finished) != 1)}, last {finished[-1]}")
+        missing = self.missing()
+        return Standing("blocked", missing) if missing else Standing("ready", "Nothing trained yet.")
+
+    def missing(self) -> str:
+        """Say what the chosen kind of training lacks; "" when it can start."""
+        project = self.project
+        if project is None or not project.entries:
+            return "Needs cubes."
+        if self.kinds.currentIndex() == 1:
+            labelled = any(project.labels_path(name).exists() for name in project.entries)
+            return "" if labelled else "Self-distillation needs labels: form 2, tab Labels."
+        if project.inlet is None:
+            return "Needs the PCA: form 3."
+        return "" if project.patches is not None else "Needs patches: form 4."
+
+    def update_widgets(self) -> None:
+        """Bring the list of runs up to date."""
+        self.start.setEnabled(self.start.isEnabled() and not self.missing())
+        runs, chosen = self.desk.runs, self.selected()
+        blocked = self.table.blockSignals(True)
+        self.table.setRowCount(len(runs))
+        for index, run in enumerate(reversed(runs)):
+            epoch = f"{run['epoch']}/{run['epochs']}" if run["epoch"] is not None else f"–/{run['epochs']}"
+            loss = "" if run["loss"] is None else f"{run['loss']:.3g}"
+            for column, text in enumerate((run["run"], run["kind"], run["state"], epoch, loss)):
+                item = QTableWidgetItem(text)
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
+                self.table.setItem(index, column, item)
+            if run["run"] == chosen:
+                self.table.selectRow(index)
+        self.table.blockSignals(blocked)
+        kept = self.init.currentText()
+        names = [run["run"] for run in runs if run["kind"] == "pretrain" and run["state"] == "finished"]
+        self.init.clear()
+        self.init.addItems(["random weights", *names])
+        self.init.setCurrentIndex(max(0, self.init.findText(kept)))
+        self._buttons_of_runs()
+        self._show_live()
+
+    def _buttons_of_runs(self) -> None:
+        run = next((run for run in self.desk.runs if run["run"] == self.selected()), None)
+        over = run is not None and run["run"] not in self.watch.live
+        self.resume.setEnabled(over and run is not None and run["state"] != "finished" and not self.desk.busy)
+        self.delete.setEnabled(over and not self.desk.busy)
+
+    def selected(self) -> str:
+        """Return the name of the run chosen in the table; "" when none is."""
+        rows = self.table.selectionModel().selectedRows()
+        item = self.table.item(rows[0].row(), 0) if rows else None
+        return item.text() if item is not None else ""
+
+    def shown_live(self) -> str:
+        """Return the live run that the bar shows; "" when none is."""
+        live = self.watch.live
+        return self.selected() if self.selected() in live else (live[-1] if live else "")
+
+    def _chosen(self) -> None:
+        self._buttons_of_runs()
+        if self.selected():
+            self.watch.load(self.selected())
+        self._show_live()
+
+    def _heard(self, run: str, _events: object) -> None:
+        if run == self.shown_live():
+            self._show_live()
+
+    def _show_live(self) -> None:
+        run = self.shown_live()
+        self.live.setVisible(bool(run))
+        if run:
+            self.live.show_update(self.watch.latest[run])
+            self.live.cancel.setEnabled(True)
+            self.live.setToolTip(run)
+            if len(self.watch.live) > 1:
+                self.live.note(f"{run}: {self.live.text.text()}")
+
+    def _recipe_changed(self, config: PretrainConfig) -> None:
+        if config.recipe != self._recipe:
+            self._recipe = config.recipe
+            self.pretrain.setValue(PretrainConfig.from_recipe(config.recipe, **{name: getattr(config, name) for name in _KEPT}))
+
+    # -- acts -------------------------------------------------------------------------------------------------------------
+
+    def config(self) -> PretrainConfig | DistilConfig:
+        """Return the settings of the kind of training that is chosen."""
+        return self.distil.value() if self.kinds.currentIndex() == 1 else self.pretrain.value()
+
+    def start_training(self) -> None:
+        """Start the chosen kind of training."""
+        if self.project is None:
+            return
+        try:
+            config = self.config()
+        except ConfigError as error:
+            self.say(str(error), "error")
+            return
+        if isinstance(config, PretrainConfig):
+            started = steps.pretrain(self.project, config, detach=True, background=True)
+        else:
+            init = self.init.currentText() if self.init.currentIndex() > 0 else None
+            started = steps.distil(self.project, config, init=init, detach=True, background=True)
+        self.run(started, self._started, "starting the training")
+
+    def _started(self, report: dict[str, Any]) -> None:
+        self.say(f"Run '{report['run']}' is training in the background.")
+        self.desk.inlet_changed.emit()  # self-distillation fits a PCA where there is none
+        self.desk.plot_wanted.emit("training")
+        self.watch.refresh()
+
+    def _stop_live(self) -> None:
+        self.stop()
+
+    def stop(self, run: str | None = None) -> None:
+        """Ask a live run to save and leave; after ten seconds it is forced."""
+        run = run or self.shown_live()
+        if self.project is not None and run:
+            self.live.cancel.setEnabled(False)
+            self.live.note(f"{run} saves and stops …")
+            self.jobs.start(cancel_run(self.project, run), lambda _: self.watch.refresh(), label=f"stopping {run}", on_error=self._cannot)
+
+    def resume_run(self, run: str) -> None:
+        """Go on with a run from its last checkpoint."""
+        if self.project is not None and run:
+            self.run(_resume(self.project, run), self._started, f"resuming {run}")
+
+    def delete_run(self, run: str) -> None:
+        """Delete a run."""
+        if self.project is not None and run:
+            self.run(delete_run(self.project, run), lambda _: self.watch.refresh(), f"deleting {run}")
+
+    def _cannot(self, _error: BaseException, sentence: str, _details: str) -> None:
+        self.say(sentence, "error")
+        self.watch.refresh()
+
+
+def _tab(fields: QWidget, above: QFormLayout | None = None) -> QWidget:
+    tab = QWidget()
+    layout = QVBoxLayout(tab)
+    layout.setContentsMargins(0, 6, 0, 0)
+    if above is not None:
+        layout.addLayout(above)
+    layout.addWidget(fields)
+    layout.addStretch(1)
+    return tab
+
+
+def _resume(project: Project, run: str) -> Steps[dict[str, Any]]:
+    yield Progress(message=f"resuming {run}")
+    settings = project.run_folder(run).config.trainer
+    if isinstance(settings, PretrainConfig):
+        return (yield from steps.pretrain(project, settings, run=run, resume=True, detach=True, background=True))
+    return (yield from steps.distil(project, settings, run=run, resume=True, detach=True, background=True))

@@ -1,0 +1,352 @@
+"""Every read and write of the viewer's layers.
+
+A layer of ours carries ``metadata["hsi"] = {"role": …, "cube": …}``: it is found again by that, updated in place rather than
+added twice, and keeps its place in the stack. Layers of other plugins are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Shapes
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.gui.bandstack import BandStack
+from napari_hsi_ssl.gui.pictures import CubePicture, band_words
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+ROLES = ("cube", "rgb", "pcs", "confidence", "map", "mask", "labels", "grid", "draw")
+"""From the bottom of the stack to its top."""
+MASK_COLOUR = "#56b4e9"
+GRID_COLOURS = {1: "#e69f00", 2: "#56b4e9"}
+"""Of the outlines of training (1) and test (2) patches."""
+_TITLES = {"cube": "bands", "rgb": "RGB", "pcs": "PCs", "confidence": "confidence", "map": "map", "mask": "mask", "labels": "labels", "grid": "patches"}
+
+
+# -- finding ----------------------------------------------------------------------------------------------------------
+
+
+def role_of(layer: Layer) -> str:
+    """Return what a layer is for; "" when it is none of ours."""
+    return str(layer.metadata.get("hsi", {}).get("role", ""))
+
+
+def cube_of(layer: Layer) -> str:
+    """Return the cube a layer belongs to; "" when it is none of ours."""
+    return str(layer.metadata.get("hsi", {}).get("cube", ""))
+
+
+def find(viewer: Viewer, role: str, cube: str | None = None) -> Any:  # noqa: ANN401 - the layer's type follows its role
+    """Return the layer of a role (and a cube), or None."""
+    for layer in viewer.layers:
+        if role_of(layer) == role and (cube is None or cube_of(layer) == cube):
+            return layer
+    return None
+
+
+def mark_unsaved(layer: Layer, unsaved: bool = True) -> None:
+    """Remember whether a layer holds something that is not on disk yet."""
+    layer.metadata["hsi"]["unsaved"] = unsaved
+
+
+def unsaved(layer: Layer) -> bool:
+    """Whether a layer holds something that is not on disk yet."""
+    return bool(layer.metadata.get("hsi", {}).get("unsaved", False))
+
+
+def clear_others(viewer: Viewer, cube: str) -> None:
+    """Take away the layers of other cubes; what is not saved yet is hidden instead."""
+    for layer in [layer for layer in viewer.layers if role_of(layer) and role_of(layer) != "draw" and cube_of(layer) != cube]:
+        if unsaved(layer):
+            layer.visible = False
+        else:
+            viewer.layers.remove(layer)
+    for layer in viewer.layers:
+        if cube_of(layer) == cube and unsaved(layer):
+            layer.visible = True
+
+
+def _add(viewer: Viewer, layer: Layer, role: str, cube: str, **more: Any) -> Any:  # noqa: ANN401
+    layer.metadata["hsi"] = {"role": role, "cube": cube, **more}
+    rank = ROLES.index(role)
+    below = [index for index, other in enumerate(viewer.layers) if role_of(other) in ROLES and ROLES.index(role_of(other)) <= rank]
+    place = below[-1] + 1 if below else next((index for index, other in enumerate(viewer.layers) if role_of(other)), len(viewer.layers))
+    active = viewer.layers.selection.active
+    viewer.layers.insert(place, layer)
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+    return layer
+
+
+def _swap(layer: Any, data: NDArray[Any]) -> None:  # noqa: ANN401
+    """Give a layer new data; in place with the lean refresh where shape and type allow (half the time of ``layer.data = ``)."""
+    if isinstance(layer.data, np.ndarray) and layer.data.shape == data.shape and layer.data.dtype == data.dtype and layer.data.flags.writeable:
+        np.copyto(layer.data, data)
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
+    else:
+        layer.data = data
+
+
+def _title(role: str, cube: str) -> str:
+    return f"{cube} {_TITLES[role]}"
+
+
+# -- cubes ------------------------------------------------------------------------------------------------------------
+
+
+def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], None]) -> Image:
+    """Show a cube: one layer (band, y, x), hidden under a colour composite.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    shown : CubePicture
+    read_later : callable
+        Called with a band's index when a band is wanted that is not in memory yet.
+
+    Returns
+    -------
+    Image
+        The layer of the bands.
+    """
+    name = shown.name
+    for role in ("cube", "rgb"):
+        old = find(viewer, role, name)
+        if old is not None:
+            viewer.layers.remove(old)
+    data: Any = shown.bands_first if shown.bands_first is not None else BandStack(shown.cube.shape, shown.band, shown.first, read_later)
+    bands = Image(
+        data, name=_title("cube", name), contrast_limits=shown.limits, colormap="gray", axis_labels=("band", "y", "x"),
+        visible=False, multiscale=False, rgb=False,
+    )  # fmt: skip
+    _tell_band(bands, shown.wavelengths)
+    _add(viewer, bands, "cube", name, wavelengths=shown.wavelengths)
+    composite = Image(shown.composite, name=_title("rgb", name), rgb=True)
+    _add(viewer, composite, "rgb", name, bands=shown.composite_bands)
+    viewer.dims.set_current_step(0, shown.band)
+    viewer.layers.selection.active = composite
+    return bands
+
+
+def show_composite(viewer: Viewer, cube: str, image: NDArray[np.uint8], bands: tuple[int, int, int]) -> None:
+    """Change the colour composite (y, x, 3) of a cube."""
+    layer = find(viewer, "rgb", cube)
+    if layer is None:
+        layer = _add(viewer, Image(image, name=_title("rgb", cube), rgb=True), "rgb", cube)
+    else:
+        _swap(layer, image)
+    layer.metadata["hsi"]["bands"] = bands
+    layer.visible = True
+
+
+def band_arrived(viewer: Viewer, cube: str, band: int, image: NDArray[np.float32]) -> None:
+    """Show a band that a worker has read."""
+    layer = find(viewer, "cube", cube)
+    if layer is not None and isinstance(layer.data, BandStack):
+        layer.data.put(band, image)
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
+
+
+def current_band(viewer: Viewer) -> int:
+    """Return the band at which the slider stands."""
+    return int(viewer.dims.current_step[0]) if viewer.dims.ndim > 2 else 0
+
+
+def _tell_band(layer: Image, centres: NDArray[np.float64] | None) -> None:
+    """Add the band and its wavelength to what the status bar says of a pixel."""
+    this = ref(layer)
+    plain = type(layer).get_status
+
+    def get_status(position: Any = None, **how: Any) -> dict[str, str]:  # noqa: ANN401
+        layer = this()
+        if layer is None:
+            return {}
+        status = plain(layer, position, **how)
+        if position is not None and len(position) >= 3:
+            words = band_words(round(float(position[-3])), centres, layer.data.shape[0])
+            status["coordinates"] += f" · {words}"
+            status["value"] += f" · {words}"
+        return status
+
+    layer.get_status = get_status  # napari asks the instance, and offers no hook for a layer's own words
+
+
+# -- masks and labels -------------------------------------------------------------------------------------------------
+
+
+def show_mask(viewer: Viewer, cube: str, mask: NDArray[np.bool_], *, saved: bool) -> Labels:
+    """Lay a mask (y, x) over the image."""
+    data = mask.astype(np.uint8)
+    layer = find(viewer, "mask", cube)
+    if layer is None:
+        colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: MASK_COLOUR})
+        layer = Labels(data, name=_title("mask", cube), opacity=0.4, colormap=colours)
+        _add(viewer, layer, "mask", cube)
+        _watch_painting(layer)
+    else:
+        _swap(layer, data)
+    layer.visible = True
+    mark_unsaved(layer, not saved)
+    return layer
+
+
+def mask_on_canvas(viewer: Viewer, cube: str) -> NDArray[np.bool_] | None:
+    """Return the mask (y, x) as it stands on the canvas, or None."""
+    layer = find(viewer, "mask", cube)
+    return None if layer is None else np.asarray(layer.data) != 0
+
+
+def change_mask(viewer: Viewer, cube: str, region: NDArray[np.bool_], value: bool) -> None:
+    """Add a region (y, x) to the mask on the canvas or take it away; napari's undo takes it back."""
+    layer = find(viewer, "mask", cube)
+    if layer is None:
+        return
+    where = np.nonzero(region & ((np.asarray(layer.data) != 0) != value))
+    if len(where[0]) == 0:
+        return
+    layer.data_setitem(where, np.uint8(value))
+    mark_unsaved(layer)
+
+
+def show_labels(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes: Classes, *, saved: bool) -> Labels:
+    """Show labels (y, x) in the colours of their classes, ready to be painted on."""
+    data = labels.astype(np.int32)
+    layer = find(viewer, "labels", cube)
+    if layer is None:
+        layer = Labels(data, name=_title("labels", cube), opacity=0.7)
+        _add(viewer, layer, "labels", cube)
+        _watch_painting(layer)
+    else:
+        _swap(layer, data)
+    dress(layer, classes)
+    mark_unsaved(layer, not saved)
+    return layer
+
+
+def dress(layer: Labels, classes: Classes) -> None:
+    """Give a Labels layer the colours and names of classes."""
+    layer.colormap = DirectLabelColormap(color_dict={None: "#ffffff", 0: "transparent", **dict(zip(classes.numbers, classes.colours, strict=True))})
+    layer.features = {"index": [0, *classes.numbers], "class": ["unlabelled", *classes.names]}
+    layer.metadata["hsi"]["classes"] = classes
+
+
+def _watch_painting(layer: Labels) -> None:
+    this = ref(layer)
+
+    def painted(_: object = None) -> None:
+        layer = this()
+        if layer is not None:
+            mark_unsaved(layer)
+
+    layer.events.paint.connect(painted)
+
+
+def paint_with(viewer: Viewer, layer: Labels, number: int, mode: str = "paint", brush: int = 5) -> None:
+    """Put a brush with a class number into the user's hand: mode ``paint``, ``erase``, ``fill``, ``polygon`` or ``pan_zoom``."""
+    viewer.layers.selection.active = layer
+    layer.visible = True
+    layer.selected_label = number
+    layer.brush_size = brush
+    layer.mode = mode
+
+
+# -- drawn shapes -----------------------------------------------------------------------------------------------------
+
+
+def draw(viewer: Viewer, mode: str) -> Shapes:
+    """Let the user draw: ``add_polygon``, ``add_polygon_lasso`` or ``add_rectangle``."""
+    layer = find(viewer, "draw")
+    if layer is None:
+        layer = Shapes(None, ndim=2, name="drawing", face_color="#ffffff30", edge_color="#ffffff", edge_width=1)
+        _add(viewer, layer, "draw", "")
+    layer.visible = True
+    viewer.layers.selection.active = layer
+    layer.mode = mode
+    return layer
+
+
+def drawn(viewer: Viewer, kinds: Sequence[str] = ("polygon", "rectangle", "ellipse")) -> list[tuple[str, NDArray[np.float64]]]:
+    """Return the drawn shapes of some kinds as (kind, vertices (n, 2) in y, x): those selected, or all."""
+    layer = find(viewer, "draw")
+    if layer is None:
+        return []
+    chosen = sorted(layer.selected_data) or range(len(layer.data))
+    return [(layer.shape_type[index], np.asarray(layer.data[index])[:, -2:]) for index in chosen if layer.shape_type[index] in kinds]
+
+
+def clear_drawing(viewer: Viewer) -> None:
+    """Take the drawn shapes away."""
+    layer = find(viewer, "draw")
+    if layer is not None:
+        viewer.layers.remove(layer)
+
+
+# -- results ----------------------------------------------------------------------------------------------------------
+
+
+def show_components(viewer: Viewer, cube: str, images: NDArray[np.float32]) -> Image:
+    """Show component images (k, y, x) as one layer; its slider is the bands' one."""
+    layer = find(viewer, "pcs", cube)
+    if layer is not None:
+        viewer.layers.remove(layer)
+    first = images[0][np.isfinite(images[0])]
+    low, high = np.percentile(first[:: max(1, first.size // 50_000)], (1, 99)) if first.size else (0.0, 1.0)
+    layer = Image(
+        images, name=_title("pcs", cube), contrast_limits=(float(low), max(float(high), float(low) + 1e-6)), colormap="gray",
+        axis_labels=("band", "y", "x"), multiscale=False, rgb=False,
+    )  # fmt: skip
+    _add(viewer, layer, "pcs", cube)
+    viewer.dims.set_current_step(0, 0)
+    return layer
+
+
+def show_grid(viewer: Viewer, cube: str, outlines: NDArray[np.uint8]) -> Labels:
+    """Show the outlines (y, x) of the patches: training and test ones in two colours."""
+    layer = find(viewer, "grid", cube)
+    if layer is None:
+        colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **GRID_COLOURS})
+        layer = Labels(outlines, name=_title("grid", cube), opacity=0.8, colormap=colours)
+        layer.features = {"index": [0, 1, 2], "patch": ["", "train", "test"]}
+        _add(viewer, layer, "grid", cube)
+    else:
+        _swap(layer, outlines)
+    layer.visible = True
+    return layer
+
+
+def show_map(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes: Classes, confidence: NDArray[np.float32], name: str) -> Labels:
+    """Show a class map (y, x) and, hidden, its confidence; an older map of the same name is updated in place."""
+    layer = next((old for old in viewer.layers if role_of(old) == "map" and old.name == name), None)
+    if layer is None:
+        for other in viewer.layers:
+            if role_of(other) in {"map", "confidence"}:
+                other.visible = False
+        layer = _add(viewer, Labels(labels.astype(np.int32), name=name, opacity=0.7), "map", cube)
+    else:
+        _swap(layer, labels.astype(np.int32))
+    layer.visible = True
+    dress(layer, classes)
+    title = f"{name} confidence"
+    sure = next((old for old in viewer.layers if role_of(old) == "confidence" and old.name == title), None)
+    if sure is None:
+        _add(viewer, Image(confidence, name=title, colormap="viridis", contrast_limits=(0, 1), opacity=0.7, visible=False), "confidence", cube)
+    else:
+        _swap(sure, confidence)
+    return layer
+
+
+def map_layers(viewer: Viewer, cube: str | None = None) -> list[Labels]:
+    """Return the class maps on the canvas, the topmost first."""
+    return [layer for layer in reversed(viewer.layers) if role_of(layer) == "map" and (cube is None or cube_of(layer) == cube)]
+
+
+def confidence_of(viewer: Viewer, layer: Labels) -> Image | None:
+    """Return the confidence layer of a map."""
+    return next((other for other in viewer.layers if role_of(other) == "confidence" and other.name == f"{layer.name} confidence"), None)

@@ -1,0 +1,91 @@
+"""Projects as the window makes them: for files that are added without one, and for the samples. Steps, without Qt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps import cubes
+from napari_hsi_ssl.steps.labels import labels_from_file, save_painted
+
+
+def project_folder(stem: str) -> Path:
+    """Return a free folder for a project nobody has given a place: in ``HSI_PROJECTS``, else ``napari-hsi-ssl`` at home."""
+    base = Path(os.environ.get("HSI_PROJECTS") or Path.home() / "napari-hsi-ssl")
+    folder, number = base / stem, 2
+    while folder.exists():
+        folder, number = base / f"{stem}-{number}", number + 1
+    return folder
+
+
+def open_project(folder: Path) -> Steps[Project]:
+    """Open a project."""
+    yield Progress(0, 1, f"opening {folder.name}")
+    return Project.open(folder)
+
+
+def add_paths(project: Project | None, paths: Sequence[Path], **how: Any) -> Steps[tuple[Project, dict[str, Any]]]:  # noqa: ANN401
+    """Add files and folders to a project, or to a new one when there is none."""
+    if project is None:
+        if not how:
+            report = yield from cubes.new(project_folder(paths[0].stem or "project"), paths)
+            return Project.open(Path(report["project"])), report
+        report = yield from cubes.new(project_folder(paths[0].stem or "project"))
+        project = Project.open(Path(report["project"]))
+    added: dict[str, Any] = {"cubes": [], "skipped": []}
+    for path in paths:
+        report = yield from cubes.add(project, path, **how)
+        for part in added:
+            added[part] += report[part]
+    return project, added
+
+
+def add_sample(which: str) -> Steps[Project]:
+    """Make a project of the sample ``indian_pines`` or ``laboratory``, labels included; one that is there already is opened.
+
+    Notes
+    -----
+    The cubes are written as files, so that the project is like any other.
+    """
+    from napari_hsi_ssl.cubes import samples
+
+    folder = project_folder(which)
+    for old in sorted(folder.parent.glob(f"{which}*/project.json")):
+        project = Project.open(old.parent)
+        if project.entries:
+            yield Progress(1, 1, f"{old.parent} is there already")
+            return project
+    if which == "indian_pines":
+        from napari_hsi_ssl.cubes.writers import write_envi_cube
+
+        yield Progress(0, 3, "Indian Pines")
+        cube, labels, classes = samples.indian_pines()
+        header = folder / "cubes" / "indian_pines" / "indian_pines.hdr"
+        write_envi_cube(header, cube)
+        yield Progress(1, 3, "making the project")
+        report = yield from cubes.new(folder, [header])
+        project = Project.open(Path(report["project"]))
+        yield from save_painted(project, next(iter(project.entries)), labels, dict(zip(classes.numbers, classes.names, strict=True)))
+        return project
+    headers = yield from samples.laboratory(folder / "cubes")
+    yield from cubes.new(folder, headers)
+    project = Project.open(folder)
+    known = Classes.from_json(_read(folder / "cubes" / "classes.json"))
+    for number, (name, entry) in enumerate(project.entries.items()):
+        yield Progress(number, len(headers), f"labels of {name}")
+        truth = entry.path.with_name(f"{entry.path.stem}_labels.tif")
+        yield from labels_from_file(project, name, truth)
+    files.write_json(folder / "labels" / "classes.json", known.to_json())
+    return project
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from napari_hsi_ssl.config import read_json
+
+    return read_json(path)
