@@ -13,15 +13,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes.cube import Quantity
-from napari_hsi_ssl.cubes.lazy import MappedFile, Shape, build_cube
+from napari_hsi_ssl.cubes.lazy import DATA_ENDINGS, MappedFile, Shape, build_cube
 from napari_hsi_ssl.cubes.spectral_units import from_band_names, stated_quantity, to_nm
 from napari_hsi_ssl.errors import CubeError, HsiWarning
 
 TYPES: Final[dict[int, str]] = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 """ENVI's numbers of the real numeric types."""
-
-DATA_ENDINGS: Final = ("", ".dat", ".img", ".raw", ".bil", ".bip", ".bsq", ".bin", ".hyspex", ".cube")
-"""Usual endings of the data file, most usual first."""
 
 _COMPLEX: Final = {6, 9}
 _OTHER_FORMATS: Final = {".tif", ".tiff", ".mat", ".npy", ".npz", ".png", ".jpg", ".jpeg", ".json", ".xml", ".txt", ".csv", ".md", ".hdr", ".sta", ".log"}
@@ -189,6 +186,10 @@ def find_data(header_path: Path, expected: int) -> Path:
         When there is none.
     """
     stem = header_path.name[:-4]
+    usual = [header_path.with_name(stem + ending) for ending in DATA_ENDINGS]
+    fitting = next((entry for entry in usual if entry.is_file() and entry.stat().st_size == expected), None)
+    if fitting is not None:
+        return fitting
     found: list[tuple[bool, int, Path]] = []
     for entry in sorted(header_path.parent.iterdir()):
         ending = entry.suffix.lower()

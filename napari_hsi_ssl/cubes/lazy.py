@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import dask.array as da
 import h5py
@@ -18,9 +18,11 @@ from napari_hsi_ssl.cubes.cube import DIMS, Quantity, as_cube
 from napari_hsi_ssl.errors import CubeError, HsiWarning
 
 Shape = tuple[int, int, int]
-Index = int | slice
+Index = int | slice | NDArray[np.intp]
 
 _CHUNK_BYTES = 4 * 2**20
+DATA_ENDINGS: Final = ("", ".dat", ".img", ".raw", ".bil", ".bip", ".bsq", ".bin", ".hyspex", ".cube")
+"""Usual endings of the data file beside an ENVI header, most usual first."""
 _BANDS_A_CHUNK = {"bsq": 16, "bil": 32}
 
 
@@ -110,6 +112,10 @@ class HdfDataset:
 
 def _hull(part: Index, length: int) -> tuple[slice, Index]:
     """Split an index into a plain forward range to read and what to take of it (HDF5 knows no steps backwards)."""
+    if isinstance(part, list | np.ndarray):
+        places = np.arange(length)[part]
+        low = int(places.min(initial=length))
+        return slice(low, int(places.max(initial=low - 1)) + 1), places - low
     if not isinstance(part, slice):
         return slice(int(part), int(part) + 1), 0
     wanted = range(*part.indices(length))
@@ -257,11 +263,10 @@ def build_cube(
 
 def cube_name(path: Path) -> str:
     """Return the name of a cube in a file: the file's name without its endings ``.hdr`` and that of the data."""
-    name = path.name
-    if name.lower().endswith(".hdr"):
-        name = name[:-4]
-    stem, dot, ending = name.rpartition(".")
-    return stem if dot and stem and len(ending) <= 4 and not ending.isdigit() else name
+    if path.suffix.lower() != ".hdr":
+        return path.stem
+    inner = Path(path.stem)
+    return inner.stem if inner.suffix.lower() in DATA_ENDINGS else inner.name
 
 
 def _representable(nodata: float | None, stored: np.dtype[Any]) -> float | None:
@@ -289,4 +294,5 @@ def _lazily(view: BandView, layout: str | None) -> Any:  # noqa: ANN401 - dask h
     stamp = (str(path), state.st_mtime_ns, state.st_size) if state is not None else id(source)
     name = "cube-" + tokenize(stamp, getattr(source, "key", None), getattr(source, "offset", None), view.order, view.factor, view.shape)
     lengths = chunks(view.shape, view.dtype.itemsize, layout)
-    return da.from_array(view, chunks=lengths, name=name, asarray=True, fancy=False, meta=np.empty((0, 0, 0), dtype=view.dtype))
+    # fancy=True lets dask hand indices down to the view, so that one spectrum does not read whole chunks.
+    return da.from_array(view, chunks=lengths, name=name, asarray=True, fancy=True, meta=np.empty((0, 0, 0), dtype=view.dtype))

@@ -59,15 +59,19 @@ def from_geojson(path: Path, shape: tuple[int, int]) -> Labels:
     numbers, names = _numbered(classes)
     labels = np.zeros(shape, dtype=np.int32)
     for index, (feature, number) in enumerate(zip(features, numbers, strict=True)):
-        inside = np.zeros(shape, dtype=bool)
+        covered = 0
         for rings in _polygons(path, index, feature):
-            part = _filled(rings[0], shape)
-            for hole in rings[1:]:
-                part &= ~_filled(hole, shape)
-            inside |= part
-        if not inside.any():
+            rows, columns = _filled(rings[0], shape)
+            if len(rings) > 1:
+                inside = np.zeros(shape, dtype=bool)
+                inside[rows, columns] = True
+                for hole in rings[1:]:
+                    inside[_filled(hole, shape)] = False
+                rows, columns = np.nonzero(inside)
+            labels[rows, columns] = number
+            covered += rows.size
+        if not covered:
             raise LabelError(f"{path}: feature {index + 1} covers no pixel of the {shape[0]}×{shape[1]} image, expected pixel coordinates (x, y); correct it.")
-        labels[inside] = number
     return labels, names
 
 
@@ -111,7 +115,8 @@ def _numbered(classes: list[tuple[int | None, str | None]]) -> tuple[list[int], 
 
 
 def _polygons(path: Path, index: int, feature: dict[str, Any]) -> Iterator[list[NDArray[np.float64]]]:
-    geometry: dict[str, Any] = feature.get("geometry") or feature
+    found = feature.get("geometry")
+    geometry: dict[str, Any] = found if isinstance(found, dict) else feature
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind not in {"Polygon", "MultiPolygon"}:
         raise LabelError(f"{path}: feature {index + 1} is a {kind}, expected a Polygon or MultiPolygon; draw it as a polygon.")
@@ -126,12 +131,11 @@ def _polygons(path: Path, index: int, feature: dict[str, Any]) -> Iterator[list[
         yield outlines
 
 
-def _filled(outline: NDArray[np.float64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    inside = np.zeros(shape, dtype=bool)
+def _filled(outline: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of the pixels whose centres lie inside."""
     # A pixel's centre lies half a pixel from its corner.
     rows, columns = fill_polygon(outline[:, 1] - 0.5, outline[:, 0] - 0.5, shape)
-    inside[rows, columns] = True
-    return inside
+    return rows, columns
 
 
 def from_roi(path: Path, shape: tuple[int, int]) -> Labels:

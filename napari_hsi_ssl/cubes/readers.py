@@ -7,6 +7,7 @@ import re
 import warnings
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes import envi, matlab, tiff
-from napari_hsi_ssl.cubes.lazy import MappedFile, build_cube, cube_name
+from napari_hsi_ssl.cubes.lazy import DATA_ENDINGS, MappedFile, build_cube, cube_name
 from napari_hsi_ssl.errors import ChoiceError, CubeError
 
 SUPPORTED: Final = "ENVI (.hdr with .dat, .img, .raw, …), MATLAB (.mat), NumPy (.npy, .npz), TIFF (.tif, .tiff), and plain numbers with --shape Y,X,B"
@@ -72,7 +73,7 @@ def read_cube(
         return tiff.read_tiff(path, key, shape, name)
     if ending in {".npy", ".npz"}:
         return _read_numpy(path, key, shape, order, name)
-    if key is not None:
+    if key not in {None, cube_name(path)}:
         raise CubeError(f"{path} holds one array only, but the key '{key}' is given; leave it out.")
     if shape is not None and (ending != ".hdr" and envi.find_header(path) is None):
         return _read_plain(path, shape, order, name)
@@ -106,7 +107,7 @@ def candidates(path: str | Path) -> tuple[str, ...]:
         file = envi.open_envi(path)
         if "classification" in file.header.get("file type", "").lower():
             raise CubeError(f"{file.header_path} is an ENVI classification, expected a cube; use it as labels.")
-        return (file.data.path.stem,)
+        return (cube_name(file.header_path),)
     else:
         raise _unsupported(path)
     if not found:
@@ -132,11 +133,17 @@ def find_cubes(folder: str | Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     skipped: list[tuple[Path, str]] = []
     for files in _walk(folder):
         taken: set[Path] = set()
+        by_name: dict[str, list[Path]] = defaultdict(list)
+        for path in files:
+            for name in {path.name, path.stem}:
+                by_name[name].append(path)
         for path in sorted(files, key=lambda entry: (entry.suffix.lower() != ".hdr", entry.name)):
             if path in taken or path.suffix.lower() in _DOCUMENTS:
                 continue
             if path.suffix.lower() == ".hdr":
-                taken.update(_data_of(path))
+                # Its data, whether they fit or not: what is wrong is said once, of the header.
+                others = TIFF_ENDINGS | {".mat", ".npy", ".npz", ".hdr"}
+                taken.update(entry for entry in by_name[path.name[:-4]] if entry.suffix.lower() not in others)
             reason = _reason_to_skip(path, folder)
             if reason is None:
                 cubes.append(path)
@@ -152,13 +159,6 @@ def _walk(folder: Path) -> Iterator[list[Path]]:
             continue
         folders[:] = sorted(label for label in folders if not label.startswith("."))
         yield [Path(parent) / label for label in names if not label.startswith(".")]
-
-
-def _data_of(header_path: Path) -> list[Path]:
-    """Return the files beside a header that are its data, whether they fit or not."""
-    stem = header_path.name[:-4]
-    others = TIFF_ENDINGS | {".mat", ".npy", ".npz", ".hdr"}
-    return [entry for entry in header_path.parent.iterdir() if entry.name == stem or (entry.stem == stem and entry.suffix.lower() not in others)]
 
 
 def _reason_to_skip(path: Path, folder: Path) -> str | None:
@@ -197,7 +197,7 @@ def _checked_shape(path: Path, shape: tuple[int, int, int]) -> tuple[int, int, i
 
 def is_envi(path: Path) -> bool:
     """Tell whether a file is an ENVI header, or data with a header beside it or a name that needs one."""
-    known = path.suffix.lower() in {*envi.DATA_ENDINGS, ".hdr", ".sli"} - {""}
+    known = path.suffix.lower() in {*DATA_ENDINGS, ".hdr", ".sli"} - {""}
     return known or envi.find_header(path) is not None
 
 
@@ -229,7 +229,11 @@ def numpy_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as stream:
-                return {path.stem: _npy_header(stream)}
+                shape, dtype = _npy_header(stream)
+                expected = stream.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
+            if dtype.kind in "iufb" and path.stat().st_size < expected:
+                raise CubeError(f"{path} is cut off: {path.stat().st_size} bytes found, {expected} expected for shape {shape} {dtype}; copy it again.")
+            return {path.stem: (shape, dtype)}
         headers = {}
         with zipfile.ZipFile(path) as archive:
             for label in archive.namelist():

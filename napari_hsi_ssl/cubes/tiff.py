@@ -27,6 +27,7 @@ GEOTAGS: Final = (33550, 33922, 34264, 34735, 34736, 34737)
 _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
 _METADATA_BYTES = 32 * 2**20
 _READ_ERRORS: Final = (tifffile.TiffFileError, ValueError, TypeError, KeyError, IndexError, OSError, RuntimeError, MemoryError, zlib.error, struct.error)
+_LARGEST_CROP = 128
 _SPATIAL = {"Y", "X"}
 _UNSPECIFIED = {"Q", "I"}
 
@@ -49,7 +50,7 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
 
 
 def _cube_series(file: tifffile.TiffFile) -> list[int]:
-    return [number for number, series in enumerate(file.series) if len(_squeezed(series)) == 3]
+    return [number for number, series in enumerate(file.series) if len(_squeezed(series)) == 3 and np.dtype(series.dtype).kind in "iuf"]
 
 
 def _squeezed(series: tifffile.TiffPageSeries) -> tuple[int, ...]:
@@ -61,9 +62,22 @@ def _squeezed(series: tifffile.TiffPageSeries) -> tuple[int, ...]:
 
 
 def cube_names(path: Path) -> tuple[str, ...]:
-    """Return the numbers of the images in a file that have three axes."""
+    """Return the numbers of the images in a file that have three axes; a file that is cut off is an error."""
     with opened(path) as file:
-        return tuple(map(str, _cube_series(file)))
+        numbers = _cube_series(file)
+        for number in numbers:
+            _check_whole(path, file, file.series[number])
+        return tuple(map(str, numbers))
+
+
+def _check_whole(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    last = series.pages[-1] or series.keyframe
+    if series.dataoffset is not None:
+        expected = series.dataoffset + series.nbytes
+    else:
+        expected = max((start + count for start, count in zip(last.dataoffsets, last.databytecounts, strict=False)), default=0)
+    if expected > file.filehandle.size:
+        raise CubeError(f"{path} is cut off: {file.filehandle.size} bytes found, at least {expected} expected; copy it again.")
 
 
 def is_picture(path: Path) -> bool:
@@ -83,9 +97,12 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
     """Open a TIFF cube (y, x, band): memory-mapped where its numbers lie plain in the file, read otherwise.
 
     The band axis is, in this order: the axis that ``shape`` leaves; the samples of a pixel (planar or not); channels that an
-    ImageJ, OME or tifffile description names; the axis whose length is the number of bands in the GDAL metadata; and for pages
-    without a word about them, the axis that differs most from the other two where the smallest one agrees or no page axis
-    is left, with a warning where they disagree. GDAL's SCALE and OFFSET are kept as attributes and, as in GDAL, not applied.
+    ImageJ, OME or tifffile description names; the axis whose length is the number of bands in the GDAL metadata. Where nothing
+    is said, rows and columns are the two neighbouring axes that are most alike (a Python program may well have written a cube
+    (y, x, band) as y pages); where the smallest axis speaks against that, it is the bands of scenes of more than 128 pixels a
+    side, and a warning says so.
+
+    GDAL's SCALE and OFFSET are kept as the attributes ``gdal_scale`` and ``gdal_offset`` and, as in GDAL, not applied.
     """
     with opened(path) as file:
         numbers = _cube_series(file)
@@ -99,6 +116,7 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
         if len(numbers) > 1:
             raise ChoiceError(path, tuple(map(str, numbers)))
         series = file.series[numbers[0]]
+        _check_whole(path, file, series)
         page = series.keyframe
         metadata = _metadata(file, page)
         array_shape = _squeezed(series)
@@ -158,18 +176,24 @@ def _band_axis(
     if count is not None and array_shape.count(count) == 1:
         return array_shape.index(count), True
     first, second, third = array_shape
+    if other and kept[other[0]] == "I":
+        # Single pages, written one by one, are bands, unless rows and columns show that each page is one row of the image.
+        return (2 if first == second != third else 0), False
     # Two equal sides are a square image; else rows and columns are the two that are most alike.
     likeness = {2: abs(np.log(first / second)), 0: abs(np.log(second / third))}
     alike = min((0, 2), key=lambda axis: likeness[axis])
     smallest = int(np.argmin(array_shape))
     if 0 in (likeness[0], likeness[2]) or smallest in {alike, 1}:
         return alike, False
+    # Crops have more bands than rows or columns, scenes fewer.
+    small = max(side for axis, side in enumerate(array_shape) if axis != alike) <= _LARGEST_CROP
+    taken = alike if small else smallest
     message = (
-        f"{path} does not say which of its axes {array_shape} holds the bands; the smallest, with {array_shape[smallest]}, is taken: "
+        f"{path} does not say which of its axes {array_shape} holds the bands; the {('first', '', 'last')[taken]} is taken, with {array_shape[taken]} bands: "
         "give --shape Y,X,B if that is wrong."
     )
     warnings.warn(message, HsiWarning, stacklevel=4)
-    return smallest, False
+    return taken, False
 
 
 def _plain_offset(series: tifffile.TiffPageSeries) -> int | None:
