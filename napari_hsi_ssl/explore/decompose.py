@@ -34,16 +34,17 @@ def mnf(whole: Statistics, count: int, names: str) -> tuple[Spectra, Spectra, fl
     covariance, noise = whole.scatter / (whole.count - 1), whole.noise / whole.pairs
     values, vectors = scipy.linalg.eigh(covariance)
     # Directions without signal (dead bands, bands interpolated from fewer) have no noise either: their ratio is undefined.
-    basis = vectors[:, values > 1e-10 * values[-1]]
+    signal = values > 1e-10 * values[-1]
+    basis = vectors[:, signal] / np.sqrt(values[signal])
     if basis.shape[1] < count:
         raise CubeError(f"{names}: only {basis.shape[1]} directions hold any signal, {count} components were asked for; use at most that many --components.")
-    inside = basis.T @ noise @ basis
-    if np.trace(inside) <= 0:
+    # Where the signal has variance 1 in every direction, the eigenvalues of the noise are the inverse ratios, the smallest first.
+    inverse, directions = scipy.linalg.eigh(basis.T @ noise @ basis)
+    if inverse[-1] <= 0:
         raise CubeError(f"{names}: neighbouring pixels never differ, so MNF finds no noise; use --method pca.")
-    # A trace of noise in every direction keeps the ratio finite where neighbours agree exactly.
-    inside += np.eye(len(inside)) * 1e-9 * np.trace(inside) / len(inside)
-    ratios, directions = scipy.linalg.eigh(basis.T @ covariance @ basis, inside)
-    return _upright((basis @ directions[:, ::-1][:, :count]).T), ratios[::-1][:count].copy(), float(ratios.sum())
+    inverse = np.clip(inverse, 1e-12 * inverse[-1], None)  # where neighbours agree exactly the ratio stays finite
+    components = (basis @ directions / np.sqrt(inverse)).T[:count]
+    return _upright(components), 1 / inverse[:count], float((1 / inverse).sum())
 
 
 def _upright(components: Spectra) -> Spectra:

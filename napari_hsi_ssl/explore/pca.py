@@ -108,7 +108,7 @@ class Projection:
         if not path.exists():
             raise ProjectError(f"{path} does not exist; {remedy}.")
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 values = {name: archive[name] for name in cls.__dataclass_fields__}
             k, bands = values["components"].shape
             shapes = {"mean": (bands,), "grid": (bands,), "variance": (k,), "total_variance": (), "grid_kind": (), "method": (), "scaling": ()}

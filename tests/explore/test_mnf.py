@@ -1,0 +1,87 @@
+"""The minimum noise fraction against its definition and against the `spectral` package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import spectral
+
+from napari_hsi_ssl.config import PcaConfig
+from napari_hsi_ssl.cubes.cube import as_cube
+from napari_hsi_ssl.errors import CubeError
+from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
+from napari_hsi_ssl.progress import run
+
+
+@pytest.fixture
+def values():
+    """Two smooth patterns under noise that is strong in the bands where the stronger pattern lies."""
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:40, :50] / 50
+    patterns = np.stack([np.sin(4 * y + x), np.cos(3 * x)], axis=-1)
+    materials = np.array([[1.0, 1, 1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 5, 5, 5]])
+    noise = generator.standard_normal((40, 50, 8)) * np.array([0.05] * 5 + [8.0] * 3)
+    return patterns @ materials + noise + 10
+
+
+def test_components_follow_the_definition(values):
+    """Masked, against loops over neighbours: v solves S v = λ N v, noise has variance 1, and order is by λ."""
+    area = np.random.default_rng(1).random(values.shape[:2]) < 0.6
+    differences = [values[y, x] - values[y, x + 1] for y in range(values.shape[0]) for x in range(values.shape[1] - 1) if area[y, x] and area[y, x + 1]]
+    noise = np.einsum("na,nb->ab", differences, differences) / (2 * len(differences))
+    signal = np.cov(values[area].T)
+    projection = run(fit_projection([Source("x", "a", as_cube(values), area)], PcaConfig(bands=8, components=8, method="mnf")))
+    ratios = np.sort(np.linalg.eigvals(np.linalg.solve(noise, signal)).real)[::-1]
+    np.testing.assert_allclose(projection.variance, ratios, rtol=1e-6)
+    np.testing.assert_allclose(projection.total_variance, ratios.sum(), rtol=1e-6)
+    np.testing.assert_allclose(projection.components @ noise @ projection.components.T, np.eye(8), atol=1e-6)
+    np.testing.assert_allclose(projection.components @ signal @ projection.components.T, np.diag(ratios), atol=1e-6 * ratios[0])
+
+
+def test_agrees_with_spectral(values):
+    """An independent implementation on a whole frame."""
+    item = Source("x", "a", as_cube(values), np.ones(values.shape[:2], bool))
+    projection = run(fit_projection([item], PcaConfig(bands=8, components=2, method="mnf")))
+    reference = spectral.mnf(spectral.calc_stats(values), spectral.noise_from_diffs(values, direction="right"))
+    expected = reference.reduce(values, num=2)
+    scores = run(project_cube(projection, item)).astype(float)
+    for number in range(2):
+        assert abs(np.corrcoef(scores[..., number].ravel(), expected[..., number].ravel())[0, 1]) > 0.999
+
+
+def test_noise_does_not_lead(values):
+    """PCA puts the noisy bands first, which is why MNF exists."""
+    item = Source("x", "a", as_cube(values), np.ones(values.shape[:2], bool))
+    by_variance = run(fit_projection([item], PcaConfig(bands=8, components=2)))
+    by_noise = run(fit_projection([item], PcaConfig(bands=8, components=2, method="mnf")))
+    assert np.abs(by_variance.components[0, 5:]).max() > 0.5
+    assert np.abs(by_noise.components[0, :3]).max() > 10 * np.abs(by_noise.components[0, 5:]).max()
+
+
+def test_sampled_pixels_take_their_neighbours_from_the_mask(values):
+    """With a sparse sample hardly any two sampled pixels are neighbours; the noise must come out all the same."""
+    item = Source("x", "a", as_cube(values), np.ones(values.shape[:2], bool))
+    whole = run(fit_projection([item], PcaConfig(bands=8, components=2, method="mnf")))
+    part = run(fit_projection([item], PcaConfig(bands=8, components=2, method="mnf", sample=400)))
+    assert part.domain_pixels.sum() == 400
+    np.testing.assert_allclose(part.variance, whole.variance, rtol=0.3)
+
+
+def test_more_bands_on_the_grid_than_the_camera_has(values):
+    """Interpolated bands add directions without signal or noise; their ratio 0/0 must not win."""
+    item = Source("x", "a", as_cube(values), np.ones(values.shape[:2], bool))
+    native = run(fit_projection([item], PcaConfig(bands=8, components=8, method="mnf")))
+    finer = run(fit_projection([item], PcaConfig(bands=29, components=8, method="mnf")))
+    np.testing.assert_allclose(finer.variance, native.variance, rtol=1e-5)
+
+
+def test_what_mnf_cannot_do(values):
+    lonely = np.indices(values.shape[:2]).sum(axis=0) % 2 == 0
+    with pytest.raises(CubeError, match="x: MNF needs masked pixels with a masked right neighbour"):
+        run(fit_projection([Source("x", "a", as_cube(values), lonely)], PcaConfig(bands=8, components=2, method="mnf")))
+    columns = np.repeat(values[:, :1], 50, axis=1)
+    with pytest.raises(CubeError, match="neighbouring pixels never differ"):
+        run(fit_projection([Source("x", "a", as_cube(columns), np.ones((40, 50), bool))], PcaConfig(bands=8, components=2, method="mnf")))
+    flat = values[..., :2] @ np.array([[1.0, 0, 1, 2], [0, 1, 1, 1]])
+    with pytest.raises(CubeError, match="only 2 directions hold any signal, 3 components"):
+        run(fit_projection([Source("x", "a", as_cube(flat), np.ones((40, 50), bool))], PcaConfig(bands=4, components=3, method="mnf")))
