@@ -126,9 +126,10 @@ def nearest_chunks(
         rough = (-2 * moved).astype(np.float32) @ single.T
         rough += offset
         error = epsilon * largest * (largest + 2 * np.sqrt((moved**2).sum(axis=1)))
-        limit = np.partition(rough, k - 1, axis=1)[:, k - 1] + 2 * error
+        limit = _bound(rough, k) + 2 * error
         limit[nothing] = np.inf
-        query_of, sample = np.nonzero(rough <= np.nextafter(limit.astype(np.float32), np.float32(np.inf))[:, None])
+        near = rough <= np.nextafter(limit.astype(np.float32), np.float32(np.inf))[:, None]
+        query_of, sample = np.divmod(np.flatnonzero(near), len(left))  # four times faster than nonzero
         exact = _exact(part, left, query_of, sample)
         exact += zero[sample]
         exact[nothing[query_of]] = 2.0
@@ -137,6 +138,20 @@ def nearest_chunks(
         picked = order[(np.cumsum(counts) - counts)[:, None] + np.arange(k)]
         squared = exact[picked]
         yield rows, sample[picked], squared / 2 if metric == "cosine" else np.sqrt(squared)
+
+
+def _bound(distances: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+    """Return for each row a value that at least k of its distances do not exceed, and hardly more than k.
+
+    The k-th smallest of the minima of groups of columns: each minimum is a distance of its own, and a vectorised minimum costs a
+    tenth of partitioning the row.
+    """
+    groups = max(256, 12 * k)
+    width = distances.shape[1] // groups
+    if width > 1:
+        grouped = distances[:, : width * groups].reshape(len(distances), width, groups)
+        distances = np.concatenate((grouped.min(axis=1), distances[:, width * groups :]), axis=1)
+    return np.partition(distances, k - 1, axis=1)[:, k - 1]
 
 
 def _exact(query: NDArray[np.float64], train: NDArray[np.float64], query_of: NDArray[np.intp], sample: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -37,6 +37,20 @@ def test_same_neighbours_as_scikit_learn(n, m, d, seed, metric, shift, single):
     np.testing.assert_array_equal(found[apart], indices[apart])
 
 
+@pytest.mark.parametrize("n", [511, 512, 1300, 2047])
+@pytest.mark.parametrize("k", [1, 7, 30])
+def test_many_references_give_the_same_neighbours(n, k):
+    """The bound from groups of references must never cut a neighbour off, also where all near ones fall into one group."""
+    generator = np.random.default_rng(n + k)
+    train, query = generator.normal(size=(n, 6)), generator.normal(size=(50, 6))
+    train[:: n // 40] *= 0.01  # a cluster, evenly spread over the columns
+    model = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(train)
+    distances, expected = model.kneighbors(np.concatenate((query, 0.01 * query)))
+    found, ours = nearest(train, np.concatenate((query, 0.01 * query)), k, "euclidean")
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_allclose(ours, distances, atol=1e-7)
+
+
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(1, 60), d=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_ties_go_to_the_first_sample(n, d, seed):

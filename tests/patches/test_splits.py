@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -32,7 +32,11 @@ def chebyshev_gap(train, test):
 )
 def test_each_pixel_is_tested_once_and_never_learned_in_the_same_fold(kind, folds, guard, block, seed):
     labels = field_image(seed, side=48)
-    splits = split_labels(labels, kind, block=block, guard=guard, folds=folds, seed=seed)
+    try:
+        splits = split_labels(labels, kind, block=block, guard=guard, folds=folds, seed=seed)
+    except LabelError as error:  # small blocks under a wide guard; that sentence has a test of its own
+        assume("leaves no training pixel" not in str(error))
+        raise
     assert len(splits) == folds
     np.testing.assert_array_equal(sum(test for _, test in splits), labels)
     for train, test in splits:
