@@ -239,10 +239,12 @@ def _split_domain(domain: str, members: list[_Candidates], config: PatchConfig, 
     by_name = dict(splits)
     alone = [name for name, split in splits if split is None]
     if alone:
-        what = f"a guard of {config.guard}" if config.guard else "none shared"
+        guard = f" with a guard of {config.guard}" if config.guard else ""
         listed = "', '".join(alone)
         ending = "" if len(alone) < len(members) else f", and domain '{domain}' has no test patches"
-        notes.append(f"cube '{listed}' has no room for train and test windows of {config.size}×{config.size} with {what}: all its patches are train{ending}.")
+        notes.append(
+            f"cube '{listed}' has no room for train and test windows of {config.size}×{config.size} that share no pixel{guard}: all its patches are train{ending}."
+        )
     return [by_name[m.source.name] or (np.arange(m.y.size), np.full(m.y.size, TRAIN, dtype=np.uint8)) for m in members]
 
 
