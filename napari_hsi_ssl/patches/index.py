@@ -240,7 +240,7 @@ def _split_domain(domain: str, members: list[_Candidates], config: PatchConfig, 
     alone = [name for name, split in splits if split is None]
     if alone:
         guard = f" with a guard of {config.guard}" if config.guard else ""
-        listed = "', '".join(alone)
+        listed, side = "', '".join(alone), config.size
         ending = "" if len(alone) < len(members) else f", and domain '{domain}' has no test patches"
         notes.append(
             f"cube '{listed}' has no room for train and test windows of {config.size}×{config.size} that share no pixel{guard}: all its patches are train{ending}."
