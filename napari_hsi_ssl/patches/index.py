@@ -242,9 +242,7 @@ def _split_domain(domain: str, members: list[_Candidates], config: PatchConfig, 
         guard = f" with a guard of {config.guard}" if config.guard else ""
         listed, side = "', '".join(alone), config.size
         ending = "" if len(alone) < len(members) else f", and domain '{domain}' has no test patches"
-        notes.append(
-            f"cube '{listed}' has no room for train and test windows of {config.size}×{config.size} that share no pixel{guard}: all its patches are train{ending}."
-        )
+        notes.append(f"cube '{listed}' has no room for train and test windows of {side}×{side} that share no pixel{guard}: all its patches are train{ending}.")
     return [by_name[m.source.name] or (np.arange(m.y.size), np.full(m.y.size, TRAIN, dtype=np.uint8)) for m in members]
 
 
