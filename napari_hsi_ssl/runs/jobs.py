@@ -1,0 +1,338 @@
+"""What the compute process does: paths in, files and figures out. Imported by the child alone, because it imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig, digest
+from napari_hsi_ssl.cubes.calibrate import calibrate, resampling_matrix
+from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.cubes.rasters import read_labels, read_raster
+from napari_hsi_ssl.cubes.readers import read_cube
+from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError, RunError
+from napari_hsi_ssl.explore.pca import Projection
+from napari_hsi_ssl.explore.sources import band_use
+from napari_hsi_ssl.learning.checkpoint import Card, build_model, load_model
+from napari_hsi_ssl.learning.data import open_scores
+from napari_hsi_ssl.learning.distil import DistilNetwork
+from napari_hsi_ssl.learning.encoder import SimCLRModel
+from napari_hsi_ssl.mapping.classifiers import judge_features
+from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, METHOD, PHASES, embed_cube, embed_patches, predict_cube
+from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
+from napari_hsi_ssl.mapping.plain import patch_classes, patch_means
+from napari_hsi_ssl.patches.index import PatchIndex
+from napari_hsi_ssl.progress import Progress, Steps
+
+Model = SimCLRModel | DistilNetwork
+Area = NDArray[np.bool_]
+
+AGREEMENT: Final = 0.5
+"""A patch has the class of most of its labelled pixels, when at least this share of them agrees; else it is not used."""
+
+
+def evaluate(
+    *, model: str, inlet: str, patches: str, cubes: Sequence[Mapping[str, Any]], settings: Mapping[str, Any], class_names: Mapping[str, str]
+) -> Steps[dict[str, Any]]:
+    """Judge a backbone on the held-out patches, beside a random one and the plain rows.
+
+    Parameters
+    ----------
+    model, inlet, patches : str
+        ``model.safetensors``, ``pca.npz`` and the patch index of the run.
+    cubes : sequence of dict
+        ``name``, ``domain``, ``file``, ``key``, ``raw``, ``calibration``, ``scores``, ``mask`` and ``labels`` (or None) of each cube.
+    settings : dict
+        An `EvaluateConfig`.
+    class_names : dict
+        Names by class number.
+
+    Returns
+    -------
+    dict
+        ``knn_accuracy``, ``linear_probe``, ``random_knn_accuracy``, ``random_linear_probe``; ``gain`` (linear probe over that of the
+        random backbone) and ``knn_gain``; ``simple``: ``mean_spectrum`` (mean of the patch's foreground, bands brought to the
+        common grid, nothing else) and ``mean_pca`` (mean scores), each with ``knn_accuracy`` and ``linear_probe``; ``n_train``,
+        ``n_test``, ``chance``, ``classes`` (names of what was scored), ``not_scored``, ``split`` (in words). Fractions.
+        With class labels a patch has the class of most of its labelled pixels, if at least half of them agree.
+    """
+    config = EvaluateConfig.parse(dict(settings), "the settings of evaluate")
+    network, card = _load(model, inlet)
+    index = PatchIndex.load(Path(patches))
+    by_name = {cube["name"]: cube for cube in cubes}
+    areas, scores = {}, {}
+    for name in index.cubes:
+        if name not in by_name:
+            raise RunError(f"the patches of this run lie in cube '{name}', which the project no longer has; add it again.")
+        scores[name] = open_scores(Path(by_name[name]["scores"]))
+        areas[name] = _area(by_name[name]["mask"], scores[name].shape[:2])
+        _fits(index, name, scores[name].shape[:2])
+    labels, names = _patch_labels(index, by_name, scores, config, class_names)
+    used = labels != 0
+    index, labels = index.subset(used), labels[used]
+    if not len(index):
+        raise LabelError("no patch has a class: no window holds labels of which half agree; label more, or judge with --labels domain.")
+    features: dict[str, NDArray[np.floating]] = {}
+    rows = {"pretrained": network, "random": _place(build_model(card, config.seed).eval())}
+    for title, backbone in rows.items():
+        features[title] = yield from _told(embed_patches(backbone, card, scores, areas, index), f"{title} backbone")
+    features["mean_spectrum"] = yield from _mean_spectra(index, by_name, areas, Projection.load(Path(inlet)))
+    features["mean_pca"] = yield from _means(index, scores, areas, "mean scores")
+    yield Progress(message="kNN and linear probe")
+    report = judge_features(features, labels, index.split, k=config.k, minimum=config.minimum, names=names)
+    pretrained, random = report["rows"]["pretrained"], report["rows"]["random"]
+    return {
+        **pretrained,
+        **{f"random_{key}": value for key, value in random.items()},
+        "gain": pretrained["linear_probe"] - random["linear_probe"],
+        "knn_gain": pretrained["knn_accuracy"] - random["knn_accuracy"],
+        "simple": {title: report["rows"][title] for title in ("mean_spectrum", "mean_pca")},
+        "n_train": report["n_train"],
+        "n_test": report["n_test"],
+        "chance": report["chance"],
+        "classes": [names[number] for number in report["scored"]],
+        "not_scored": report["not_scored"],
+        "split": _split_words(index),
+    }
+
+
+def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str) -> Steps[dict[str, Any]]:
+    """Make the embedding of a cube, or find the one that is there; returns its ``path``, ``shape`` and whether it was ``made``."""
+    network, card = _load(model, inlet)
+    path, made = yield from _embedding(network, card, Path(model), cube, Path(cache))
+    return {"path": str(path), "shape": list(open_scores(path).shape), "made": made}
+
+
+def classify(
+    *,
+    model: str,
+    inlet: str,
+    cube: Mapping[str, Any],
+    references: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    cache: str,
+    labels: str,
+    confidence: str,
+) -> Steps[dict[str, Any]]:
+    """Map a cube: by the nearest references, by a linear head on them, or by the self-distillation network itself.
+
+    Parameters
+    ----------
+    model, inlet : str
+    cube : dict
+        ``name``, ``scores`` and ``area`` of the cube to map.
+    references : sequence of dict
+        ``name``, ``scores``, ``area`` and ``labels`` of each cube to learn from; none for a self-distillation network.
+    settings : dict
+        A `ClassifyConfig`.
+    cache : str
+        Folder of cached embeddings.
+    labels, confidence : str
+        Where the map is written: ``.npy`` files (y, x) of class numbers (int32; 0 = not classified) and of confidence (float32).
+
+    Returns
+    -------
+    dict
+        ``references``: how many pixels decide, by class number; ``pixels``: how many were classified.
+    """
+    config = ClassifyConfig.parse(dict(settings), "the settings of classify")
+    network, card = _load(model, inlet)
+    used: dict[str, int] = {}
+    if config.method == "distil":
+        found, sure = yield from _own_map(network, card, cube)
+    else:
+        features, numbers = yield from _references(network, card, Path(model), references, Path(cache), config)
+        used = {str(number): int(count) for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
+        path, _ = yield from _embedding(network, card, Path(model), cube, Path(cache))
+        yield Progress(message="fitting")
+        embedding = open_scores(path)
+        decide = decider(config.method, features, numbers, config.k)
+        found, sure = yield from decide_map(embedding, _area(cube["area"], embedding.shape[:2]), decide)
+    files.write_npy(Path(confidence), sure)
+    files.write_npy(Path(labels), found)
+    return {"references": used, "pixels": int((found != 0).sum())}
+
+
+JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {"evaluate": evaluate, "embed": embed, "classify": classify}
+
+
+def _load(model: str, inlet: str) -> tuple[Model, Card]:
+    network, card = load_model(Path(model))
+    pinned = card.get("inlet_sha256")
+    if pinned is not None and (not Path(inlet).exists() or files.file_hash(Path(inlet)) != pinned):
+        raise RunError(f"{model} was made for another inlet than {inlet}; use the PCA the run was trained with, or train again on this one.")
+    return _place(network), card
+
+
+def _place(network: Model) -> Model:
+    return network.to("cuda") if torch.cuda.is_available() else network
+
+
+def _area(path: str | None, shape: tuple[int, ...]) -> Area:
+    if path is None:
+        return np.ones(shape, dtype=bool)
+    area = read_raster(path) != 0
+    if area.shape != tuple(shape):
+        raise ProjectError(f"{path} has shape {area.shape}, expected {tuple(shape)} as the scores have; make mask and PCA again.")
+    return np.asarray(area)
+
+
+def _fits(index: PatchIndex, name: str, shape: tuple[int, ...]) -> None:
+    here = index.cube == index.cubes.index(name)
+    if here.any() and (index.y[here].max() + index.size > shape[0] or index.x[here].max() + index.size > shape[1]):
+        raise ProjectError(f"patches reach beyond cube '{name}' of {shape[0]}×{shape[1]} pixels: they were cut from another cube; cut them again.")
+
+
+def _told(steps: Steps[Any], what: str) -> Steps[Any]:
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        yield Progress(progress.done, progress.total, f"{what}: {progress.message}")
+
+
+# -- evaluate -------------------------------------------------------------------------------------------------------------
+
+
+def _patch_labels(
+    index: PatchIndex, cubes: Mapping[str, Mapping[str, Any]], scores: Mapping[str, NDArray[Any]], config: EvaluateConfig, class_names: Mapping[str, str]
+) -> tuple[NDArray[np.int64], dict[int, str]]:
+    """Return the number of each patch's domain (from 1) or class, and their names."""
+    if config.labels == "domain":
+        return index.domain.astype(np.int64) + 1, {number + 1: name for number, name in enumerate(index.domains)}
+    labels = np.zeros(len(index), dtype=np.int64)
+    for number, name in enumerate(index.cubes):
+        path = cubes[name]["labels"]
+        if path is not None:
+            image, _ = read_labels(path, scores[name].shape[:2])
+            here = index.cube == number
+            labels[here] = patch_classes(image, index.y[here], index.x[here], index.size, agreement=AGREEMENT)
+    if not any(cubes[name]["labels"] for name in index.cubes):
+        raise LabelError("no cube of this run has labels; give some with `napari-hsi-ssl labels`, or judge with --labels domain.")
+    numbers = np.unique(labels[labels != 0]).tolist()
+    return labels, {number: class_names.get(str(number), f"class {number}") for number in numbers}
+
+
+def _means(index: PatchIndex, images: Mapping[str, Any], areas: Mapping[str, Area], what: str) -> Steps[NDArray[np.float64]]:
+    parts: list[tuple[NDArray[np.bool_], NDArray[np.float64]]] = []
+    for number, name in enumerate(index.cubes):
+        here = index.cube == number
+        yield Progress(number, len(index.cubes), f"{what} of {name}")
+        if here.any():
+            parts.append((here, patch_means(images[name], areas[name], index.y[here], index.x[here], index.size)))
+    means = np.empty((len(index), parts[0][1].shape[1]))
+    for here, values in parts:
+        means[here] = values
+    return means
+
+
+def _mean_spectra(index: PatchIndex, cubes: Mapping[str, Mapping[str, Any]], areas: Mapping[str, Area], projection: Projection) -> Steps[NDArray[np.float64]]:
+    """Average each patch in its cube's own bands, then bring the mean to the common grid: resampling is linear."""
+    means = np.empty((len(index), projection.grid.size))
+    for number, name in enumerate(index.cubes):
+        here = np.flatnonzero(index.cube == number)
+        yield Progress(number, len(index.cubes), f"mean spectra of {name}")
+        entry, raw = cubes[name], cubes[name]["raw"] or {}
+        cube = read_cube(entry["file"], key=entry["key"], shape=raw.get("shape"), order=raw.get("order", "C"), name=name)
+        if entry["calibration"]:
+            cube = calibrate(cube, **{kind: read_cube(path) for kind, path in entry["calibration"].items()})
+        if tuple(cube.shape[:2]) != areas[name].shape:
+            raise ProjectError(f"cube '{name}': {entry['file']} has {cube.shape[:2]} pixels, the run knows {areas[name].shape}; add the file again.")
+        use, centres = band_use(cube), wavelengths(cube)
+        bands = centres if projection.grid_kind == "wavelength" and centres is not None else cube.shape[2]
+        matrix = resampling_matrix(bands, projection.grid, projection.grid_kind, bad=~use)[:, use]
+        values = patch_means(_UsedBands(cube.data, use), areas[name], index.y[here], index.x[here], index.size, nodata=cube.attrs.get("nodata"))
+        means[here] = values @ matrix.T
+    return means
+
+
+class _UsedBands:
+    """A cube's data without its bad bands, read some rows at a time."""
+
+    def __init__(self, data: Any, use: NDArray[np.bool_]) -> None:  # noqa: ANN401 - any array
+        self._data, self._use = data, use
+        self.shape = (*data.shape[:2], int(use.sum()))
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        block = np.asarray(self._data[rows])
+        return block if self._use.all() else block[..., self._use]
+
+
+def _split_words(index: PatchIndex) -> str:
+    """Say how far apart training and test patches are."""
+    held_out = [set(index.cube[index.split == code].tolist()) for code in (0, 1)]
+    shared = held_out[0] & held_out[1]
+    if not shared:
+        return "whole cubes held out"
+    if shared == held_out[0] | held_out[1]:
+        return "blocks held out within every cube; no test window shares a pixel with a training window"
+    return "whole cubes held out where a domain has several, blocks within the others; no test window shares a pixel with a training window"
+
+
+# -- maps -----------------------------------------------------------------------------------------------------------------
+
+
+def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any], cache: Path) -> Steps[tuple[Path, bool]]:
+    """Return the file of a cube's embedding, made now unless everything it depends on is unchanged."""
+    scores = open_scores(Path(cube["scores"]))
+    area = _area(cube["area"], scores.shape[:2])
+    made_from = {
+        "model": files.file_hash(model),
+        "inlet": card.get("inlet_sha256"),
+        "scores": files.fingerprint(Path(cube["scores"])),
+        "area": files.digest_bytes(np.packbits(area).tobytes()),
+        "way": [EMBEDDING_VERSION, METHOD, PHASES],
+    }
+    path = cache / digest(made_from) / f"{cube['name']}.npy"
+    shape = (*area.shape, network.dim)
+    if path.exists():
+        try:
+            if open_scores(path).shape == shape:
+                return path, False
+        except ConfigError:  # damaged: made anew
+            pass
+    with files.atomic_path(path) as temporary:
+        out = open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+        yield from _told(embed_cube(network, card, scores, area, out=out), str(cube["name"]))
+        out.flush()
+        del out
+    return path, True
+
+
+def _references(
+    network: Model, card: Card, model: Path, references: Sequence[Mapping[str, Any]], cache: Path, config: ClassifyConfig
+) -> Steps[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Return features (n, d) and class numbers (n,) of the labelled pixels that decide."""
+    paths = []
+    for reference in references:
+        path, _ = yield from _embedding(network, card, model, reference, cache)
+        paths.append(path)
+    embeddings = [open_scores(path) for path in paths]
+    labels = []
+    for reference, embedding in zip(references, embeddings, strict=True):
+        image, _ = read_labels(reference["labels"], embedding.shape[:2])
+        labels.append(np.where(np.isfinite(embedding[..., 0]), image, 0))
+    chosen = choose_references(labels, config.references, config.seed)
+    features = np.concatenate([np.asarray(embedding[which], dtype=np.float32) for embedding, which in zip(embeddings, chosen, strict=True)])
+    numbers = np.concatenate([image[which] for image, which in zip(labels, chosen, strict=True)])
+    return features, numbers.astype(np.int64)
+
+
+def _own_map(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    if not isinstance(network, DistilNetwork):
+        raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
+    scores = open_scores(Path(cube["scores"]))
+    probabilities = yield from predict_cube(network, card, scores, _area(cube["area"], scores.shape[:2]))
+    inside = np.isfinite(probabilities[..., 0])
+    numbers = np.asarray(card["classes"]["numbers"], dtype=np.int32)
+    best = np.where(inside[..., None], probabilities, 0).argmax(axis=-1)
+    labels = np.where(inside, numbers[best], 0).astype(np.int32)
+    return labels, np.where(inside, probabilities.max(axis=-1), 0).astype(np.float32)
