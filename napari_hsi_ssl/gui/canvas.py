@@ -138,6 +138,10 @@ class Canvas(QObject):
             self._jobs.call(_grid, project, cube, on_result=lambda image: self._show_grid(cube, image), slot="grid", on_error=self._failed)
 
     def _show_grid(self, cube: str, image: NDArray[np.uint8]) -> None:
+        for role in ("mask", "labels"):
+            layer = layers.find(self.desk.viewer, role, cube)
+            if layer is not None and not layers.unsaved(layer):
+                layer.visible = False
         layers.show_grid(self.desk.viewer, cube, image)
 
     def show_components(self) -> None:

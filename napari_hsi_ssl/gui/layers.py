@@ -192,7 +192,7 @@ def show_mask(viewer: Viewer, cube: str, mask: NDArray[np.bool_], *, saved: bool
         _watch_painting(layer)
     else:
         _swap(layer, data)
-    layer.visible = True
+    layer.visible = not (saved and bool(mask.all()))  # a mask of everything says nothing and veils the image
     mark_unsaved(layer, not saved)
     return layer
 
@@ -220,7 +220,7 @@ def show_labels(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes:
     data = labels.astype(np.int32)
     layer = find(viewer, "labels", cube)
     if layer is None:
-        layer = Labels(data, name=_title("labels", cube), opacity=0.7)
+        layer = Labels(data, name=_title("labels", cube), opacity=0.5)
         _add(viewer, layer, "labels", cube)
         _watch_painting(layer)
     else:

@@ -58,10 +58,14 @@ class RunWatch(QObject):
         self.desk.runs = rows
         for row in rows:
             if row["state"] == "running" and row["run"] not in self.latest:
-                self._follow(project, row["run"])
+                self.follow(row["run"])
         self.desk.runs_changed.emit()
 
-    def _follow(self, project: Project, run: str) -> None:
+    def follow(self, run: str) -> None:
+        """Watch a run from its first event on; one that has died already says so."""
+        project = self.desk.project
+        if project is None or run in self.latest:
+            return
         self.latest[run] = Update(progress=_waiting(run))
         self.desk.run_events.emit(run, [{"type": "reset"}])
         self._jobs.start(

@@ -177,6 +177,10 @@ def open_explorer(viewer: napari.viewer.Viewer) -> Any:  # noqa: ANN401 - the ex
     if name in docked:
         return docked[name]
     explorer = ExplorerDock(desk_for(viewer))
+    # The workbench is long and the layer list too: the explorer takes the room below the canvas alone.
+    window = viewer.window._qt_window
+    window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+    window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
     viewer.window.add_dock_widget(explorer, name=name, area="bottom")
     return explorer
 

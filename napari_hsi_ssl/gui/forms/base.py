@@ -320,6 +320,7 @@ def plain_button(text: str, tooltip: str) -> QPushButton:
     """Return a secondary button."""
     button = QPushButton(text)
     button.setToolTip(tooltip)
+    button.setStyleSheet("padding: 3px 5px;")  # napari's own padding makes rows of buttons wider than the dock
     return button
 
 

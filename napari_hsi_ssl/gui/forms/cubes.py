@@ -9,12 +9,12 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFileDialog, QHeaderView, QLabel, QLineEdit, QTableWidget, QTableWidgetItem
-from superqt import QCollapsible
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFileDialog, QHeaderView, QLabel, QLineEdit, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.errors import ChoiceError
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing, boxed, heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.fields import fold
 from napari_hsi_ssl.gui.pictures import box_of
 from napari_hsi_ssl.gui.projects import add_paths, add_sample, open_project, project_folder
 from napari_hsi_ssl.progress import Progress, Steps
@@ -90,7 +90,7 @@ class CubesForm(Form):
         self.pines.clicked.connect(lambda: self.add_sample("indian_pines"))
         self.laboratory.clicked.connect(lambda: self.add_sample("laboratory"))
 
-    def _choice(self) -> QObject:
+    def _choice(self) -> QWidget:
         self.choice_words = words_label("#f0c24f")
         self.choice = QComboBox()
         self.choice.setToolTip("The array that is the cube")
@@ -100,17 +100,16 @@ class CubesForm(Form):
         self.choice_box.hide()
         return self.choice_box
 
-    def _calibration(self) -> QObject:
-        fold = QCollapsible("White and dark reference")
-        fold.setDuration(0)
+    def _calibration(self) -> QWidget:
+        inside = QVBoxLayout()
         self.white, self.dark = QLineEdit(), QLineEdit()
         for name, field in (("White", self.white), ("Dark", self.dark)):
             field.setPlaceholderText("none")
             field.setToolTip(f"{name} reference cube or spectrum of the next files that are added; reflectance = (cube − dark) / (white − dark)")
             browse = plain_button("…", "Choose a file")
             browse.clicked.connect(lambda _=False, field=field: self._browse(field))
-            fold.addWidget(boxed(row(QLabel(name), field, browse)))
-        return fold
+            inside.addLayout(row(QLabel(name), field, browse))
+        return fold("White and dark reference", boxed(inside))
 
     # -- state ------------------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,7 @@ class ExploreForm(Form):
         for name, box in (("red", self.red), ("green", self.green), ("blue", self.blue)):
             box.setToolTip(f"Band that is shown as {name}")
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(6)
+            box.setMinimumContentsLength(4)
             box.activated.connect(self._compose)
         self.body.addLayout(row(QLabel("RGB"), self.red, self.green, self.blue))
         self.fields = ConfigFields(
@@ -47,6 +47,7 @@ class ExploreForm(Form):
             labels={"grid": "Band grid", "sample": "Pixels a cube", "weights": "Weigh by"},
             empty={"sample": "all masked"},
             hints=_HINTS,
+            words={"index": "by band number", "wavelength": "by wavelength", "pca": "PCA", "mnf": "MNF", "snv": "SNV", "standardise": "standardise bands"},
         )
         self.body.addWidget(self.fields)
         self.fit = self.needs_project(primary("Fit PCA", "Fit one projection over the used pixels of all cubes, and project them"))

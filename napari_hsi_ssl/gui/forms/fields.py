@@ -31,6 +31,13 @@ class _NoWheel(QObject):
         return False
 
 
+class _Decimal(QDoubleSpinBox):
+    """A spin box without trailing zeros."""
+
+    def textFromValue(self, value: float) -> str:
+        return f"{value:.6g}"
+
+
 class Editor:
     """One field's widget, read and written as the model's own value.
 
@@ -42,42 +49,45 @@ class Editor:
         Smallest and largest value.
     empty : str
         What stands for None, or for a Literal beside a number.
+    words : mapping of str to str
+        How the choices of a Literal read on screen.
     """
 
-    def __init__(self, annotation: Any, limits: tuple[float | None, float | None], empty: str, step: float | None = None) -> None:  # noqa: ANN401
+    def __init__(self, annotation: Any, limits: tuple[float | None, float | None], empty: str, words: Mapping[str, str]) -> None:  # noqa: ANN401
         kinds = list(get_args(annotation)) if get_origin(annotation) in {Union, UnionType} else [annotation]
         self._optional = NoneType in kinds
         kinds = [kind for kind in kinds if kind is not NoneType]
-        words = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+        choices = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
         numbers = [kind for kind in kinds if kind in {int, float}]
         # Beside a number, one word or None is what stands left of the smallest number.
-        self._special: Any = words[0] if words and numbers else None
-        self._has_special = bool(words and numbers) or (self._optional and bool(numbers))
+        self._special: Any = choices[0] if choices and numbers else None
+        self._has_special = bool(choices and numbers) or (self._optional and bool(numbers))
         if kinds == [bool]:
             self.widget: QWidget = QCheckBox()
             self.signal = self.widget.stateChanged
-        elif words and not numbers:
-            self._words = ([None] if self._optional else []) + words
+        elif choices and not numbers:
+            self._choices = ([None] if self._optional else []) + choices
             self.widget = QComboBox()
-            self.widget.addItems([empty if word is None else str(word) for word in self._words])
+            self.widget.addItems([empty if choice is None else words.get(str(choice), str(choice)) for choice in self._choices])
+            self.widget.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            self.widget.setMinimumContentsLength(8)
             self.signal = self.widget.currentIndexChanged
         elif numbers:
-            self.widget = self._spin(numbers[0], limits, empty, step)
+            self.widget = self._spin(numbers[0], limits, empty)
             self.signal = self.widget.valueChanged
         else:
             self.widget = QLineEdit()
             self.signal = self.widget.textChanged
 
-    def _spin(self, kind: type, limits: tuple[float | None, float | None], empty: str, step: float | None) -> QSpinBox | QDoubleSpinBox:
+    def _spin(self, kind: type, limits: tuple[float | None, float | None], empty: str) -> QSpinBox | QDoubleSpinBox:
         low = limits[0] if limits[0] is not None else (-1e9 if kind is float else int(self._special is not None))
         high = limits[1] if limits[1] is not None else _LARGEST
         if kind is int:
             spin: QSpinBox | QDoubleSpinBox = QSpinBox()
             spin.setRange(int(low) - self._has_special, int(high))
-            spin.setSingleStep(int(step or 1))
         else:
-            spin = QDoubleSpinBox()
-            spin.setDecimals(5)
+            spin = _Decimal()
+            spin.setDecimals(6)
             spin.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
             # None lies below whatever may be given, so that it has a place of its own on the spin box.
             spin.setRange(low - 1 if self._has_special else low, high)
@@ -91,7 +101,7 @@ class Editor:
         if isinstance(widget, QCheckBox):
             return widget.isChecked()
         if isinstance(widget, QComboBox):
-            return self._words[widget.currentIndex()]
+            return self._choices[widget.currentIndex()]
         if isinstance(widget, QSpinBox | QDoubleSpinBox):
             return self._special if self._has_special and widget.value() == widget.minimum() else widget.value()
         text = widget.text()
@@ -103,7 +113,7 @@ class Editor:
         if isinstance(widget, QCheckBox):
             widget.setChecked(bool(value))
         elif isinstance(widget, QComboBox):
-            widget.setCurrentIndex(self._words.index(value))
+            widget.setCurrentIndex(self._choices.index(value))
         elif isinstance(widget, QSpinBox | QDoubleSpinBox):
             widget.setValue(widget.minimum() if self._has_special and value == self._special else value)
         else:
@@ -126,6 +136,8 @@ class ConfigFields(QWidget, Generic[Model]):
         What stands for None in a field.
     hints : mapping of str to str
         Tooltips of fields whose model has no description.
+    words : mapping of str to str
+        How the choices of the model's Literals read on screen.
     """
 
     changed = Signal(object)
@@ -140,40 +152,40 @@ class ConfigFields(QWidget, Generic[Model]):
         labels: Mapping[str, str] | None = None,
         empty: Mapping[str, str] | None = None,
         hints: Mapping[str, str] | None = None,
+        words: Mapping[str, str] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._model = model
         self._held = model()
+        self._labels, self._empty, self._hints, self._words = labels or {}, empty or {}, hints or {}, words or {}
         self.editors: dict[str, Editor] = {}
         self.rows: dict[str, QFormLayout] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addLayout(self._form(shown, labels or {}, empty or {}, hints or {}))
+        layout.addLayout(self._form(shown))
         self.more: QCollapsible | None = None
         if folded:
             inside = QWidget()
-            inside.setLayout(self._form(folded, labels or {}, empty or {}, hints or {}))
-            self.more = QCollapsible("More settings")
-            self.more.setDuration(0)
-            self.more.setContent(inside)
+            inside.setLayout(self._form(folded))
+            self.more = fold("More settings", inside)
             layout.addWidget(self.more)
         self.setValue(self._held)
 
-    def _form(self, names: Sequence[str], labels: Mapping[str, str], empty: Mapping[str, str], hints: Mapping[str, str]) -> QFormLayout:
+    def _form(self, names: Sequence[str]) -> QFormLayout:
         form = tidy(QFormLayout())
         no_wheel = _NoWheel(self)
         for name in names:
             field = self._model.model_fields[name]
-            editor = Editor(field.annotation, _limits(field.metadata), empty.get(name, _EMPTY))
+            editor = Editor(field.annotation, _limits(field.metadata), self._empty.get(name, _EMPTY), self._words)
             editor.signal.connect(self._edited)
             editor.widget.installEventFilter(no_wheel)
             editor.widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            hint = hints.get(name) or field.description or ""
+            hint = self._hints.get(name) or field.description or ""
             editor.widget.setToolTip(hint[:1].upper() + hint[1:])
             editor.widget.setObjectName(name)
-            form.addRow(labels.get(name, name.replace("_", " ").capitalize()), editor.widget)
+            form.addRow(self._labels.get(name, name.replace("_", " ").capitalize()), editor.widget)
             label = form.labelForField(editor.widget)
             if label is not None:
                 label.setToolTip(editor.widget.toolTip())
@@ -216,6 +228,17 @@ class ConfigFields(QWidget, Generic[Model]):
             except ConfigError:
                 return  # the primary button says so when it is pressed
             self.changed.emit(value)
+
+
+def fold(title: str, inside: QWidget) -> QCollapsible:
+    """Return a widget folded away below its title."""
+    folded = QCollapsible(title)
+    folded.setDuration(0)
+    folded.setContent(inside)
+    folded.collapse(animate=False)
+    folded.layout().setContentsMargins(0, 0, 0, 0)
+    folded.toggleButton().setStyleSheet("text-align: left; border: none; background: transparent;")
+    return folded
 
 
 def tidy(form: QFormLayout) -> QFormLayout:

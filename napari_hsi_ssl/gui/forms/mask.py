@@ -47,6 +47,7 @@ class MaskForm(Form):
     def build(self) -> None:
         """Lay the form out."""
         self.tabs = QTabWidget()
+        self.tabs.tabBar().setDrawBase(False)
         self.tabs.setDocumentMode(True)
         self.labels = LabelsPanel(self)
         self.tabs.addTab(self._foreground(), "Foreground")
@@ -72,6 +73,7 @@ class MaskForm(Form):
             ("fill_holes", "drop_specks", "invert"),
             labels={"source": "Image", "max_angle": "Largest angle (rad)", "drop_specks": "Drop specks under (px)", "fill_holes": "Fill holes"},
             hints=_HINTS,
+            words={"otsu": "Otsu threshold", "threshold": "between two values", "angle": "spectral angle", "all": "whole image", "pc1": "PC1"},
         )
         layout.addWidget(self.fields)
         self.range = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)

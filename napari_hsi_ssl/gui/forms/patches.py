@@ -38,6 +38,7 @@ class PatchesForm(Form):
             labels={"coverage": "Least foreground", "per_domain": "Patches a domain", "test_share": "Held out", "guard": "Guard (px)", "block": "Block (px)"},
             empty={"per_domain": "all"},
             hints=_HINTS,
+            words={"mean": "mean of the foreground", "keep": "as it is", "auto": "automatic", "cube": "whole cubes", "blocks": "guarded blocks"},
         )
         for name in ("stride", "block"):
             self.fields.editors[name].widget.setSpecialValueText("half the size" if name == "stride" else "twice the size")

@@ -41,6 +41,7 @@ class TrainForm(Form):
     def build(self) -> None:
         """Lay the form out."""
         self.kinds = QTabWidget()
+        self.kinds.tabBar().setDrawBase(False)
         self.kinds.setDocumentMode(True)
         machine = ("learning_rate", "weight_decay", "devices", "precision", "seed", "temperature")
         self.pretrain = ConfigFields(PretrainConfig, ("recipe", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS)
@@ -50,6 +51,7 @@ class TrainForm(Form):
             (*machine, "distil_weight", "feature_weight", "label_smoothing", "freeze"),
             labels={"direction": "Who teaches", "freeze": "Train only the exits"},
             hints=_HINTS,
+            words={"both": "both ways", "deep": "the deepest exit", "early": "the earlier exits", "none": "nobody", "pcs": "components", "bands": "all bands"},
         )
         self._recipe = self.pretrain.value().recipe
         self.pretrain.changed.connect(self._recipe_changed)
@@ -215,6 +217,7 @@ class TrainForm(Form):
         self.say(f"Run '{report['run']}' is training in the background.")
         self.desk.inlet_changed.emit()  # self-distillation fits a PCA where there is none
         self.desk.plot_wanted.emit("training")
+        self.watch.follow(report["run"])
         self.watch.refresh()
 
     def _stop_live(self) -> None:
