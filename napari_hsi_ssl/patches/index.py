@@ -162,6 +162,7 @@ def build_index(sources: Sequence[PatchSource], config: PatchConfig) -> tuple[Pa
             left_out[source.name] = found
         else:
             usable.append(found)
+    usable = [found for found in usable if not _too_small_to_divide(found, usable, config, left_out)]
     if not usable:
         raise ConfigError(_nothing(sources, left_out))
     domains = tuple(dict.fromkeys(found.source.domain for found in usable))
@@ -210,6 +211,24 @@ def _windows(source: PatchSource, config: PatchConfig) -> _Candidates | str:
     return _Candidates(source, ys[row].astype(np.int32), xs[column].astype(np.int32), (inside[enough] / size**2).astype(np.float32))
 
 
+def _by_cube(members: int, config: PatchConfig) -> bool:
+    """Whether a domain of so many usable cubes is split by whole cube."""
+    return config.split == "cube" or (config.split == "auto" and members > 1)
+
+
+def _too_small_to_divide(found: _Candidates, usable: Sequence[_Candidates], config: PatchConfig, left_out: dict[str, str]) -> bool:
+    """Whether a cube that is split by blocks has no room for two windows beside each other; says so in ``left_out``."""
+    height, width = found.source.foreground.shape
+    members = sum(other.source.domain == found.source.domain for other in usable)
+    if _by_cube(members, config) or min(height, width) >= 2 * config.size:
+        return False
+    side = config.size
+    left_out[found.source.name] = (
+        f"its frame of {height}×{width} pixels is too small to hold training and test windows of {side}×{side} beside each other; use a smaller --size"
+    )
+    return True
+
+
 def _nothing(sources: Sequence[PatchSource], left_out: dict[str, str]) -> str:
     if not sources:
         return "there are no cubes to cut patches from; add some first."
@@ -224,7 +243,7 @@ _Split = tuple[NDArray[np.intp], NDArray[np.uint8]]
 
 def _split_domain(domain: str, members: list[_Candidates], config: PatchConfig, generator: np.random.Generator, notes: list[str]) -> list[_Split]:
     """Return the windows of each cube of a domain that stay, and their splits."""
-    whole = config.split == "cube" or (config.split == "auto" and len(members) > 1)
+    whole = _by_cube(len(members), config)
     if whole and len(members) < 2:
         only = members[0].source.name
         raise ConfigError(f"domain '{domain}' has one usable cube ('{only}'), expected two or more to split by cube; use --split blocks, or auto.")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.cubes import writers
 from napari_hsi_ssl.cubes.readers import read_cube
+from napari_hsi_ssl.cubes.writers import load_map, write_areas_csv, write_envi_classification, write_envi_cube, write_geotiff, write_png
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.folder import RunFolder
@@ -32,21 +32,21 @@ def export(source: Path, to: Path, key: str | None = None) -> Steps[dict[str, An
     else:
         if to.suffix != ".hdr":
             raise ConfigError(f"--to is {to.name}, but a cube is exported as ENVI; choose a name that ends in .hdr.")
-        writers.write_envi_cube(to, read_cube(source, key=key))
+        write_envi_cube(to, read_cube(source, key=key))
     yield Progress(1, 1, f"{to.name} written")
     return {"source": str(source), "to": str(to)}
 
 
 def _export_map(source: Path, to: Path) -> None:
-    found = writers.load_map(source)
+    found = load_map(source)
     if to.suffix == ".hdr":
-        writers.write_envi_classification(to, found.labels, found.classes)
+        write_envi_classification(to, found.labels, found.classes)
     elif to.suffix in {".tif", ".tiff"}:
-        writers.write_geotiff(to, found)
+        write_geotiff(to, found)
     elif to.suffix == ".png":
-        writers.write_png(to, found.labels, found.classes)
+        write_png(to, found.labels, found.classes)
     elif to.suffix == ".csv":
-        writers.write_areas_csv(to, found)
+        write_areas_csv(to, found)
     else:
         formats = ", ".join(f"{suffix} ({name})" for suffix, name in _MAP_FORMATS.items())
         raise ConfigError(f"--to is {to.name}, but a map is exported as one of {formats}; choose one of these endings.")

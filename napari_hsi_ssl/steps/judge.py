@@ -47,7 +47,7 @@ def compare(first: Path, second: Path, labels_path: Path | None = None) -> Steps
     if a.shape != b.shape:
         raise LabelError(f"{first.name} has shape {a.shape} and {second.name} {b.shape}, expected the same cube; choose two maps of one cube.")
     yield Progress(1, 1, "comparing")
-    result: dict[str, Any] = {"agreement": agreement(a, b)}
+    result: dict[str, Any] = dict(agreement(a, b))
     if labels_path is not None:
         truth, _ = read_labels(labels_path, a.shape)
         result["mcnemar"] = mcnemar(a, b, truth)

@@ -27,6 +27,8 @@ def cut_patches(project: Project, config: PatchConfig) -> Steps[dict[str, Any]]:
     index, left_out = build_index(sources, config)
     for cube, reason in left_out.items():
         yield Progress(len(sources), len(sources), f"cube '{cube}' is left out: {reason}", warning=True)
+    for note in index.notes:
+        yield Progress(len(sources), len(sources), note, warning=True)
     name = digest({"settings": config.model_dump(mode="json"), "index": index.digest})
     index.save(project.folder / "patches" / f"{name}.npz")
     report = {

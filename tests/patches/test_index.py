@@ -145,9 +145,19 @@ def test_split_by_cube_of_a_single_cube_says_what_to_do():
         build_index([full("big", "d", 64, 64), full("small", "d", 8, 8)], PatchConfig(size=16, split="cube"))
 
 
-def test_a_frame_without_room_for_two_windows_is_train_and_says_so():
-    index, _ = build_index([full("a", "d", 40, 40), full("b", "e", 99, 99)], PatchConfig(size=32, stride=4))
-    assert index.counts()["d"] == {"train": 9, "test": 0}
+def test_a_frame_without_room_for_two_windows_is_left_out_with_a_word():
+    index, left_out = build_index([full("a", "d", 40, 70), full("b", "e", 99, 99)], PatchConfig(size=32, stride=4))
+    assert index.cubes == ("b",)
+    assert re.search("40×70 pixels is too small .* smaller --size", left_out["a"])
+    whole, nothing = build_index([full("a", "d", 40, 70), full("c", "d", 40, 70)], PatchConfig(size=32, stride=4))
+    assert not nothing, "a domain that is split by whole cube needs no room for both"
+    assert {split for counts in whole.counts().values() for split, count in counts.items() if count} == {"train", "test"}
+
+
+def test_a_frame_whose_guard_leaves_no_room_is_train_and_says_so():
+    index, _ = build_index([full("a", "d", 70, 70), full("b", "e", 300, 300)], PatchConfig(size=32, stride=4, guard=20))
+    assert index.counts()["d"]["test"] == 0
+    assert index.counts()["d"]["train"] > 0
     assert re.search("cube 'a' has no room .* domain 'd' has no test patches", index.notes[0])
 
 
