@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QPointF, QRectF, Signal
 from qtpy.QtGui import QColor, QFont, QFontMetrics
 
-from napari_hsi_ssl.gui.plots.theme import Theme, contrast, mix, style
+from napari_hsi_ssl.gui.plots.theme import Theme, contrast, mix, prepare, style
 
 _ROW_PIXELS = 14
 _FRAME_PIXELS = 46
@@ -35,6 +35,8 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         self.setMinimumSize(360, max(120, _ROW_PIXELS * len(self._names) + _FRAME_PIXELS))
         self.matrix = self.addPlot(0, 0)
         self.bars = self.addPlot(0, 1)
+        for plot in (self.matrix, self.bars):
+            prepare(plot)
         self.ci.layout.setColumnStretchFactor(0, 5)
         self.ci.layout.setColumnStretchFactor(1, 2)
         self._draw(report, theme)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,8 @@ from napari_hsi_ssl.gui.jobs import Jobs
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-EVERY_MS = 50
-"""A docked plot can be redrawn some 30 times a second; 20 leave room for the canvas."""
+EVERY_MS = 48
+"""Between two reads: some 20 spectra a second. A docked plot can be redrawn 30 times, and the canvas needs its share."""
 _A_CLICK = 3.0
 """Pixels of the screen by which a mouse may move between press and release of a click."""
 
@@ -50,7 +51,8 @@ class PixelPointer(QObject):
         self._place: tuple[int, int] | None = None
         self._reading = False
         self._again = False
-        self._timer = QTimer(self, singleShot=True, interval=EVERY_MS)
+        self._last = 0.0
+        self._timer = QTimer(self, singleShot=True)
         self._timer.timeout.connect(self._read)
         viewer = desk.viewer
         # napari keeps these in plain lists: whoever adds a callback has to take it away.
@@ -75,7 +77,8 @@ class PixelPointer(QObject):
             return
         self._place = self.pixel(position)
         if not self._timer.isActive():
-            self._timer.start()
+            since = 1000 * (time.monotonic() - self._last)
+            self._timer.start(max(0, round(EVERY_MS - since)))
 
     def pin(self, position: tuple[float, ...]) -> None:
         """Read the spectrum at a place, to be kept."""
@@ -92,6 +95,7 @@ class PixelPointer(QObject):
             self.moved.emit(None)
             return
         self._reading = True
+        self._last = time.monotonic()
         job = self._jobs.call(spectrum, picture.cube, *self._place, on_result=self.moved.emit, label="spectrum", on_error=self._failed)
         job.ended.connect(self._done)
 
@@ -99,7 +103,7 @@ class PixelPointer(QObject):
         self._reading = False
         if self._again:
             self._again = False
-            self._timer.start()
+            self._read()
 
     def _failed(self, _error: BaseException, sentence: str, _details: str) -> None:
         self.following = False  # one word is enough, not twenty a second

@@ -37,10 +37,11 @@ def mask_spectrum(project: Project, name: str, cube: xr.DataArray, mask: NDArray
         When the mask is empty.
     """
     yield Progress(message=f"mask of {name}")
+    title = "all pixels" if mask is None and project.mask(name) is None else "mask"
     used = project.area(name) if mask is None else mask
     if not used.any():
         raise ProjectError(f"the mask of cube '{name}' is empty, so it has no mean spectrum; draw another mask.")
-    return (_mean(cube, used, f"mask ({name})", None),)
+    return (_mean(cube, used, f"{title} ({name})", None),)
 
 
 def class_spectra(
@@ -58,7 +59,7 @@ def class_spectra(
         labels, classes = project.labels(name), project.classes
     if labels is None or classes is None or not labels.any():
         raise LabelError(f"cube '{name}' has no labelled pixel, so there are no class means; label some first.")
-    found = []
+    found: list[Spectrum] = []
     for number, class_name, colour in zip(classes.numbers, classes.names, classes.colours, strict=True):
         yield Progress(len(found), len(classes.numbers), f"mean spectrum of {class_name}")
         region = labels == number

@@ -171,11 +171,12 @@ def thin(steps: NDArray[np.float64], values: NDArray[np.float64], points: int) -
         return steps, values
     finite = np.isfinite(values)
     steps, values = steps[finite], values[finite]
+    if len(values) <= points:
+        return steps, values
     length = -(-len(values) // max(1, points // 2))
-    whole = len(values) // length * length
-    stretches = values[:whole].reshape(-1, length)
-    first = np.arange(0, whole, length)
-    kept = np.unique(np.concatenate([first + stretches.argmin(axis=1), first + stretches.argmax(axis=1), np.arange(whole, len(values))]))
+    stretches = np.pad(values, (0, -len(values) % length), mode="edge").reshape(-1, length)
+    first = np.arange(len(stretches)) * length
+    kept = np.unique(np.concatenate([first + stretches.argmin(axis=1), first + stretches.argmax(axis=1)]).clip(max=len(values) - 1))
     return steps[kept], values[kept]
 
 

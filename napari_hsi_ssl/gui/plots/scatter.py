@@ -13,11 +13,12 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QHBoxLayout, QLabe
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.explore.density import Density
 from napari_hsi_ssl.gui.plots.legend import LegendList
-from napari_hsi_ssl.gui.plots.theme import Theme, style
+from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 
 _SIDE_WIDTH = 132
 _LEGEND_WIDTH = 190
 _FAINTEST = 0.3
+_FEWEST_BINS = 32
 _NO_PCA = "No PCA yet: fit one in step 3, Explore."
 
 
@@ -57,6 +58,18 @@ def blended_image(layers: Sequence[NDArray[np.generic]], colours: Sequence[str])
             image[..., channel] += share * int(colour[start : start + 2], 16)
     image[..., 3] = 255 * np.sqrt(np.max(weights, axis=0))
     return np.rint(image).astype(np.uint8)
+
+
+def coarser(counts: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return counts on bins wide enough for few points to be seen: about two bins and a half a root of the number of points.
+
+    Neighbouring bins are added up, by powers of two, so that no point is lost; many points keep all bins.
+    """
+    bins, wanted = min(counts.shape), 2.5 * float(counts.sum()) ** 0.5
+    while bins > wanted and bins > _FEWEST_BINS and not any(side % 2 for side in counts.shape):
+        counts = counts[::2, ::2] + counts[1::2, ::2] + counts[::2, 1::2] + counts[1::2, 1::2]
+        bins = min(counts.shape)
+    return counts
 
 
 class LassoView(pg.ViewBox):
@@ -111,6 +124,7 @@ class ScatterPlot(QWidget):
         self.view.drawn.connect(self.lasso_drawn)
         self.plot = pg.PlotWidget(viewBox=self.view)
         self.plot.setMinimumSize(240, 120)
+        prepare(self.plot.getPlotItem())
         self.image = pg.ImageItem(axisOrder="col-major")
         self.plot.addItem(self.image)
 
@@ -222,13 +236,13 @@ class ScatterPlot(QWidget):
     def _redraw(self) -> None:
         by_domain = self.domain_box.isChecked()
         if self._densities:
-            layers = {name: density.counts for name, density in self._densities.items()}
+            layers = self._layers()
             colours = self.colours()
             if by_domain:
                 picture = blended_image(list(layers.values()), [colours[name] for name in layers])
                 entries = [(name, f"{name} · {int(layers[name].sum()):,} px", colours[name], True) for name in sorted(layers)]
             else:
-                total = np.sum(list(layers.values()), axis=0)
+                total = coarser(np.sum([density.counts for density in self._densities.values()], axis=0))
                 picture = single_image(total, self._theme.dark)
                 entries = self._scale_entries(total, picture)
             self.image.setImage(picture, autoLevels=False, levels=(0, 255))
@@ -245,6 +259,15 @@ class ScatterPlot(QWidget):
         style(self.plot.getPlotItem(), self._theme)
         for side in ("bottom", "left"):
             self.plot.getAxis(side).setStyle(showValues=bool(self._densities))
+
+    def _layers(self) -> dict[str, NDArray[np.integer]]:
+        """Return the counts of every domain, all on bins as coarse as the smallest number of points needs."""
+        layers = {name: coarser(density.counts) for name, density in self._densities.items()}
+        side = min(counts.shape[0] for counts in layers.values())
+        for name, counts in layers.items():
+            parts = counts.shape[0] // side
+            layers[name] = counts.reshape(side, parts, side, parts).sum(axis=(1, 3))
+        return layers
 
     def _axis_name(self, component: int) -> str:
         share = f" ({100 * self._explained[component]:.1f} %)" if component < len(self._explained) else ""

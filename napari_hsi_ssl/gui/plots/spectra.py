@@ -15,7 +15,7 @@ from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.files import write_bytes
 from napari_hsi_ssl.gui.plots.legend import LegendList
 from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, runs_of, spectra_csv
-from napari_hsi_ssl.gui.plots.theme import Theme, style
+from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 
 _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "Reflectance", "unknown": "Value"}
 _SIDE_WIDTH = 132
@@ -46,6 +46,7 @@ class SpectraPlot(QWidget):
 
         self.plot = pg.PlotWidget()
         self.plot.setMinimumSize(240, 120)
+        prepare(self.plot.getPlotItem())
         self._pointer = self.plot.plot(connect="finite")
         self._pointer.setZValue(10)
         self._cursor = pg.InfiniteLine(angle=90, movable=True, label="", labelOpts={"position": 0.93})

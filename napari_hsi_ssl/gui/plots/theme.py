@@ -66,6 +66,14 @@ def mix(first: str, second: str, share: float) -> str:
     return "#" + "".join(f"{round(a + (b - a) * min(share, 1.0)):02x}" for a, b in pairs)
 
 
+def prepare(plot: pg.PlotItem) -> None:
+    """Keep a new plot's axes in the units that their labels name: no "(x1e+03)", no "k"."""
+    for name in _AXES:
+        axis = plot.getAxis(name)
+        axis.enableAutoSIPrefix(False)
+        axis.autoSIPrefixScale = 1.0  # pyqtgraph resets it only where the label is seen, and a plot behind a tab is not
+
+
 def style(plot: pg.PlotItem, theme: Theme) -> None:
     """Give axes, ticks and labels of a plot the theme's colours; the view's own background is left to its widget."""
     font = QFont()
@@ -75,8 +83,7 @@ def style(plot: pg.PlotItem, theme: Theme) -> None:
         axis.setPen(pg.mkPen(theme.muted))
         axis.setTextPen(pg.mkPen(theme.text))
         axis.setTickFont(font)
-        axis.enableAutoSIPrefix(False)  # "0.6 µm" for 600 nm, "k(count)": the axis shows the unit that was asked for
-        if axis.label.isVisible():
+        if axis.labelText:
             axis.setLabel(axis.labelText, color=theme.text, **{"font-size": "9pt"})
     plot.showGrid(x=True, y=True, alpha=0.15)
     plot.setTitle(None)

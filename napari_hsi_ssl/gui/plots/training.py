@@ -15,7 +15,7 @@ from superqt import QElidingLabel
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.gui.plots.legend import LegendList
 from napari_hsi_ssl.gui.plots.run_curves import RunCurves, smooth, thin
-from napari_hsi_ssl.gui.plots.theme import Theme, style
+from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 
 _REDRAW_MS = 200
 _LEGEND_WIDTH = 170
@@ -91,6 +91,7 @@ class TrainingPlot(QWidget):
         for column, share in enumerate((4, 4, 3)):
             self.graphics.ci.layout.setColumnStretchFactor(column, share)
         for plot, label in zip(self._plots, ("Loss", "Accuracy (%)", "Patches/s"), strict=True):
+            prepare(plot)
             plot.showAxis("top")
             plot.setLabel("left", label)
             plot.setLabel("bottom", "Step")

@@ -1,0 +1,142 @@
+"""Spectra: what is drawn, pinned, hidden and exported."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from qtpy.QtCore import Qt
+
+from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
+from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, runs_of, spectra_csv
+from napari_hsi_ssl.gui.plots.theme import Theme, contrast
+
+NM = BandAxis(5, np.array([400.0, 500.0, 600.0, 700.0, 800.0]), "reflectance", np.array([False, True, True, False, True]))
+COUNTED = BandAxis(5)
+
+
+@pytest.fixture(params=["dark", "light"])
+def plot(request, qtbot):
+    widget = SpectraPlot(Theme.named(request.param))
+    qtbot.addWidget(widget)
+    widget.set_axis(NM)
+    return widget
+
+
+def axis_text(plot, side):
+    return plot.plot.getAxis(side).labelText
+
+
+def test_axes_name_what_they_show(plot):
+    # A spectrum without units cannot be read; one over bands must not pretend to be over nm.
+    assert axis_text(plot, "bottom") == "Wavelength (nm)"
+    assert axis_text(plot, "left") == "Reflectance"
+    plot.set_axis(COUNTED)
+    assert axis_text(plot, "bottom").startswith("Band")
+    assert axis_text(plot, "left") == "Value"
+
+
+def test_numbers_on_the_axis_are_not_rescaled(plot):
+    # pyqtgraph would turn 0.6 into "600 (x0.001)".
+    plot.pin(Spectrum("a", np.linspace(0.1, 0.6, 5), NM))
+    assert all(plot.plot.getAxis(side).autoSIPrefixScale == 1.0 for side in ("left", "bottom"))
+
+
+def test_every_run_of_bad_bands_is_shaded(plot):
+    spans = sorted(shade.getRegion() for shade in plot._shades)
+    assert spans == [(450.0, 650.0), (750.0, 800.0)]
+
+
+@given(arrays(np.bool_, st.integers(1, 60)))
+def test_runs_cover_the_flags_and_nothing_else(flags):
+    covered = np.zeros_like(flags)
+    for start, stop in runs_of(flags):
+        assert not covered[start:stop].any()
+        covered[start:stop] = True
+    np.testing.assert_array_equal(covered, flags)
+
+
+def test_dragging_the_cursor_moves_the_band_and_moving_the_band_does_not_answer(plot, qtbot):
+    # An answer to the slider's own move would make slider and cursor chase each other.
+    heard = []
+    plot.band_moved.connect(heard.append)
+    plot.set_band(1)
+    assert plot._cursor.value() == 500.0
+    assert heard == []
+    plot._cursor.setValue(690.0)
+    plot._cursor.sigDragged.emit(plot._cursor)
+    assert heard == [3]
+    assert plot._cursor.value() == 700.0
+
+
+def test_pins_of_another_kind_of_axis_are_hidden_not_lost(plot):
+    plot.pin(Spectrum("first", np.arange(5.0), NM))
+    plot.set_axis(COUNTED)
+    assert plot.legend.texts() == []
+    assert "1 pinned" in plot.note.text()
+    plot.set_axis(NM)
+    assert plot.legend.texts() == ["first"]
+
+
+def test_a_pin_of_the_same_name_replaces_the_older_and_keeps_its_colour(plot):
+    plot.pin(Spectrum("a", np.zeros(5), NM), Spectrum("b", np.zeros(5), NM))
+    before = plot.pinned[0].colour
+    plot.pin(Spectrum("a", np.ones(5), NM))
+    assert [s.name for s in plot.pinned] == ["a", "b"]
+    assert plot.pinned[0].values[0] == 1
+    assert plot.pinned[0].colour == before
+    assert plot.pinned[0].colour != plot.pinned[1].colour
+
+
+def test_unticking_hides_and_delete_removes(plot, qtbot):
+    plot.pin(Spectrum("a", np.zeros(5), NM), Spectrum("b", np.zeros(5), NM, spread=np.ones(5)))
+    drawn = len(plot._drawn)
+    plot.legend.item(0).setCheckState(Qt.CheckState.Unchecked)
+    assert len(plot._drawn) == drawn - 1
+    plot.legend.item(0).setSelected(True)
+    plot.legend.item(1).setSelected(True)
+    qtbot.keyClick(plot.legend, Qt.Key.Key_Delete)
+    assert plot.pinned == ()
+    assert not plot.export_button.isEnabled()
+
+
+def test_spread_is_drawn_one_standard_deviation_to_each_side(plot):
+    plot.pin(Spectrum("mean", np.full(5, 2.0), NM, spread=np.full(5, 0.5)))
+    low, high = (item.getData()[1] for item in plot._drawn[:2])
+    np.testing.assert_array_equal(low, np.full(5, 1.5))
+    np.testing.assert_array_equal(high, np.full(5, 2.5))
+
+
+def test_pointer_of_a_cube_with_other_bands_is_not_drawn(plot):
+    # A spectrum that was read before the cube was changed arrives after it.
+    plot.show_pointer(np.ones(5, dtype=np.float32))
+    assert len(plot._pointer.getData()[0]) == 5
+    plot.show_pointer(np.ones(7, dtype=np.float32))
+    assert plot._pointer.getData()[0] is None or len(plot._pointer.getData()[0]) == 0
+
+
+def test_every_colour_is_legible_on_the_background(plot):
+    plot.pin(*(Spectrum(f"s{index}", np.zeros(5), NM) for index in range(12)))
+    for spectrum in plot.pinned:
+        assert contrast(plot._theme.legible(spectrum.colour), plot._theme.background) >= 3
+
+
+def test_csv_holds_every_value_of_cubes_with_other_bands_and_of_wavelengths_measured_twice():
+    twice = BandAxis(4, np.array([400.0, 500.0, 500.0, 600.0]))
+    other = BandAxis(2, np.array([500.0, 650.0]))
+    text = spectra_csv((Spectrum("a", np.array([1.0, 2.0, 3.0, 4.0]), twice, spread=np.full(4, 0.5)), Spectrum("b", np.array([7.0, 8.0]), other)))
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == ["wavelength_nm", "a", "a std", "b"]
+    assert rows[1:] == [["400", "1", "0.5", ""], ["500", "2", "0.5", "7"], ["500", "3", "0.5", ""], ["600", "4", "0.5", ""], ["650", "", "", "8"]]
+
+
+def test_export_writes_the_pins(plot, tmp_path, monkeypatch):
+    plot.pin(Spectrum("a", np.arange(5.0), NM))
+    monkeypatch.setattr("napari_hsi_ssl.gui.plots.spectra.QFileDialog.getSaveFileName", lambda *_: (str(tmp_path / "s.csv"), ""))
+    plot.export_button.click()
+    assert (tmp_path / "s.csv").read_text().splitlines()[1] == "400,0"
