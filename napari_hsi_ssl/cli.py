@@ -547,11 +547,17 @@ def export(
 @_verb
 def demo(
     headless: Annotated[Path | None, typer.Option(metavar="FOLDER", help="leave screenshots, maps and result.json there")] = None,
-) -> Report | Steps[Report]:
-    """Do the whole of it on the bundled sample."""
-    from napari_hsi_ssl.gui.demo import demo as step
+    folder: Annotated[Path, typer.Option(help="where the demonstration's project goes")] = Path("demo-output"),
+    epochs: Annotated[int, typer.Option(help="of the pretraining")] = 15,
+) -> Report:
+    """Do the whole of it on the bundled sample, and end with the maps in the window."""
+    from napari_hsi_ssl.gui.demo import require_display, show
+    from napari_hsi_ssl.steps.demo import demo as step
 
-    return step(headless)
+    require_display()
+    report = _watch(step((headless or folder).absolute(), epochs=epochs))
+    pictures = show(Path(report["project"]), report["maps"], report["scores"], headless)
+    return {"folder": str((headless or folder).absolute()), "maps": report["maps"], "accuracies": report["accuracies"], "screenshots": pictures}
 
 
 def _order(text: str) -> str:

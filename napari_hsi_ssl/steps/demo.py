@@ -62,5 +62,8 @@ def demo(folder: Path, *, epochs: int = 20, distil_epochs: int = 40) -> Steps[di
         scores[method] = yield from judge.score(Path(maps[method]), test)
     report["maps"], report["scores"] = maps, scores
     report["baselines"] = yield from judge.baselines(project, {CUBE: train}, {CUBE: test})
+    report["accuracies"] = {name: {"oa": found["oa"], "aa": found["aa"]} for name, found in scores.items()} | {
+        row["name"]: {"oa": row["oa"], "aa": row["aa"]} for row in report["baselines"]["rows"]
+    }
     files.write_json(folder / "result.json", report)
     return report
