@@ -20,10 +20,9 @@ from napari_hsi_ssl.errors import CubeError, HsiWarning
 Shape = tuple[int, int, int]
 Index = int | slice | NDArray[np.intp]
 
-_CHUNK_BYTES = 4 * 2**20
+_CHUNK_BYTES = 32 * 2**20
 DATA_ENDINGS: Final = ("", ".dat", ".img", ".raw", ".bil", ".bip", ".bsq", ".bin", ".hyspex", ".cube")
 """Usual endings of the data file beside an ENVI header, most usual first."""
-_BANDS_A_CHUNK = {"bsq": 16, "bil": 32}
 
 
 class Source(Protocol):
@@ -165,7 +164,9 @@ class BandView:
             if wanted.size == 0:
                 return np.empty_like(self.source[ys, xs, slice(0, 0)], dtype=self.dtype)
             low, high = int(wanted.min()), int(wanted.max())
-            block = self.source[ys, xs, slice(low, high + 1)][..., wanted - low]
+            block = self.source[ys, xs, slice(low, high + 1)]
+            if np.ndim(wanted) == 0 or np.any(np.diff(wanted) != 1):
+                block = block[..., wanted - low]
         if self.factor is None:
             return np.asarray(block, dtype=self.dtype)
         return scaled(block, self.factor)
@@ -183,13 +184,14 @@ def scaled(values: NDArray[Any], factor: float) -> NDArray[Any]:
         return np.asarray(np.asarray(values, dtype=kind) / kind.type(factor))
 
 
-def chunks(shape: tuple[int, ...], itemsize: int, layout: str | None) -> Shape:
-    """Return chunk lengths (y, x, band) of about 4 MiB whose reads run along the file."""
+def chunks(shape: tuple[int, ...], itemsize: int) -> Shape:
+    """Return chunk lengths (y, x, band) of at most 32 MiB, whole rows where they fit.
+
+    Indices are handed down to the file, so the layout of the file does not matter here: one band or one spectrum reads itself alone.
+    """
     height, width, bands = shape
-    deep = min(bands, _BANDS_A_CHUNK.get(layout or "", bands))
-    wide = min(width, max(1, _CHUNK_BYTES // (deep * itemsize)))
-    rows = min(height, max(1, _CHUNK_BYTES // (wide * deep * itemsize)))
-    return rows, wide, deep
+    wide = min(width, max(1, _CHUNK_BYTES // (bands * itemsize)))
+    return min(height, max(1, _CHUNK_BYTES // (wide * bands * itemsize))), wide, bands
 
 
 def build_cube(
@@ -248,7 +250,7 @@ def build_cube(
         nodata = float(scaled(np.asarray(nodata, dtype=source.dtype), factor)) if _fits(nodata, source.dtype) else None
     data: Any = source.open() if isinstance(source, MappedFile) else source
     if factor is not None or order is not None or isinstance(source, HdfDataset):
-        data = _lazily(BandView(source, order, factor), layout) if not isinstance(source, np.ndarray) else source[:, :, order]
+        data = _lazily(BandView(source, order, factor)) if not isinstance(source, np.ndarray) else source[:, :, order]
     kept = {"nodata": nodata, "scale_factor": factor, "layout": layout, "source": str(path)}
     attrs |= {key: value for key, value in kept.items() if value is not None}
     arrange = np.arange(bands) if order is None else order
@@ -287,12 +289,12 @@ def _fits(nodata: float, stored: np.dtype[Any]) -> bool:
     return limits.min <= nodata <= limits.max and float(nodata).is_integer()
 
 
-def _lazily(view: BandView, layout: str | None) -> Any:  # noqa: ANN401 - dask has no types
+def _lazily(view: BandView) -> Any:  # noqa: ANN401 - dask has no types
     source = view.source
     path = source.path if isinstance(source, MappedFile | HdfDataset) else None
     state = path.stat() if path is not None else None
     stamp = (str(path), state.st_mtime_ns, state.st_size) if state is not None else id(source)
     name = "cube-" + tokenize(stamp, getattr(source, "key", None), getattr(source, "offset", None), view.order, view.factor, view.shape)
-    lengths = chunks(view.shape, view.dtype.itemsize, layout)
+    lengths = chunks(view.shape, view.dtype.itemsize)
     # fancy=True lets dask hand indices down to the view, so that one spectrum does not read whole chunks.
     return da.from_array(view, chunks=lengths, name=name, asarray=True, fancy=True, meta=np.empty((0, 0, 0), dtype=view.dtype))

@@ -317,7 +317,7 @@ def test_a_cube_larger_than_memory_opens_and_gives_a_spectrum(tmp_path):
         stream.write(np.uint16(8).tobytes())
     found = read_cube(header)
     assert isinstance(found.data, da.Array)
-    assert max(np.prod(part) for part in itertools.product(*map(set, found.data.chunks))) * 4 <= 8 * 2**20
+    assert max(np.prod(part) for part in itertools.product(*map(set, found.data.chunks))) * 4 <= 32 * 2**20
     spectrum = np.asarray(found.data[7000, 15000])
     assert np.flatnonzero(spectrum).tolist() == [53]
     assert spectrum[53] == 4
