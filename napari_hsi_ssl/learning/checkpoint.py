@@ -17,7 +17,7 @@ from napari_hsi_ssl import files
 from napari_hsi_ssl.config import TrunkConfig, read_json
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.learning.encoder import SimCLRModel
+from napari_hsi_ssl.learning.encoder import SimCLRModel, channels_last
 
 CARD_FORMAT = 1
 
@@ -103,18 +103,50 @@ def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
     if wrong:
         raise RunError(f"{path} holds another architecture than its card says (first difference: {wrong[0]}); put the file and the .json of one run together.")
     model.load_state_dict(tensors)
+    channels_last(model)
     return model.eval(), card
 
 
-def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write the state of a training atomically: a full disk or a kill leaves the older states untouched."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    files.write_bytes(path, buffer.getvalue())
+class States:
+    """The last few training states of a run.
+
+    Parameters
+    ----------
+    folder : Path
+    keep : int
+        How many to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+
+    def paths(self) -> list[Path]:
+        """Return the states, oldest first."""
+        return sorted(self.folder.glob("step-*.pt"))
+
+    def save(self, state: dict[str, Any]) -> Path:
+        """Write a state atomically, then drop the oldest: a full disk or a kill leaves those before untouched."""
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        path = self.folder / f"step-{state['step']:09d}.pt"
+        files.write_bytes(path, buffer.getvalue())
+        for old in self.paths()[: -self.keep]:
+            old.unlink(missing_ok=True)
+        return path
+
+    def newest(self) -> tuple[dict[str, Any] | None, list[str]]:
+        """Return the newest state that can be read, or None without any, and what is wrong with newer ones."""
+        complaints: list[str] = []
+        for path in reversed(self.paths()):
+            try:
+                return load_state(path), complaints
+            except RunError as error:
+                complaints.append(str(error))
+        return None, complaints
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Read what `save_state` wrote, refusing everything but plain values and tensors.
+    """Read one state, refusing everything but plain values and tensors.
 
     Raises
     ------
@@ -124,7 +156,7 @@ def load_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path} is not a whole training state ({str(error).splitlines()[0][:120]}); delete it to go on from an older one.") from error
+        raise RunError(f"{path} is not a whole training state ({str(error).splitlines()[0][:120]}); an older one is used where there is one.") from error
     if not isinstance(state, dict) or not {"model", "optimizer", "step"} <= state.keys():
-        raise RunError(f"{path} lacks parts of a training state; delete it to go on from an older one.")
+        raise RunError(f"{path} lacks parts of a training state; an older one is used where there is one.")
     return state

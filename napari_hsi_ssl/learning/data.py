@@ -12,14 +12,17 @@ from typing import Any, Final
 
 import numpy as np
 import psutil
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
 from napari_hsi_ssl.patches.index import PatchIndex
 
 ORDER: Final = 1
-SHIFT: Final = 2
 """Names of the random streams; each is drawn from (seed, stream, epoch or step)."""
+SHIFT: Final = 2
+_ROWS: Final = 256
 
 Image = NDArray[Any]
 
@@ -54,7 +57,21 @@ def standardisation(images: Sequence[Image], areas: Sequence[NDArray[np.bool_]])
     return mean, 1 / np.where(spread > 0, spread, 1)  # a dead band stays 0
 
 
-def fill_background(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None) -> Image:
+def background_level(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Return the stored value (k,) that background pixels of a cube (y, x, k) are given; rows are read a few at a time."""
+    neutral = np.asarray(card["input"]["offset"], dtype=np.float64)  # becomes 0 once scaled
+    if card["input"]["background"] != "mean":
+        return neutral
+    count, total = 0, np.zeros(scores.shape[2])
+    for top in range(0, scores.shape[0], _ROWS):
+        rows = slice(top, top + _ROWS)
+        pixels = np.asarray(scores[rows])
+        pixels = pixels[_foreground(pixels, None if area is None else area[rows])]
+        count, total = count + len(pixels), total + pixels.sum(axis=0, dtype=np.float64)
+    return total / count if count else neutral
+
+
+def fill_background(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None, level: NDArray[np.float64] | None = None) -> Image:
     """Return a copy (y, x, k) in which background and unmeasured pixels are what the card's setting says.
 
     Parameters
@@ -63,29 +80,43 @@ def fill_background(scores: Image, card: Mapping[str, Any], area: NDArray[np.boo
         As stored; NaN where not measured.
     area : bool array (y, x), optional
         The foreground; every measured pixel by default.
+    level : (k,), optional
+        `background_level` of the whole cube, when ``scores`` is a part of it.
     """
     image = np.array(scores)
-    measured = np.isfinite(image).all(axis=-1)
-    foreground = measured if area is None else measured & area
-    settings = card["input"]
-    neutral = np.asarray(settings["offset"], dtype=np.float64)  # becomes 0 once scaled
-    if settings["background"] == "keep":
-        image[~measured] = neutral
-        return image
-    fill = image[foreground].mean(axis=0, dtype=np.float64) if settings["background"] == "mean" and foreground.any() else neutral
-    image[~foreground] = fill
+    kept = None if card["input"]["background"] == "keep" else area
+    image[~_foreground(image, kept)] = background_level(image, card, area) if level is None else level
     return image
 
 
-def scale(values: Image, card: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Turn filled values (…, k) into network input (…, k)."""
-    settings = card["input"]
-    scaled = values.astype(np.float32)
-    offset = np.asarray(settings["offset"], dtype=np.float32)
-    if offset.any():
-        scaled -= offset
-    scaled *= np.asarray(settings["gain"], dtype=np.float32)
-    return scaled
+def _foreground(pixels: Image, area: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    measured = np.isfinite(pixels).all(axis=-1)
+    return np.asarray(measured if area is None else measured & area, dtype=np.bool_)
+
+
+class Scale:
+    """Turns filled stored values into network input, on any device.
+
+    Parameters
+    ----------
+    card : dict
+        Its ``input`` holds offset and gain of every channel.
+    dtype : torch.dtype
+        Of the network input.
+    """
+
+    def __init__(self, card: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
+        self.offset = torch.tensor(card["input"]["offset"], dtype=dtype)
+        self.gain = torch.tensor(card["input"]["gain"], dtype=dtype)
+        self._shifted = bool(self.offset.any())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(…, k) → (…, k); ``x`` is left as it is."""
+        gain = self.gain.to(x.device)
+        values = x.to(gain.dtype, copy=True)
+        if self._shifted:
+            values.sub_(self.offset.to(x.device))
+        return values.mul_(gain)
 
 
 def prepare_inputs(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
@@ -112,7 +143,8 @@ def prepare_inputs(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool
     """
     if scores.shape[-1] != card["channels"]:
         raise RunError(f"the cube has {scores.shape[-1]} channels, but the model was made for {card['channels']}; use the inlet the run was trained with.")
-    return scale(fill_background(scores, card, area), card)
+    scaled: NDArray[np.float32] = Scale(card)(torch.from_numpy(fill_background(scores, card, area))).numpy()
+    return scaled
 
 
 def pad_frame(image: Image, window: int) -> Image:
@@ -162,12 +194,14 @@ class PatchStore:
         self._images = [images.get(name, empty) for name in index.cubes]
         if self._resident:
             self._images = [fill_background(image, card, area) for image, area in zip(self._images, self._areas, strict=True)]
+        else:
+            self._levels = [background_level(image, card, area) for image, area in zip(self._images, self._areas, strict=True)]
 
     def __len__(self) -> int:
         return len(self.index)
 
-    def windows(self, rows: NDArray[np.integer], shift: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
-        """Return network input (n, w, w, k) of the given patches.
+    def windows(self, rows: NDArray[np.integer], shift: NDArray[np.integer] | None = None) -> Image:
+        """Return the filled stored values (n, w, w, k) of the given patches, for `Scale`.
 
         Parameters
         ----------
@@ -182,14 +216,13 @@ class PatchStore:
             limits = np.array([image.shape[:2] for image in self._images])[cube] - index.size
             y, x = np.clip(y + shift[:, 0], 0, limits[:, 0]), np.clip(x + shift[:, 1], 0, limits[:, 1])
         if self._resident:
-            return scale(gather(self._images, cube, y, x, index.size), self.card)
-        return np.stack([self._prepared(c, top, left) for c, top, left in zip(cube, y, x, strict=True)])
+            return gather(self._images, cube, y, x, index.size)
+        return np.stack([self._filled(c, top, left) for c, top, left in zip(cube, y, x, strict=True)])
 
-    def _prepared(self, cube: int, top: int, left: int) -> NDArray[np.float32]:
-        # Cubes larger than memory: the mean is the window's own, for that of the cube would need a pass over all of it.
+    def _filled(self, cube: int, top: int, left: int) -> Image:
         part = np.s_[top : top + self.index.size, left : left + self.index.size]
         area = self._areas[cube]
-        return prepare_inputs(self._images[cube][part], self.card, None if area is None else area[part])
+        return fill_background(self._images[cube][part], self.card, None if area is None else area[part], self._levels[cube])
 
 
 def neighbours(seed: int, step: int, batch: int, reach: int) -> NDArray[np.int64]:
@@ -207,8 +240,8 @@ class PixelWindows:
 
     Parameters
     ----------
-    images : sequence of float32 array (y, x, k)
-        Network input of whole cubes (`prepare_inputs`).
+    images : sequence of array (y, x, k)
+        Filled stored values of whole cubes (`fill_background`).
     labels : sequence of int array (y, x)
         Class numbers, 0 = unlabelled.
     numbers : sequence of int
@@ -232,8 +265,8 @@ class PixelWindows:
     def __len__(self) -> int:
         return self.labels.size
 
-    def windows(self, rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return network input (n, w, w, k) around the given pixels."""
+    def windows(self, rows: NDArray[np.integer]) -> Image:
+        """Return stored values (n, w, w, k) around the given pixels, for `Scale`."""
         return gather(self._images, self._cube[rows], self._y[rows], self._x[rows], self._window)
 
 

@@ -1,0 +1,82 @@
+"""Which devices train, in which precision, started how: a thin layer over Lightning Fabric."""
+
+from __future__ import annotations
+
+import os
+
+import psutil
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+
+from napari_hsi_ssl.config import TrainerConfig
+from napari_hsi_ssl.errors import RunError
+
+_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
+
+
+def make_fabric(settings: TrainerConfig) -> Fabric:
+    """Return Fabric for the devices and the precision the settings ask for.
+
+    Raises
+    ------
+    RunError
+        When a device is not there, or cannot compute in that precision, or the batch cannot be shared out.
+    """
+    graphics = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if settings.accelerator == "gpu" and not graphics:
+        raise RunError("a GPU was asked for, but torch sees none on this computer; train with accelerator 'cpu' or 'auto', or install torch for your GPU.")
+    on_gpu = graphics > 0 and settings.accelerator != "cpu"
+    there = graphics if on_gpu else _cores()
+    ranks = _ranks(settings, there, "GPU(s)" if on_gpu else "CPU core(s)", on_gpu)
+    precision = _precision(settings.precision, on_gpu)
+    if not on_gpu:
+        torch.set_num_threads(max(1, min(_cores() // ranks, int(os.environ.get("OMP_NUM_THREADS") or there))))
+    if precision == "64-true":
+        torch.set_default_dtype(torch.float64)  # Fabric hands results back in the default type, and would round them
+    # Lightning's own environment is named so that a window opened inside a Slurm job starts its ranks here and not there.
+    device = torch.device("cuda" if on_gpu else "cpu", 0) if on_gpu else torch.device("cpu")
+    strategy: Strategy = DDPStrategy() if ranks > 1 else SingleDeviceStrategy(device)
+    environment = [LightningEnvironment()] if ranks > 1 else None
+    return Fabric(accelerator="cuda" if on_gpu else "cpu", devices=ranks, strategy=strategy, precision=precision, plugins=environment)
+
+
+def describe(fabric: Fabric) -> str:
+    """Return the device in words."""
+    if fabric.device.type == "cuda":
+        return str(torch.cuda.get_device_name(fabric.device))
+    return f"CPU, {torch.get_num_threads()} thread(s) each"
+
+
+def _ranks(settings: TrainerConfig, there: int, kind: str, on_gpu: bool) -> int:
+    asked = settings.devices
+    if asked == "auto":
+        # One process uses all cores of a CPU; of GPUs as many as share the batch evenly.
+        return max(n for n in range(1, (there if on_gpu else 1) + 1) if settings.batch_size % n == 0)
+    if not 1 <= asked <= there:
+        raise RunError(f"devices is {asked}, but this computer has {there} {kind}; choose 1 to {there}, or 'auto'.")
+    if settings.batch_size % asked:
+        raise RunError(f"batch_size is {settings.batch_size}, which {asked} devices cannot share evenly; choose a multiple of {asked}.")
+    return asked
+
+
+def _precision(asked: str, on_gpu: bool) -> str:
+    if asked == "auto":
+        return "bf16-mixed" if _has_bf16(on_gpu) else ("16-mixed" if on_gpu else "32-true")
+    if asked == "16" and not on_gpu:
+        raise RunError("precision is 16, which only GPUs compute in; choose bf16, 32 or auto.")
+    return _PRECISIONS[asked]
+
+
+def _has_bf16(on_gpu: bool) -> bool:
+    if on_gpu:
+        return torch.cuda.get_device_capability()[0] >= 8
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe is not None and probe() for probe in probes)
+
+
+def _cores() -> int:
+    physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
+    return max(1, min(physical, allowed))

@@ -1,0 +1,96 @@
+"""SimCLR on the patches of a project: the poster's objective (Chen et al. 2020, arXiv 2002.05709)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_hsi_ssl.config import PretrainConfig
+from napari_hsi_ssl.errors import RunError
+from napari_hsi_ssl.learning.augment import Augmenter
+from napari_hsi_ssl.learning.data import PatchStore, Scale, neighbours, order
+from napari_hsi_ssl.learning.encoder import SimCLRModel
+from napari_hsi_ssl.learning.loop import Share
+from napari_hsi_ssl.learning.losses import nt_xent
+from napari_hsi_ssl.metrics.neighbours import knn_vote
+from napari_hsi_ssl.patches.index import TEST, TRAIN
+
+_JUDGEMENTS = 20
+_JUDGED = 512
+_NEIGHBOURS = 20
+
+
+class Pretraining:
+    """Two views of a window attract each other, all other windows of the batch repel.
+
+    Parameters
+    ----------
+    model : SimCLRModel
+    store : PatchStore
+        All patches; those of the training part are learned from, the others judge the features on the way.
+    config : PretrainConfig
+
+    Raises
+    ------
+    RunError
+        When there are fewer training patches than a batch takes.
+    """
+
+    def __init__(self, model: SimCLRModel, store: PatchStore, config: PretrainConfig) -> None:
+        self.model, self._store, self._config = model, store, config
+        self.batch = config.batch_size
+        self._training = np.flatnonzero(store.index.split == TRAIN)
+        self.windows = self._training.size
+        self.steps_per_epoch = self.windows // self.batch
+        if self.steps_per_epoch == 0:
+            raise RunError(f"there are {self.windows} training patches, but batch_size is {self.batch}; cut more patches or lower the batch size.")
+        self._scale = Scale(store.card)
+        gain = np.asarray(store.card["input"]["gain"])  # stored scores have unit spread
+        self._augment = Augmenter(config.augment, self._scale, gain, store.index.size, config.seed)
+        self._order: tuple[int, NDArray[np.int64]] = (-1, self._training)
+
+    def loss(self, model: Any, step: int, share: Share) -> Tensor:  # noqa: ANN401 - possibly wrapped by Fabric
+        """Return NT-Xent of this device's anchors against the whole batch."""
+        config = self._config
+        rows = self._rows(step)[share.rows]
+        first = torch.from_numpy(self._store.windows(rows)).to(share.device)
+        second = first
+        if config.neighbour:
+            shift = neighbours(config.seed, step, self.batch, config.neighbour)[share.rows]
+            second = torch.from_numpy(self._store.windows(rows, shift)).to(share.device)
+        views = [self._augment(x, step, number, self.batch, share.rows) for number, x in enumerate((first, second))]
+        z1, z2 = model(torch.cat(views).permute(0, 3, 1, 2)).chunk(2)  # (2n, k, w, w) → 2 × (n, d)
+        return nt_xent(z1, z2, config.temperature, share.gather, share.rank)
+
+    def _rows(self, step: int) -> NDArray[np.int64]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if self._order[0] != epoch:
+            self._order = (epoch, self._training[order(self._config.seed, epoch, self.windows)])
+        return self._order[1][place * self.batch : (place + 1) * self.batch]
+
+    def judge(self, epoch: int) -> dict[str, Any]:
+        """Return the kNN accuracy on domain labels of held-out patches, every few epochs, where there are several domains."""
+        if epoch % max(1, self._config.epochs // _JUDGEMENTS) and epoch != self._config.epochs:
+            return {}
+        index = self._store.index
+        draws = np.random.default_rng(self._config.seed)
+        held_out = np.flatnonzero(index.split == TEST)
+        if np.unique(index.domain[held_out]).size < 2:
+            return {}
+        train, test = (draws.permutation(rows)[:_JUDGED] for rows in (self._training, held_out))
+        k = min(_NEIGHBOURS, train.size)
+        found, _ = knn_vote(self._embed(train), index.domain[train], self._embed(test), k)
+        return {"knn_accuracy": float((found == index.domain[test]).mean())}
+
+    def _embed(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        device = next(self.model.parameters()).device
+        features = []
+        with torch.no_grad():
+            for part in np.array_split(rows, -(-rows.size // 128)):
+                x = self._scale(torch.from_numpy(self._store.windows(part)).to(device)).permute(0, 3, 1, 2)
+                features.append(self.model.embed(x.to(next(self.model.parameters()).dtype)).float().cpu().numpy())
+        return np.concatenate(features)
