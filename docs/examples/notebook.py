@@ -59,10 +59,10 @@ print("loss, first and last:", losses[0], losses[-1])
 print(run(evaluate(project, "short", EvaluateConfig(labels="class"))))
 
 # %% [markdown]
-# A split by blocks with a guard, so that no test pixel lies beside a training pixel; then a map, scored on the test blocks.
+# A split by blocks with a guard of the window less one pixel, so that no test window touches a training window; then a map, scored on the test blocks.
 
 # %%
-run(split(folder / "pines_labels.tif", folder / "split", kind="blocks", block=16, guard=4, folds=2))
+run(split(folder / "pines_labels.tif", folder / "split", kind="blocks", block=16, guard=7, folds=2))
 train, test = folder / "split" / "fold1_train.tif", folder / "split" / "fold1_test.tif"
 print(run(audit(train, test, window=8)))
 made = run(classify(project, "short", ClassifyConfig(method="knn", k=5), ["pines"], {"pines": train}))
