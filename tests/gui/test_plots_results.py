@@ -20,7 +20,7 @@ CLASSES = Classes.of([2, 5, 9], {2: "corn", 5: "wheat", 9: "woods"})
 EVALUATION = {
     "knn_accuracy": 0.93412, "linear_probe": 0.9561, "random_knn_accuracy": 0.612, "random_linear_probe": 0.7, "k": 20, "labels": "domain",
     "simple": {"mean_spectrum": {"knn_accuracy": 0.88, "linear_probe": 0.91}, "mean_pca": {"knn_accuracy": 0.87, "linear_probe": None}},
-    "n_train": 3400, "n_test": 1200, "split": "cube", "not_scored": {"hippo": "12 held-out patches"},
+    "n_train": 3400, "n_test": 1200, "split": "by whole cube", "chance": 0.31, "not_scored": {"hippo": {"test": 12, "train": 30, "why": "12 held-out patches"}},
 }  # fmt: skip
 
 
@@ -95,8 +95,8 @@ def test_a_class_of_the_map_without_labels_has_no_bar(qtbot):
 
 def test_a_comparison_is_a_plain_table():
     table = plain_table({"agreement": agreement(np.array([2, 2, 5]), np.array([2, 5, 5])), "verdict": "no difference"})
-    assert ("agreement agreement", "66.7 %") in table.rows
-    assert ("verdict", "no difference") in table.rows
+    assert ("Agreement", "66.7 %") in table.rows
+    assert ("Verdict", "no difference") in table.rows
 
 
 def test_a_newer_result_of_the_same_name_replaces_the_older(view):

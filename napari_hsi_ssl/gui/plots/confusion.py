@@ -66,8 +66,9 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         widths = np.array([100 * accuracy for _, accuracy in known])
         self.bars.addItem(pg.BarGraphItem(x0=0, y=places, height=0.7, width=widths, brush=theme.legible("#56b4e9"), pen=None))
         average = pg.InfiniteLine(100 * report["aa"], angle=90, pen=pg.mkPen(theme.accent, width=1.5))
+        average.setToolTip("average accuracy (AA)")
         self.bars.addItem(average, ignoreBounds=True)
-        self.bars.setLabel("bottom", "Accuracy (%); line: average")
+        self.bars.setLabel("bottom", "Accuracy (%)")
         self.bars.getAxis("left").setStyle(showValues=False)
         self.bars.setYLink(self.matrix)
         for plot, right in ((self.matrix, count), (self.bars, 100)):

@@ -9,6 +9,8 @@ from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
 
 _SWATCH = 12
+_WIDTHS = (124, 190)
+"""Beside a plot that is given four times the room."""
 
 
 def swatch(colour: str) -> QIcon:
@@ -39,6 +41,8 @@ class LegendList(QListWidget):
         self._checkable = checkable
         self._removable = removable
         self._entries: list[tuple[str, str, str, bool]] = []
+        self.setMinimumWidth(_WIDTHS[0])
+        self.setMaximumWidth(_WIDTHS[1])
         self.setIconSize(QSize(_SWATCH, _SWATCH))
         mode = QAbstractItemView.SelectionMode.ExtendedSelection if removable else QAbstractItemView.SelectionMode.NoSelection
         self.setSelectionMode(mode)

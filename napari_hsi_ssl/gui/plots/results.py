@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +35,8 @@ from napari_hsi_ssl.gui.plots.legend import swatch
 from napari_hsi_ssl.gui.plots.tables import Table, accuracy_table, area_table, class_table, confusion_csv, plain_table, score_words
 from napari_hsi_ssl.gui.plots.theme import Theme
 
-_SIDE_WIDTH = 180
-_WORDS_WIDTH = 165
+_SIDE_WIDTH = 166
+_WORDS_WIDTH = 128
 _KEPT = 50
 _NOTHING = "No result yet: judge a run or make a map in step 6, Classify."
 
@@ -72,10 +75,11 @@ def map_areas(name: str, areas: Mapping[str, int], classes: Classes, confidence:
 
 def report_of(kind: str, report: Mapping[str, Any]) -> Result:
     """Return a report of `steps.judge` as a result: a score with its confusion matrix, any other as a plain table."""
-    title = str(report.get("title") or report.get("map") or kind)
+    # A report that does not say of what it is must not replace the one before it.
+    title = f"{kind} · {report.get('map') or time.strftime('%H:%M:%S')}"
     if "confusion" in report and "names" in report:
-        return Result(f"{kind} · {title}" if title != kind else kind, class_table(report), report)
-    return Result(f"{kind} · {title}" if title != kind else kind, plain_table(report))
+        return Result(title, class_table(report), report)
+    return Result(title, plain_table(report))
 
 
 class ResultsView(QWidget):
@@ -99,7 +103,7 @@ class ResultsView(QWidget):
         self.content: QWidget = QLabel(_NOTHING)
 
         buttons = QHBoxLayout()
-        buttons.setSpacing(3)
+        buttons.setSpacing(2)
         for button in (self.copy_button, self.csv_button, self.png_button):
             buttons.addWidget(button)
         side = QVBoxLayout()
@@ -187,9 +191,6 @@ class ResultsView(QWidget):
 
 def tabs(text: str) -> str:
     """Return CSV with tabs between its columns."""
-    import csv
-    import io
-
     stream = io.StringIO()
     csv.writer(stream, delimiter="\t", lineterminator="\n").writerows(csv.reader(io.StringIO(text)))
     return stream.getvalue()
@@ -206,7 +207,7 @@ def _table_view(table: Table) -> QWidget:
         for column, how in enumerate(table.formats):
             item = QTableWidgetItem(table.text(row, column))
             if how != "text":
-                item.setTextAlignment(int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
+                item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             if column == 0 and table.colours and table.colours[row]:
                 item.setIcon(swatch(table.colours[row]))
             grid.setItem(row, column, item)

@@ -15,8 +15,7 @@ from napari_hsi_ssl.explore.density import Density
 from napari_hsi_ssl.gui.plots.legend import LegendList
 from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 
-_SIDE_WIDTH = 132
-_LEGEND_WIDTH = 190
+_SIDE_WIDTH = 112
 _FAINTEST = 0.3
 _FEWEST_BINS = 32
 _NO_PCA = "No PCA yet: fit one in step 3, Explore."
@@ -143,7 +142,6 @@ class ScatterPlot(QWidget):
         self.reset_button.setToolTip("Zoom out to the whole scatter")
         self.note = QLabel(_NO_PCA, wordWrap=True)
         self.legend = LegendList()
-        self.legend.setFixedWidth(_LEGEND_WIDTH)
 
         form = QFormLayout()
         form.setContentsMargins(0, 0, 0, 0)
@@ -161,8 +159,8 @@ class ScatterPlot(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 4)
         row.addLayout(side)
-        row.addWidget(self.plot, 1)
-        row.addWidget(self.legend)
+        row.addWidget(self.plot, 4)
+        row.addWidget(self.legend, 1)
         self.set_theme(theme)
 
     # -- what is shown --------------------------------------------------------------------------------------------------

@@ -18,8 +18,7 @@ from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, runs_of, spect
 from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 
 _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "Reflectance", "unknown": "Value"}
-_SIDE_WIDTH = 132
-_LEGEND_WIDTH = 190
+_SIDE_WIDTH = 112
 _NEW_COLOURS = 30
 
 
@@ -56,9 +55,11 @@ class SpectraPlot(QWidget):
 
         self.pin_button = QPushButton("Pin on click", checkable=True)
         self.pin_button.setToolTip("While this is down, a click on the image keeps the pixel's spectrum (Shift-click does so at any time)")
-        self.mask_button = QPushButton("Mask mean", clicked=self.mask_asked.emit)
+        self.mask_button = QPushButton("Mask mean")
+        self.mask_button.clicked.connect(self.mask_asked)
         self.mask_button.setToolTip("Mean ± standard deviation of the pixels in the mask")
-        self.classes_button = QPushButton("Class means", clicked=self.classes_asked.emit)
+        self.classes_button = QPushButton("Class means")
+        self.classes_button.clicked.connect(self.classes_asked)
         self.classes_button.setToolTip("Mean ± standard deviation of every labelled class of this cube")
         self.clear_button = QPushButton("Clear", clicked=self.clear)
         self.clear_button.setToolTip("Remove all pinned spectra and means")
@@ -66,7 +67,6 @@ class SpectraPlot(QWidget):
         self.export_button.setToolTip("Save the pinned spectra and means, one column each")
         self.note = QLabel(wordWrap=True)
         self.legend = LegendList(checkable=True, removable=True)
-        self.legend.setFixedWidth(_LEGEND_WIDTH)
         self.legend.toggled.connect(self._toggle)
         self.legend.removed.connect(self.unpin)
 
@@ -79,8 +79,8 @@ class SpectraPlot(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 4)
         row.addLayout(side)
-        row.addWidget(self.plot, 1)
-        row.addWidget(self.legend)
+        row.addWidget(self.plot, 4)
+        row.addWidget(self.legend, 1)
         self.set_theme(theme)
         self._redraw()
 

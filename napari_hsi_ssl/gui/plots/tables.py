@@ -11,6 +11,28 @@ from typing import Any
 from napari_hsi_ssl.cubes.cube import Classes
 
 _SIMPLE = {"mean_spectrum": "Mean spectrum", "mean_pca": "Mean PCA spectrum", "mean_pca_spectrum": "Mean PCA spectrum", "mean_scores": "Mean PCA spectrum"}
+_WORDS = {
+    "agreement agreement": "Agreement",
+    "agreement kappa": "Agreement beyond chance (κ)",
+    "agreement n": "Pixels compared",
+    "mcnemar only_a": "Right in the first map only",
+    "mcnemar only_b": "Right in the second map only",
+    "mcnemar n": "Labelled pixels",
+    "mcnemar statistic": "McNemar χ²",
+    "mcnemar p": "McNemar p",
+    "mcnemar test": "Test",
+    "centre_share": "Test windows that hold a training pixel",
+    "overlap_share": "Test windows that share pixels with training windows",
+    "position_oa": "OA of position alone",
+    "position_aa": "AA of position alone",
+    "majority": "Largest class",
+    "nearest_distance": "Median distance to training (pixels)",
+    "n_train": "Training pixels",
+    "n_test": "Test pixels",
+    "window": "Window (pixels)",
+    "absent": "Classes without training pixels",
+    "verdict": "Verdict",
+}
 _FRACTIONS = {"oa", "aa", "agreement", "centre_share", "overlap_share", "position_oa", "position_aa", "majority"}
 
 
@@ -71,12 +93,11 @@ def accuracy_table(report: Mapping[str, Any]) -> Table:
     for name, row in (report.get("simple") or {}).items():
         rows.append((_SIMPLE.get(name, name.replace("_", " ").capitalize()), row.get("knn_accuracy"), row.get("linear_probe")))
     parts = [f"{report['n_train']:,} patches to learn from" if "n_train" in report else "", f"{report['n_test']:,} held out" if "n_test" in report else ""]
-    parts += [f"split by {report['split']}" if isinstance(report.get("split"), str) else "", f"labels: {report['labels']}" if report.get("labels") else ""]
+    parts += [str(report.get("split") or ""), f"largest class {written(report['chance'], 'percent')}" if report.get("chance") is not None else ""]
     note = " · ".join(part for part in parts if part)
     left_out = report.get("not_scored") or {}
     if left_out:
-        words = [f"{name} ({why})" for name, why in left_out.items()] if isinstance(left_out, Mapping) else [str(name) for name in left_out]
-        note += f"\nNot scored: {', '.join(words)}"
+        note += "\nNot scored: " + "; ".join(f"{name} ({entry['why']})" for name, entry in left_out.items())
     return Table(("Features", f"kNN (k = {report.get('k', 20)})", "Linear probe"), tuple(rows), ("text", "percent", "percent"), note=note)
 
 
@@ -109,7 +130,7 @@ def confusion_csv(report: Mapping[str, Any]) -> str:
 def score_words(report: Mapping[str, Any]) -> str:
     """Return the figures of a scored map, one a line."""
     interval = report.get("oa_interval")
-    spread = f" (95 %: {100 * interval[0]:.1f}–{100 * interval[1]:.1f})" if interval else ""
+    spread = f"\n95 %: {100 * interval[0]:.1f}–{100 * interval[1]:.1f}" if interval else ""
     return (
         f"OA {100 * report['oa']:.1f} %{spread}\nAA {100 * report['aa']:.1f} %\nκ {report['kappa']:.3f}\n{report['n']:,} labelled pixels"
     )  # fmt: skip
@@ -117,7 +138,7 @@ def score_words(report: Mapping[str, Any]) -> str:
 
 def plain_table(report: Mapping[str, Any]) -> Table:
     """Return any other report: a row a figure, nested ones with their path."""
-    rows = tuple((name, written(value, "percent" if name.split(" ")[-1] in _FRACTIONS else "number")) for name, value in _flat(report))
+    rows = tuple((_WORDS.get(name, name), written(value, "percent" if name.split(" ")[-1] in _FRACTIONS else "number")) for name, value in _flat(report))
     return Table(("Figure", "Value"), rows, ("text", "text"))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
@@ -18,9 +19,10 @@ from napari_hsi_ssl.gui.plots.run_curves import RunCurves, smooth, thin
 from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 
 _REDRAW_MS = 200
-_LEGEND_WIDTH = 170
 _COLOURS = 20
 _POINTS = 2000
+_WIDE = 760
+_UNBOUNDED = 16777215
 _SMOOTHED_ABOVE = 50
 _DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.PenStyle.DashDotLine, Qt.PenStyle.DashDotDotLine)
 _SYMBOLS = ("o", "t", "s", "d", "+")
@@ -99,7 +101,6 @@ class TrainingPlot(QWidget):
         self.accuracy_plot.setXLink(self.loss_plot)
         self.accuracy_plot.addLegend(offset=(-6, -6), labelTextSize="8pt", colCount=1)
         self.runs = LegendList(checkable=True)
-        self.runs.setFixedWidth(_LEGEND_WIDTH)
         self.runs.setToolTip("Runs of this project; tick several to compare them")
         self.runs.toggled.connect(self.show_run)
         self.runs.hide()
@@ -110,8 +111,8 @@ class TrainingPlot(QWidget):
 
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.graphics, 1)
-        row.addWidget(self.runs)
+        row.addWidget(self.graphics, 4)
+        row.addWidget(self.runs, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.setSpacing(2)
@@ -168,6 +169,13 @@ class TrainingPlot(QWidget):
             if not self._runs[run].heard:
                 self.run_asked.emit(run)
         self.redraw()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the throughput to the line above where three plots would be cramped."""
+        super().resizeEvent(event)
+        wide = self.width() >= _WIDE
+        self.speed_plot.setVisible(wide)
+        self.speed_plot.setMaximumWidth(_UNBOUNDED if wide else 0)
 
     def colours(self) -> dict[str, str]:
         """Return the colour of every run."""
