@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import psutil
 import torch
+import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
+from torch import Tensor
 
 from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import RunError
@@ -47,6 +50,28 @@ def describe(fabric: Fabric) -> str:
     if fabric.device.type == "cuda":
         return str(torch.cuda.get_device_name(fabric.device))
     return f"CPU, {torch.get_num_threads()} thread(s) each"
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, mine: Tensor) -> Tensor:  # noqa: ANN401 - autograd's own
+        parts = [torch.empty_like(mine) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, mine.contiguous())
+        ctx.rows = slice(dist.get_rank() * len(mine), (dist.get_rank() + 1) * len(mine))
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        total = gradient.contiguous()
+        dist.all_reduce(total)  # every rank's loss depends on these rows
+        rows: Tensor = total[ctx.rows]
+        return rows
+
+
+def gather_rows(mine: Tensor) -> Tensor:
+    """Put the rows of all ranks together, (n, …) → (ranks · n, …), in the order of the ranks; the gradient is that of the sum of all ranks' losses."""
+    together: Tensor = _Gather.apply(mine)  # type: ignore[no-untyped-call]
+    return together
 
 
 def _ranks(settings: TrainerConfig, there: int, kind: str, on_gpu: bool) -> int:

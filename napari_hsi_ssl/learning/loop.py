@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.checkpoint import States
-from napari_hsi_ssl.learning.devices import describe
+from napari_hsi_ssl.learning.devices import describe, gather_rows
 from napari_hsi_ssl.learning.encoder import channels_last
 
 _EVENT_SECONDS: Final = 0.2
@@ -167,8 +167,7 @@ def fit(
     if hasattr(objective.model, "outputs"):
         model.mark_forward_method("outputs")
     wrapped = fabric.setup_optimizers(optimizer)
-    together = (lambda z: fabric.all_gather(z, sync_grads=True).flatten(0, 1)) if fabric.world_size > 1 else None
-    share = Share(objective.batch, fabric.global_rank, fabric.world_size, fabric.device, together)
+    share = Share(objective.batch, fabric.global_rank, fabric.world_size, fabric.device, gather_rows if fabric.world_size > 1 else None)
     pace = _Pace(fabric, objective, settings, states, tell, state or {})
     for complaint in complaints:
         pace.tell("warning", message=complaint)
