@@ -212,7 +212,7 @@ def find_data(header_path: Path, expected: int) -> Path:
 def _needed(header: dict[str, str], key: str, path: Path) -> str:
     if not header.get(key):
         raise CubeError(f"{path} has no field '{key}', expected it in every ENVI header; add the line '{key} = …'.")
-    return header[key].strip()
+    return " ".join(header[key].split())  # the message that quotes it stays one line
 
 
 def _whole(header: dict[str, str], key: str, path: Path, *, least: int, default: int | None = None) -> int:

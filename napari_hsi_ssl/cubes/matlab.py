@@ -1,9 +1,8 @@
-"""MATLAB files: version 5 through SciPy, version 7.3 (HDF5) through h5py, which reads only what is asked for."""
+"""MATLAB files: version 5 (`matlab5`) and version 7.3, which is HDF5; both stay in their file where it is not compressed."""
 
 from __future__ import annotations
 
 import re
-import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,31 +10,18 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-import scipy.io
 import xarray as xr
 from numpy.typing import NDArray
 
+from napari_hsi_ssl.cubes import matlab5
 from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor
 from napari_hsi_ssl.errors import ChoiceError, CubeError
 
 _NUMERIC_CLASSES: Final = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
 _WAVELENGTH_NAMES: Final = re.compile(r"^(wave_?lengths?(_?nm)?|wl|wvl?|lambdas?|bands?_?cent(er|re)s?|cent(er|re)_?wavelengths?)$", re.IGNORECASE)
-# What SciPy's reader raises on damaged files.
-_READ_ERRORS: Final = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OSError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    NotImplementedError,
-    zlib.error,
-    struct.error,
-)
-_SCALAR_BYTES = 4096
+# What h5py and zlib raise on damaged files.
+_READ_ERRORS: Final = (ValueError, TypeError, KeyError, IndexError, OSError, RuntimeError, MemoryError, OverflowError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -45,6 +31,18 @@ class MatArray:
     name: str
     shape: tuple[int, ...]
     logical: bool = False
+    stored: matlab5.Stored | None = None
+    """Where it lies in a file of version 5."""
+
+    def __str__(self) -> str:
+        """Name and shape, for messages."""
+        words = [self.name, str(self.shape), "logical" if self.logical else "", "complex" if self.is_complex else ""]
+        return " ".join(word for word in words if word)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether its values are complex numbers."""
+        return self.stored is not None and self.stored.is_complex
 
 
 def list_arrays(path: Path) -> tuple[list[MatArray], bool]:
@@ -58,12 +56,9 @@ def list_arrays(path: Path) -> tuple[list[MatArray], bool]:
     try:
         if h5py.is_hdf5(path):
             return _list_hdf(path), True
-        found = [MatArray(name, tuple(shape), kind == "logical") for name, shape, kind in scipy.io.whosmat(path) if kind in {*_NUMERIC_CLASSES, "logical"}]
+        return [MatArray(found.name, found.shape, found.logical, found) for found in matlab5.scan(path)], False
     except _READ_ERRORS as error:
         raise _damaged(path, error) from error
-    except scipy.io.matlab.MatReadError as error:
-        raise _damaged(path, error) from error
-    return found, False
 
 
 def _damaged(path: Path, error: Exception) -> CubeError:
@@ -94,17 +89,18 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
             with h5py.File(path, "r") as file:
                 values: NDArray[Any] = file[name][()]
             return np.asarray(values).T
-        return np.asarray(scipy.io.loadmat(path, variable_names=[name])[name])
+        stored = next(found for found in matlab5.scan(path) if found.name == name)
+        if stored.is_complex:
+            raise CubeError(f"{path}: array '{name}' holds complex numbers, expected real ones; save its amplitude instead.")
+        return matlab5.read(path, stored)
     except _READ_ERRORS as error:
-        raise _damaged(path, error) from error
-    except scipy.io.matlab.MatReadError as error:
         raise _damaged(path, error) from error
 
 
 def cube_names(path: Path) -> tuple[str, ...]:
     """Return the names of the arrays that could be cubes: three axes, or a ``Y`` of two with nRow and nCol; largest first."""
     arrays, _ = list_arrays(path)
-    found = [array for array in arrays if len(array.shape) == 3 and 0 not in array.shape and not array.logical]
+    found = [array for array in arrays if len(array.shape) == 3 and 0 not in array.shape and not (array.logical or array.is_complex)]
     flat = next((array for array in arrays if array.name == "Y" and len(array.shape) == 2), None)
     if flat is not None and {"nRow", "nCol"} <= {array.name for array in arrays}:
         found.append(flat)
@@ -112,7 +108,7 @@ def cube_names(path: Path) -> tuple[str, ...]:
 
 
 def read_mat(path: Path, key: str | None = None, shape: tuple[int, int, int] | None = None, order: str = "C", name: str | None = None) -> xr.DataArray:
-    """Open a cube (y, x, band) of a .mat file; version 7.3 stays in its file, version 5 is read.
+    """Open a cube (y, x, band) of a .mat file; it stays in its file but for compressed arrays of version 5, which are read.
 
     A two-dimensional ``Y`` with nRow and nCol beside it holds the pixels column by column.
 
@@ -124,9 +120,8 @@ def read_mat(path: Path, key: str | None = None, shape: tuple[int, int, int] | N
         When none could, or the file is damaged.
     """
     arrays, is_hdf = list_arrays(path)
-    arrays = [array for array in arrays if not array.logical]
-    shapes = {array.name: array.shape for array in arrays}
-    listed = ", ".join(f"{array.name} {array.shape}" for array in arrays) or "no numeric array"
+    shapes = {array.name: array.shape for array in arrays if not array.logical}
+    listed = ", ".join(map(str, arrays)) or "no numeric array"
     if key is None:
         names = cube_names(path) or (tuple(shapes) if shape is not None else ())
         if not names:
@@ -139,7 +134,7 @@ def read_mat(path: Path, key: str | None = None, shape: tuple[int, int, int] | N
     source: Source
     dimensions = shapes[key]
     if len(dimensions) == 3 and shape is None:
-        source = _hdf_source(path, key) if is_hdf else read_array(path, key)
+        source = _hdf_source(path, key) if is_hdf else _v5_source(path, key, arrays)
     else:
         source = _unfold(path, key, shapes, shape, order)
     bands = int(source.shape[2])
@@ -155,6 +150,14 @@ def _hdf_source(path: Path, key: str) -> Source:
         if plain:
             return MappedFile(path, data.dtype, int(offset), data.shape, (2, 1, 0))
         return HdfDataset(path, key, data.shape, data.dtype, (2, 1, 0))
+
+
+def _v5_source(path: Path, key: str, arrays: list[MatArray]) -> Source:
+    stored = next(array.stored for array in arrays if array.name == key)
+    if stored is None or stored.compressed or stored.is_complex:
+        return read_array(path, key)
+    height, width, bands = stored.shape
+    return MappedFile(path, stored.dtype, stored.start, (bands, width, height), (2, 1, 0))
 
 
 def _unfold(path: Path, key: str, shapes: dict[str, tuple[int, ...]], shape: tuple[int, int, int] | None, order: str) -> NDArray[Any]:

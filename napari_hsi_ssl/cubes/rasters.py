@@ -152,7 +152,7 @@ def _from_mat(path: Path, key: str | None) -> NDArray[Any]:
     arrays, _ = matlab.list_arrays(path)
     shapes = {array.name: array.shape for array in arrays}
     images = [name for name, sides in shapes.items() if len(sides) == 2 and min(sides) > 1]
-    listed = ", ".join(f"{name} {sides}" for name, sides in shapes.items()) or "no numeric array"
+    listed = ", ".join(map(str, arrays)) or "no numeric array"
     if key is None:
         if not images:
             raise CubeError(f"{path} holds no image of two axes ({listed}), expected labels or a mask (y, x); choose another file.")

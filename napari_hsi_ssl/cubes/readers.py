@@ -10,6 +10,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from napari_hsi_ssl.errors import ChoiceError, CubeError
 SUPPORTED: Final = "ENVI (.hdr with .dat, .img, .raw, …), MATLAB (.mat), NumPy (.npy, .npz), TIFF (.tif, .tiff), and plain numbers with --shape Y,X,B"
 
 TIFF_ENDINGS: Final = {".tif", ".tiff", ".gtif", ".gtiff"}
-_NUMPY_ERRORS: Final = (ValueError, OSError, EOFError, KeyError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error)
+_NUMPY_ERRORS: Final = (ValueError, OSError, EOFError, KeyError, TypeError, MemoryError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
 _RAW_TYPES: Final = {1: "<u1", 2: "<u2", 4: "<f4", 8: "<f8"}
 # Files that nobody would take for a cube are not worth a word.
 _DOCUMENTS: Final = {
@@ -94,7 +95,7 @@ def candidates(path: str | Path) -> tuple[str, ...]:
     ending = path.suffix.lower()
     if ending == ".mat":
         found = matlab.cube_names(path)
-        shapes = "" if found else ", ".join(f"{array.name} {array.shape}" for array in matlab.list_arrays(path)[0])
+        shapes = "" if found else ", ".join(map(str, matlab.list_arrays(path)[0]))
     elif ending in TIFF_ENDINGS:
         found = tiff.cube_names(path)
         shapes = "" if found else tiff.describe(path)

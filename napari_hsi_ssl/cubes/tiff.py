@@ -26,7 +26,19 @@ GEOTAGS: Final = (33550, 33922, 34264, 34735, 34736, 34737)
 
 _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
 _METADATA_BYTES = 32 * 2**20
-_READ_ERRORS: Final = (tifffile.TiffFileError, ValueError, TypeError, KeyError, IndexError, OSError, RuntimeError, MemoryError, zlib.error, struct.error)
+_READ_ERRORS: Final = (
+    tifffile.TiffFileError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OSError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    zlib.error,
+    struct.error,
+)
 _LARGEST_CROP = 128
 _SPATIAL = {"Y", "X"}
 _UNSPECIFIED = {"Q", "I"}
