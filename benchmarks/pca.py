@@ -119,7 +119,7 @@ def against_incremental(path: Path, pixels: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pixels", type=int, default=10_000_000)
-    parser.add_argument("--part", type=int, default=300_000, help="pixels for the comparison with IncrementalPCA")
+    parser.add_argument("--part", type=int, default=100_000, help="pixels for the comparison with IncrementalPCA")
     parser.add_argument("--layout", choices=["bip", "bsq"], default="bip")
     parser.add_argument("--folder", type=Path, help="where the 5 GB go for the time of the run")
     parser.add_argument("--json", type=Path, help="also write the figures here")

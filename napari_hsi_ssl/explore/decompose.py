@@ -6,7 +6,8 @@ import numpy as np
 import scipy.linalg
 
 from napari_hsi_ssl.errors import CubeError
-from napari_hsi_ssl.explore.moments import Spectra, Statistics
+from napari_hsi_ssl.explore.chunks import Spectra
+from napari_hsi_ssl.explore.moments import Statistics
 
 
 def pca(whole: Statistics, count: int) -> tuple[Spectra, Spectra, float]:

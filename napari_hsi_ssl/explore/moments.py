@@ -9,11 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.cubes.cube import row_blocks
-
-Spectra = NDArray[np.float64]
-# Rows of a float64 block of spectra that BLAS works on at a time: large enough for GEMM, small enough to stay near the cache.
-CHUNK = 4096
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, map_chunks
 
 
 @dataclass
@@ -44,21 +40,14 @@ class Moments:
         self.scatter = np.zeros((self.bands, self.bands))
         self.noise = np.zeros((self.bands, self.bands))
 
-    def add(self, spectra: Spectra) -> None:
-        """Take in spectra (n, B); they are overwritten."""
-        if not len(spectra):
-            return
-        if self.shift is None:
-            self.shift = spectra.mean(axis=0)
-        spectra -= self.shift
-        self.count += len(spectra)
-        self.total += spectra.sum(axis=0)
-        self.scatter += spectra.T @ spectra  # NumPy sees the transpose and calls SYRK: half of GEMM's work
-
-    def add_differences(self, differences: Spectra) -> None:
-        """Take in differences of neighbours (n, B)."""
-        self.pairs += len(differences)
-        self.noise += differences.T @ differences
+    def add(self, part: Part) -> None:
+        """Take in the sums of some spectra about `shift`."""
+        self.count += part.count
+        self.total += part.total
+        self.scatter += part.scatter
+        if part.noise is not None:
+            self.pairs += part.pairs
+            self.noise += part.noise
 
     def statistics(self, matrix: Spectra | None = None) -> Statistics:
         """Return the statistics in the bands as they are, or of ``matrix @ x``."""
@@ -70,6 +59,17 @@ class Moments:
         if matrix is not None:
             mean, scatter, noise = matrix @ mean, matrix @ scatter @ matrix.T, matrix @ noise @ matrix.T
         return Statistics(self.count, mean, scatter, self.pairs, noise)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one part of a cube adds to `Moments`; the fields mean the same."""
+
+    count: int
+    total: Spectra
+    scatter: Spectra
+    pairs: int = 0
+    noise: Spectra | None = None
 
 
 @dataclass(frozen=True)
@@ -113,70 +113,6 @@ def join(parts: Sequence[Statistics], weights: Sequence[float] | None = None) ->
     return Statistics(float(mass.sum()), mean, scatter, float(factors @ [part.pairs for part in parts]), noise)
 
 
-def pixel_chunks(cube: xr.DataArray, area: NDArray[np.bool_], used: NDArray[np.bool_] | None = None) -> Iterator[tuple[int, int, NDArray[np.intp], Spectra]]:
-    """Yield the measured spectra of an area from top to bottom, a cache-sized part at a time.
-
-    Parameters
-    ----------
-    cube : DataArray (y, x, band)
-    area : bool array (y, x)
-    used : bool array (band,), optional
-        Only these bands decide whether a pixel is measured, and only they are returned.
-
-    Yields
-    ------
-    first, last : int
-        Rows of the cube that the part stems from (end excluded).
-    pixels : int array (n,)
-        Flat pixel numbers in the cube's frame.
-    spectra : float64 array (n, B)
-        A fresh array.
-    """
-    rows = np.flatnonzero(area.any(axis=1))
-    columns = np.flatnonzero(area.any(axis=0))
-    if not len(rows):
-        return
-    top, left = int(rows[0]), int(columns[0])
-    # Only the box around the area is read: a crop of a large cube costs what the crop costs.
-    box = cube[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
-    width, nodata = cube.shape[1], cube.attrs.get("nodata")
-    for part, block in row_blocks(box):
-        inside = area[top + part.start : top + part.stop, left : left + block.shape[1]]
-        step = max(1, CHUNK // block.shape[1])
-        for start in range(0, len(block), step):
-            here = inside[start : start + step]
-            y, x = np.nonzero(here)
-            if not len(y):
-                continue
-            spectra, measured = gather(block[start : start + step], here, nodata, used)
-            first = top + part.start + start
-            pixels = (y + first) * width + x + left
-            yield first, first + len(here), pixels if measured is None else pixels[measured], spectra
-
-
-def gather(
-    block: NDArray[np.generic], chosen: NDArray[np.bool_], nodata: float | None, used: NDArray[np.bool_] | None = None
-) -> tuple[Spectra, NDArray[np.bool_] | None]:
-    """Return the measured ones of the chosen spectra of a block (rows, x, band) as float64 (n, B), and which they are (None: all)."""
-    if block.strides[2] > min(block.strides[:2]):
-        # Bands far apart in memory (BSQ, BIL): pick along the pixels, which lie close together.
-        upright = np.moveaxis(block, 2, 0)
-        raw = (upright.reshape(len(upright), -1) if chosen.all() else upright[:, chosen]).T
-    else:
-        raw = block.reshape(-1, block.shape[2]) if chosen.all() else block[chosen]
-    if used is not None and not used.all():
-        raw = raw[:, used]
-    spectra = raw.astype(np.float64)
-    measured = np.ones(len(spectra), dtype=bool)
-    if not np.issubdtype(raw.dtype, np.integer):
-        # One sum a pixel shows a NaN or an infinity at a fraction of the cost of looking at every value.
-        with np.errstate(invalid="ignore", over="ignore"):
-            measured &= np.isfinite(spectra.sum(axis=1))
-    if nodata is not None and (suspects := np.flatnonzero(raw[:, 0] == nodata)).size:
-        measured[suspects[(raw[suspects] == nodata).all(axis=1)]] = False
-    return (spectra, None) if measured.all() else (spectra[measured], measured)
-
-
 def accumulate(
     cube: xr.DataArray,
     area: NDArray[np.bool_],
@@ -202,13 +138,30 @@ def accumulate(
         wanted = area.copy()
         wanted[:, 1:] |= area[:, :-1] & pairs[:, 1:]
     flat, width = area.ravel(), area.shape[1]
-    for _, _, pixels, raw in pixel_chunks(cube, wanted, used):
-        spectra = raw if transform is None else transform(raw)
-        own = flat[pixels]
+    if moments.shift is None:
+        first = next((part for part in map_chunks(cube, area, lambda chunk: chunk.spectra, used) if len(part)), None)
+        if first is None:
+            return
+        moments.shift = (first if transform is None else transform(first)).mean(axis=0)
+    shift = moments.shift
+
+    def sums(chunk: Chunk) -> Part:
+        spectra = chunk.spectra if transform is None else transform(chunk.spectra)
+        own = flat[chunk.pixels]
+        count, noise = 0, None
         if pairs is not None:
             # Pixels come in order, so a right neighbour that was measured is simply the next one.
-            at = np.flatnonzero((np.diff(pixels) == 1) & (pixels[1:] % width != 0) & own[:-1] & pairs.ravel()[pixels[1:]])
-            moments.add_differences(spectra[at + 1] - spectra[at])
-        moments.add(spectra if own.all() else spectra[own])
-        done += int(own.sum())
+            following = chunk.pixels[1:]
+            at = np.flatnonzero((np.diff(chunk.pixels) == 1) & (following % width != 0) & own[:-1] & pairs.ravel()[following])
+            differences = spectra[at + 1] - spectra[at]
+            count, noise = len(at), differences.T @ differences
+        if not own.all():
+            spectra = spectra[own]
+        spectra -= shift
+        # NumPy sees the transpose and calls SYRK: half of GEMM's work.
+        return Part(len(spectra), spectra.sum(axis=0), spectra.T @ spectra, count, noise)
+
+    for part in map_chunks(cube, wanted, sums, used):
+        moments.add(part)
+        done += part.count
         yield done

@@ -2,127 +2,26 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Self, get_args
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.calibrate import Grid, common_grid, resampling_matrix
 from napari_hsi_ssl.cubes.cube import wavelengths
-from napari_hsi_ssl.errors import ConfigError, CubeError, ProjectError
+from napari_hsi_ssl.errors import ConfigError, CubeError
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, map_chunks, one_blas_thread
 from napari_hsi_ssl.explore.decompose import mnf, pca
-from napari_hsi_ssl.explore.moments import Moments, Spectra, Statistics, accumulate, join, pixel_chunks
+from napari_hsi_ssl.explore.moments import Moments, Statistics, accumulate, join
+from napari_hsi_ssl.explore.projection import Projection
 from napari_hsi_ssl.explore.sources import Source, band_use, brightness_warnings, check_sources, draw
 from napari_hsi_ssl.progress import Progress, Steps
 
 __all__ = ["Projection", "Source", "fit_projection", "project_cube"]
 
-_SMALLEST_SHARE = 1e-12  # of the total variance: components below it are rounding, not signal
 _LARGEST_SCORE = 60000.0  # float16 ends at 65504
-
-
-@dataclass(frozen=True, eq=False)
-class Projection:
-    """A fitted projection, fixed: how the spectra of every domain become comparable scores.
-
-    The score of a spectrum x (B,) is ``components @ (s(R @ x) − mean)``, with R the cube's resampling matrix (G, B) and s the
-    scaling: nothing; ``(· − domain_mean) / domain_std`` of the cube's domain; or the standard normal variate.
-
-    Attributes
-    ----------
-    mean : array (G,)
-        Mean of the scaled spectra on the grid.
-    components : array (k, G)
-        PCA: orthonormal rows by falling variance. MNF: rows by falling signal-to-noise ratio, in which noise has variance 1.
-        The largest loading of each is positive.
-    variance : array (k,)
-        Variance of each score.
-    grid : array (G,)
-        Positions 0 … 1 or wavelengths in nm.
-    total_variance : float
-        Sum of the variances of all components, also of those left out.
-    grid_kind, method, scaling : str
-        As `PcaConfig` has them (``scaling`` is its ``scale``).
-    domains : tuple of str
-        The domains it was fitted on, sorted.
-    domain_mean, domain_std : arrays (domain, G)
-        Of each domain's spectra on the grid, before scaling; a dead band has the spread 1.
-    domain_pixels : int array (domain,)
-        How many spectra each domain gave.
-    """
-
-    mean: Spectra
-    components: Spectra
-    variance: Spectra
-    grid: Spectra
-    total_variance: float
-    grid_kind: Grid
-    method: str
-    scaling: str
-    domains: tuple[str, ...]
-    domain_mean: Spectra
-    domain_std: Spectra
-    domain_pixels: NDArray[np.int64]
-
-    @property
-    def explained(self) -> Spectra:
-        """Share (k,) of the total variance; with MNF, of the variance in units of the noise."""
-        return self.variance / self.total_variance
-
-    @property
-    def scale(self) -> Spectra:
-        """Real score = stored score × scale (k,): the root of the variance, 1 where a component is nothing but rounding."""
-        return np.where(self.variance > _SMALLEST_SHARE * self.total_variance, np.sqrt(self.variance), 1.0)
-
-    @property
-    def digest(self) -> str:
-        """12 hexadecimal digits that depend on the content alone."""
-        parts = (name.encode() + str(value.dtype).encode() + np.ascontiguousarray(value).tobytes() for name, value in self._arrays().items())
-        return files.digest_bytes(b"".join(parts))
-
-    def _arrays(self) -> dict[str, NDArray[np.generic]]:
-        return {name: np.asarray(getattr(self, name)) for name in self.__dataclass_fields__}
-
-    def save(self, path: Path) -> None:
-        """Write everything into one .npz file, atomically."""
-        files.write_npz(path, **self._arrays())
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote, bit for bit.
-
-        Raises
-        ------
-        ProjectError
-            When the file is missing, damaged or something else.
-        """
-        remedy = "run `napari-hsi-ssl pca` again"
-        if not path.exists():
-            raise ProjectError(f"{path} does not exist; {remedy}.")
-        try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                values = {name: archive[name] for name in cls.__dataclass_fields__}
-            k, bands = values["components"].shape
-            shapes = {"mean": (bands,), "grid": (bands,), "variance": (k,), "total_variance": (), "grid_kind": (), "method": (), "scaling": ()}
-            shapes |= dict.fromkeys(("domain_mean", "domain_std"), (values["domains"].size, bands))
-            wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
-            numbers = ("mean", "components", "variance", "grid", "total_variance", "domain_mean", "domain_std")
-            wrong += [name for name in numbers if not np.isfinite(values[name]).all()]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise ProjectError(f"{path} is not a whole PCA file ({type(error).__name__}: {error}); {remedy}.") from error
-        if wrong or str(values["grid_kind"]) not in get_args(Grid):
-            raise ProjectError(f"{path} is not a usable PCA file (field '{(wrong or ['grid_kind'])[0]}' does not fit the others); {remedy}.")
-        texts = {name: str(values[name]) for name in ("grid_kind", "method", "scaling")}
-        plain = {"total_variance": float(values["total_variance"]), "domains": tuple(str(name) for name in values["domains"])}
-        return cls(**{**values, **texts, **plain})
 
 
 def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projection]:
@@ -184,11 +83,17 @@ def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projec
             )
         before += int(area.sum())
     domains = tuple(sorted({domain for domain, _ in groups}))
-    parts = [join([moments.statistics(matrix) for (domain, _), (moments, matrix) in groups.items() if domain == name]) for name in domains]
+    with one_blas_thread():
+        parts = [join([moments.statistics(matrix) for (domain, _), (moments, matrix) in groups.items() if domain == name]) for name in domains]
     for message in brightness_warnings(domains, [part.mean for part in parts], config):
         yield Progress(before, total, message, warning=True)
     yield Progress(before, total, "finding the components")
-    return _decompose(domains, parts, grid, config, ", ".join(source.name for source in sources))
+    with one_blas_thread():
+        return _decompose(domains, parts, grid, config, _listed([source.name for source in sources]))
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more cubes"
 
 
 def _decompose(domains: tuple[str, ...], parts: list[Statistics], grid: Spectra, config: PcaConfig, names: str) -> Projection:
@@ -252,11 +157,15 @@ def project_cube(projection: Projection, source: Source, out: NDArray[np.float16
     matrix = resampling_matrix(_bands(source.cube, projection.grid_kind, source.name), projection.grid, projection.grid_kind, bad=~use)[:, use]
     scores_of = _scores_of(projection, matrix, source)
     scores = np.empty((height, width, k), dtype=np.float16) if out is None else out
-    for first, last, pixels, spectra in pixel_chunks(source.cube, np.ones((height, width), dtype=bool), use):
-        part = np.full(((last - first) * width, k), np.nan, dtype=np.float16)
-        part[pixels - first * width] = np.clip(scores_of(spectra), -_LARGEST_SCORE, _LARGEST_SCORE).astype(np.float32)
-        scores[first:last] = part.reshape(last - first, width, k)
-        yield Progress(last * width, height * width, f"projecting {source.name}")
+
+    def project(chunk: Chunk) -> tuple[Chunk, NDArray[np.float16]]:
+        part = np.full(((chunk.last - chunk.first) * width, k), np.nan, dtype=np.float16)
+        part[chunk.pixels - chunk.first * width] = np.clip(scores_of(chunk.spectra), -_LARGEST_SCORE, _LARGEST_SCORE).astype(np.float32)
+        return chunk, part.reshape(-1, width, k)
+
+    for chunk, part in map_chunks(source.cube, np.ones((height, width), dtype=bool), project, use):
+        scores[chunk.first : chunk.last] = part
+        yield Progress(chunk.last * width, height * width, f"projecting {source.name}")
     return scores
 
 

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hsi_ssl.errors import CubeError
-from napari_hsi_ssl.explore.moments import pixel_chunks
+from napari_hsi_ssl.explore.chunks import Chunk, map_chunks
 from napari_hsi_ssl.explore.sources import band_use
 
 
@@ -32,11 +32,10 @@ def mean_spectrum(cube: xr.DataArray, mask: NDArray[np.bool_]) -> tuple[NDArray[
     if mask.shape != cube.shape[:2]:
         raise CubeError(f"{cube.name}: the mask has shape {mask.shape}, expected {cube.shape[:2]} (y, x); use one made for this cube.")
     used = band_use(cube)
-    shift, total, squares, count = np.zeros(used.sum()), np.zeros(used.sum()), np.zeros(used.sum()), 0
-    for _, _, _, spectra in pixel_chunks(cube, mask, used):
-        if count == 0 and len(spectra):
-            shift = spectra.mean(axis=0)
-        apart = spectra - shift
+    # About the first measured spectrum, so that a large level costs no digits of the deviation.
+    shift = next((part[0] for part in map_chunks(cube, mask, lambda chunk: chunk.spectra, used) if len(part)), np.zeros(used.sum()))
+    total, squares, count = np.zeros(used.sum()), np.zeros(used.sum()), 0
+    for apart in map_chunks(cube, mask, lambda chunk: chunk.spectra - shift, used):
         total += apart.sum(axis=0)
         squares += np.einsum("nb,nb->b", apart, apart)
         count += len(apart)
@@ -76,8 +75,12 @@ def spectral_angle(cube: xr.DataArray, reference: ArrayLike) -> NDArray[np.float
     if not np.isfinite(length) or length == 0:
         raise CubeError(f"{cube.name}: the reference spectrum is zero or not finite, expected a measured spectrum; choose another pixel.")
     angles = np.full(cube.shape[0] * cube.shape[1], np.nan, dtype=np.float32)
-    for _, _, pixels, spectra in pixel_chunks(cube, np.ones(cube.shape[:2], dtype=bool), used):
-        lengths = np.sqrt(np.einsum("nb,nb->n", spectra, spectra)) * length
-        cosine = np.divide(spectra @ direction, lengths, out=np.full(len(spectra), np.nan), where=lengths > 0)
-        angles[pixels] = np.arccos(np.clip(cosine, -1.0, 1.0))
+
+    def fill(chunk: Chunk) -> None:
+        lengths = np.sqrt(np.einsum("nb,nb->n", chunk.spectra, chunk.spectra)) * length
+        cosine = np.divide(chunk.spectra @ direction, lengths, out=np.full(len(lengths), np.nan), where=lengths > 0)
+        angles[chunk.pixels] = np.arccos(np.clip(cosine, -1.0, 1.0))
+
+    for _ in map_chunks(cube, np.ones(cube.shape[:2], dtype=bool), fill, used):
+        pass
     return angles.reshape(cube.shape[:2])

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import ProjectError
-from napari_hsi_ssl.explore import moments
+from napari_hsi_ssl.explore import chunks
 from napari_hsi_ssl.explore.pca import Projection, Source, fit_projection, project_cube
 from napari_hsi_ssl.progress import Progress, run
 
@@ -100,7 +100,7 @@ def test_result_depends_neither_on_blocks_nor_on_order_nor_on_layout(chunk, orde
     stored = [np.ascontiguousarray(item.cube.values.transpose(layout)).transpose(np.argsort(layout)) for item in items]
     same = [Source(item.name, item.domain, as_cube(values, name=item.name), item.area) for item, values in zip(items, stored, strict=True)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(moments, "CHUNK", chunk)
+        patch.setattr(chunks, "CHUNK", chunk)
         found = run(fit_projection([same[number] for number in order], config))
     np.testing.assert_allclose(found.variance, expected.variance, rtol=1e-6)
     np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9, atol=1e-12)

@@ -8,7 +8,7 @@ from spectral import spectral_angles
 
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import CubeError
-from napari_hsi_ssl.explore import moments
+from napari_hsi_ssl.explore import chunks
 from napari_hsi_ssl.explore.spectra import mean_spectrum, spectral_angle
 
 
@@ -20,7 +20,7 @@ def values():
 @pytest.mark.parametrize("layout", ["bip", "bil", "bsq"])
 def test_mean_and_deviation(values, layout, monkeypatch):
     """Every memory layout takes another path through the gathering; a mix-up of axes would give another mean."""
-    monkeypatch.setattr(moments, "CHUNK", 40)
+    monkeypatch.setattr(chunks, "CHUNK", 40)
     order = {"bip": (0, 1, 2), "bil": (0, 2, 1), "bsq": (2, 0, 1)}[layout]
     stored = np.ascontiguousarray(values.transpose(order)).transpose(np.argsort(order))
     mask = np.random.default_rng(1).random(values.shape[:2]) < 0.4

@@ -1,0 +1,136 @@
+"""The measured spectra of a cube, some thousand at a time, worked on by several threads."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+
+from napari_hsi_ssl.cubes.cube import row_blocks
+
+Spectra = NDArray[np.float64]
+Result = TypeVar("Result")
+
+# Spectra that are worked on at a time: enough for GEMM to run at full speed, few enough to stay near the cache.
+CHUNK = 4096
+_MOST_THREADS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Measured spectra of some whole rows.
+
+    Attributes
+    ----------
+    first, last : int
+        The rows of the cube, the end excluded.
+    pixels : int array (n,)
+        Flat pixel numbers in the cube's frame, ascending.
+    spectra : float64 array (n, B)
+        Fresh, so that the receiver may overwrite it.
+    """
+
+    first: int
+    last: int
+    pixels: NDArray[np.intp]
+    spectra: Spectra
+
+
+@cache
+def _blas() -> tuple[ThreadpoolController, int]:
+    controller = ThreadpoolController()
+    threads = [library["num_threads"] for library in controller.info() if library["user_api"] == "blas"]
+    return controller, max(1, min(_MOST_THREADS, *threads)) if threads else 1
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[int]:
+    """Let every BLAS call run in its own thread alone, and give the number of threads it would take otherwise (8 at most)."""
+    controller, threads = _blas()
+    with controller.limit(limits=1, user_api="blas"):
+        yield threads
+
+
+def map_chunks(cube: xr.DataArray, area: NDArray[np.bool_], work: Callable[[Chunk], Result], used: NDArray[np.bool_] | None = None) -> Iterator[Result]:
+    """Yield ``work(chunk)`` for the measured spectra of an area, from top to bottom.
+
+    The chunks are gathered and worked on in as many threads as BLAS would take, each with a BLAS of one thread: where the
+    processor is shared with a training run, threads of one BLAS call wait for one another and take twenty times as long.
+    Results come in order, so sums do not depend on the threads; only a few chunks are in memory at a time.
+
+    Parameters
+    ----------
+    cube : DataArray (y, x, band)
+    area : bool array (y, x)
+        Only the box around it is read: a crop of a large cube costs what the crop costs.
+    work : callable
+        Takes a `Chunk`; runs in a thread.
+    used : bool array (band,), optional
+        Only these bands decide whether a pixel is measured, and only they are given.
+    """
+    nodata = cube.attrs.get("nodata")
+    width = cube.shape[1]
+
+    def piece(first: int, left: int, block: NDArray[np.generic], chosen: NDArray[np.bool_]) -> Result:
+        y, x = np.nonzero(chosen)
+        spectra, measured = gather(block, chosen, nodata, used)
+        pixels = (y + first) * width + (x + left)
+        return work(Chunk(first, first + len(block), pixels if measured is None else pixels[measured], spectra))
+
+    with one_blas_thread() as threads, ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for arguments in _pieces(cube, area):
+            waiting.append(pool.submit(piece, *arguments))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _pieces(cube: xr.DataArray, area: NDArray[np.bool_]) -> Iterator[tuple[int, int, NDArray[np.generic], NDArray[np.bool_]]]:
+    """Yield first row, first column, block (rows, x, band) and the wanted pixels (rows, x) in it."""
+    rows, columns = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))
+    if not len(rows):
+        return
+    top, left = int(rows[0]), int(columns[0])
+    box = cube[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
+    for part, block in row_blocks(box):
+        step = max(1, CHUNK // block.shape[1])
+        for start in range(0, len(block), step):
+            first = top + part.start + start
+            here = block[start : start + step]
+            chosen = area[first : first + len(here), left : left + block.shape[1]]
+            if chosen.any():
+                yield first, left, here, chosen
+
+
+def gather(
+    block: NDArray[np.generic], chosen: NDArray[np.bool_], nodata: float | None, used: NDArray[np.bool_] | None = None
+) -> tuple[Spectra, NDArray[np.bool_] | None]:
+    """Return the measured ones of the chosen spectra of a block (rows, x, band) as float64 (n, B), and which they are (None: all)."""
+    if block.strides[2] > min(block.strides[:2]):
+        # Bands far apart in memory (BSQ, BIL): pick along the pixels, which lie close together.
+        upright = np.moveaxis(block, 2, 0)
+        raw = (upright.reshape(len(upright), -1) if chosen.all() else upright[:, chosen]).T
+    else:
+        raw = block.reshape(-1, block.shape[2]) if chosen.all() else block[chosen]
+    if used is not None and not used.all():
+        raw = raw[:, used]
+    spectra = raw.astype(np.float64)
+    measured = np.ones(len(spectra), dtype=bool)
+    if not np.issubdtype(raw.dtype, np.integer):
+        # One sum a pixel shows a NaN or an infinity at a fraction of the cost of looking at every value.
+        with np.errstate(invalid="ignore", over="ignore"):
+            measured &= np.isfinite(spectra.sum(axis=1))
+    if nodata is not None and (suspects := np.flatnonzero(raw[:, 0] == nodata)).size:
+        measured[suspects[(raw[suspects] == nodata).all(axis=1)]] = False
+    return (spectra, None) if measured.all() else (spectra[measured], measured)
