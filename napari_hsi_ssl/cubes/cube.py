@@ -6,6 +6,7 @@ A cube is an `xarray.DataArray` with dimensions exactly ``("y", "x", "band")``, 
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -20,6 +21,7 @@ Quantity = Literal["dn", "radiance", "reflectance", "unknown"]
 QUANTITIES: tuple[str, ...] = get_args(Quantity)
 DIMS = ("y", "x", "band")
 _BLOCK_BYTES = 64 * 2**20
+_BANDS_AT_ONCE = 16
 
 # Ten colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol's muted set); classes beyond reuse them darker.
 _PALETTE = (
@@ -139,7 +141,32 @@ def row_blocks(cube: xr.DataArray, budget: int = _BLOCK_BYTES) -> Iterator[tuple
     rows = max(1, min(height, budget // (8 * width * bands)))
     for start in range(0, height, rows):
         part = slice(start, min(height, start + rows))
-        yield part, np.asarray(cube.data[part])
+        yield part, _in_memory(cube.data[part])
+
+
+def _in_memory(block: Any) -> NDArray[np.generic]:  # noqa: ANN401 - NumPy, a memory map or dask
+    """Return a block (y, x, band) whose values no longer depend on a mapped file."""
+    if getattr(block, "_mmap", None) is None:
+        return np.asarray(block)
+    copy: NDArray[np.generic] = np.empty_like(block, subok=False)
+    bands = block.shape[2]
+    # Where every band lies elsewhere in the file, each one costs up to 2 MiB of mapped pages, however few rows are read.
+    step = _BANDS_AT_ONCE if block.strides[2] == max(block.strides) else bands
+    for start in range(0, bands, step):
+        copy[:, :, start : start + step] = block[:, :, start : start + step]
+        _let_go(block)
+    return copy
+
+
+def _let_go(array: Any) -> None:  # noqa: ANN401 - NumPy, a memory map or dask
+    """Hand back the pages of a mapped file that were read, so that streaming through it does not add up to the whole file in memory.
+
+    They stay in the system's cache, and whoever looks at them again gets them from there. Windows has no such call, and needs none:
+    it trims mapped pages itself.
+    """
+    mapped = getattr(array, "_mmap", None)
+    if mapped is not None and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def valid_pixels(block: NDArray[np.generic], nodata: float | None = None) -> NDArray[np.bool_]:
