@@ -210,7 +210,8 @@ def write_geotiff(path: Path, found: ClassMap, geotags: dict[int, tuple[int, int
     Parameters
     ----------
     geotags : dict, optional
-        ``attrs["geotags"]`` of the cube the map was made of: number of the tag to (type, count, value).
+        ``attrs["geotags"]`` of the cube the map was made of: number of the tag to (type, count, value). By default those that
+        the map's provenance keeps under ``geotags``, as JSON has them.
     """
     labels = found.labels
     highest = max([int(labels.max()), *found.classes.numbers])
@@ -221,7 +222,8 @@ def write_geotiff(path: Path, found: ClassMap, geotags: dict[int, tuple[int, int
         table = np.zeros((3, 256), dtype=np.uint16)
         table[:, : highest + 1] = colours.T.astype(np.uint16) * 257
         options = {"photometric": "palette", "colormap": table}
-    extra = [(code, dtype, count, value, True) for code, (dtype, count, value) in (geotags or {}).items()]
+    tags = geotags or found.provenance.get("geotags") or {}
+    extra = [(int(code), dtype, count, tuple(value) if isinstance(value, list) else value, True) for code, (dtype, count, value) in tags.items()]
     with files.atomic_path(Path(path)) as temporary:
         tifffile.imwrite(temporary, labels.astype(kind), compression="zlib", extratags=extra, metadata=None, **options)
 

@@ -155,12 +155,16 @@ def test_class_numbers_that_envi_cannot_hold_are_refused(tmp_path):
             write_envi_classification(tmp_path / "map.hdr", np.full((2, 2), value), Classes.of([1]))
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["given", "in the provenance"])
 @pytest.mark.parametrize("highest", [9, 300])
-def test_tiff_keeps_class_numbers_and_the_place_on_the_earth(tmp_path, highest):
+def test_tiff_keeps_class_numbers_and_the_place_on_the_earth(tmp_path, highest, kept):
     """Else a map would not lie over its scene in a GIS."""
     tags = {33550: (12, 3, (30.0, 30.0, 0.0)), 34737: (2, 8, "WGS 84|")}
     labels = np.where(LABELS == 9, highest, LABELS)
     found = ClassMap(labels, Classes.of([2, 5, highest]), FOUND.confidence)
+    if kept:
+        save_map(tmp_path / "kept.tif", ClassMap(found.labels, found.classes, found.confidence, {"geotags": tags}))
+        found, tags = load_map(tmp_path / "kept.tif"), None
     write_geotiff(tmp_path / "a.tif", found, tags)
     assert np.array_equal(read_raster(tmp_path / "a.tif"), labels)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
