@@ -16,6 +16,7 @@ from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_hsi_ssl.errors import CancelledError, HsiError
+from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.progress import Progress, Steps
 
 _log = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ def _drive(steps: Steps[Any], stop: threading.Event) -> Any:  # noqa: ANN401 - a
     clock, last = _Clock(), 0.0
     warnings: list[str] = []
     events: list[dict[str, Any]] = []
+    told: dict[str, Any] | None = None
     try:
         while not stop.is_set():
             try:
@@ -160,8 +162,9 @@ def _drive(steps: Steps[Any], stop: threading.Event) -> Any:  # noqa: ANN401 - a
                 return _Outcome(finished.value)
             if progress.warning:
                 warnings.append(progress.message)
-            if progress.data and (not events or events[-1] is not progress.data):
-                events.append(progress.data)
+            if progress.data and progress.data is not told:  # a step repeats its last word while nothing is new
+                told = progress.data
+                events.append(told)
             left = clock.seconds_left(progress)
             if time.monotonic() - last >= TICK_SECONDS:
                 last = time.monotonic()
@@ -199,7 +202,7 @@ class Jobs(QObject):
         pool.setMaxThreadCount(max(_THREADS, pool.maxThreadCount()))
         self._stops: set[threading.Event] = set()
         self._slots: dict[str, Job] = {}
-        self.destroyed.connect(partial(_stop_all, self._stops))
+        when_destroyed(self, partial(_stop_all, self._stops))
 
     def start(
         self,
@@ -259,7 +262,7 @@ class Jobs(QObject):
         job.deleteLater()
 
 
-def _stop_all(stops: set[threading.Event], *_: object) -> None:
+def _stop_all(stops: set[threading.Event]) -> None:
     for stop in list(stops):
         stop.set()
 

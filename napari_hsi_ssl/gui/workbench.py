@@ -113,7 +113,8 @@ class Workbench(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.message)
         outer.addWidget(self.scroll)
-        self.setMinimumWidth(380)
+        bar = self.scroll.verticalScrollBar().sizeHint().width()
+        self.setMinimumWidth(max(380, inside.minimumSizeHint().width() + bar, *(section.form.minimumSizeHint().width() + bar + 6 for section in self.sections)))
         self.desk.message.connect(self._say)
         self._opened_for = ""
         self._tell()

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from weakref import ref
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QProgressBar, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QProgressBar, QPushButton, QSizePolicy, QTabWidget, QToolButton, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.gui.canvas import Canvas, canvas_for
 from napari_hsi_ssl.gui.desk import Desk, desk_for
@@ -284,11 +284,37 @@ def listen(event: Any, widget: QWidget, slot: str) -> None:  # noqa: ANN401 - an
 
     def heard(_: object = None) -> None:
         alive = this()
-        if alive is not None:
-            getattr(alive, slot)()
+        try:
+            if alive is not None:
+                getattr(alive, slot)()
+                return
+        except RuntimeError:  # Python still knows the widget, Qt has deleted it
+            pass
+        event.disconnect(heard)
 
     event.connect(heard)
-    widget.destroyed.connect(lambda *_: event.disconnect(heard))
+
+
+class Tabs(QTabWidget):
+    """Tabs as tall as the page on top: a long page behind does not stretch a short one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setStyleSheet("QTabWidget::pane { border: none; }")
+        self.currentChanged.connect(self.updateGeometry)
+
+    def sizeHint(self) -> QSize:
+        """Return the size of tab bar and current page."""
+        return self._with_bar(self.currentWidget().sizeHint() if self.currentWidget() else QSize())
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the least size of tab bar and current page."""
+        return self._with_bar(self.currentWidget().minimumSizeHint() if self.currentWidget() else QSize())
+
+    def _with_bar(self, page: QSize) -> QSize:
+        widest = max((self.widget(index).minimumSizeHint().width() for index in range(self.count())), default=0)
+        return QSize(max(page.width(), widest), page.height() + self.tabBar().sizeHint().height() + 4)
 
 
 # -- small pieces -------------------------------------------------------------------------------------------------------

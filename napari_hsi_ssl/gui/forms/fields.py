@@ -17,7 +17,7 @@ from napari_hsi_ssl.config import Settings
 from napari_hsi_ssl.errors import ConfigError
 
 Model = TypeVar("Model", bound=Settings)
-_LARGEST = 2_000_000_000
+_LARGEST = 2**31 - 1
 _EMPTY = "–"
 
 
@@ -234,6 +234,8 @@ def fold(title: str, inside: QWidget) -> QCollapsible:
     """Return a widget folded away below its title."""
     folded = QCollapsible(title)
     folded.setDuration(0)
+    folded.setCollapsedIcon("▸")
+    folded.setExpandedIcon("▾")
     folded.setContent(inside)
     folded.collapse(animate=False)
     folded.layout().setContentsMargins(0, 0, 0, 0)

@@ -9,14 +9,14 @@ import numpy as np
 from napari.utils.events import Event
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleRangeSlider
 
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.cubes.cube import band_image
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.base import Form, Standing, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.base import Form, Standing, Tabs, heading, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.labels import LabelsPanel
 from napari_hsi_ssl.gui.pictures import closed
@@ -46,9 +46,7 @@ class MaskForm(Form):
 
     def build(self) -> None:
         """Lay the form out."""
-        self.tabs = QTabWidget()
-        self.tabs.tabBar().setDrawBase(False)
-        self.tabs.setDocumentMode(True)
+        self.tabs = Tabs()
         self.labels = LabelsPanel(self)
         self.tabs.addTab(self._foreground(), "Foreground")
         self.tabs.addTab(self.labels, "Labels")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import DistilConfig, PretrainConfig
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui.forms.base import Form, ProgressRow, Standing, heading, plain_button, primary, row
+from napari_hsi_ssl.gui.forms.base import Form, ProgressRow, Standing, Tabs, heading, plain_button, primary, row
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
@@ -40,9 +40,7 @@ class TrainForm(Form):
 
     def build(self) -> None:
         """Lay the form out."""
-        self.kinds = QTabWidget()
-        self.kinds.tabBar().setDrawBase(False)
-        self.kinds.setDocumentMode(True)
+        self.kinds = Tabs()
         machine = ("learning_rate", "weight_decay", "devices", "precision", "seed", "temperature")
         self.pretrain = ConfigFields(PretrainConfig, ("recipe", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS)
         self.distil = ConfigFields(
@@ -138,7 +136,7 @@ class TrainForm(Form):
                 item = QTableWidgetItem(text)
                 item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
                 self.table.setItem(index, column, item)
-            if run["run"] == chosen:
+            if run["run"] == (chosen or runs[-1]["run"]):
                 self.table.selectRow(index)
         self.table.blockSignals(blocked)
         kept = self.init.currentText()

@@ -17,6 +17,7 @@ from napari_hsi_ssl.explore.density import Density
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
+from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.plots import reading
 from napari_hsi_ssl.gui.plots.pointer import PixelPointer
@@ -96,7 +97,7 @@ class ExplorerDock(QTabWidget):
         ]
         for event, slot in watched:
             event.connect(slot)
-        self.destroyed.connect(partial(_leave, watched))
+        when_destroyed(self, partial(_leave, watched))
 
     # -- tabs -----------------------------------------------------------------------------------------------------------
 

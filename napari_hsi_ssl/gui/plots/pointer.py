@@ -15,6 +15,7 @@ from napari_hsi_ssl.cubes.cube import spectrum
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
+from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.gui.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class PixelPointer(QObject):
         callbacks = (partial(_on_move, ref(self)), partial(_on_press, ref(self)))
         viewer.mouse_move_callbacks.append(callbacks[0])
         viewer.mouse_drag_callbacks.append(callbacks[1])
-        self.destroyed.connect(partial(_leave, ref(viewer), callbacks))
+        when_destroyed(self, partial(_leave, ref(viewer), callbacks))
 
     def pixel(self, position: tuple[float, ...]) -> tuple[int, int] | None:
         """Return the pixel (y, x) of the current cube at a place of the world, or None outside."""
