@@ -9,6 +9,8 @@ Shapes: n windows, c channels (components or bands), h × w pixels, s positions 
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -82,16 +84,17 @@ class DistilNetwork(nn.Module):
         self.dim = config.widths[-1]
         self.exits = nn.ModuleList(Exit(width, self.dim, classes) for width in config.widths)
 
-    def outputs(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(n, channels, h, w) → features (n, dim) and logits (n, classes) of every exit, shallow to deep."""
-        maps = self.trunk(x, self.spectral(x))
-        said = [leave(features) for leave, features in zip(self.exits, maps, strict=True)]
-        return [feature for feature, _ in said], [logits for _, logits in said]
+    def forward(self, x: Tensor, features: bool = False) -> Any:  # noqa: ANN401 - what it is depends on ``features``
+        """(n, channels, h, w) → logits (n, classes) of every exit, shallow to deep.
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """(n, channels, h, w) → logits (n, classes) of every exit, shallow to deep."""
-        return self.outputs(x)[1]
+        With ``features``, a pair: features (n, dim) of every exit, and the logits.
+        """
+        maps = self.trunk(x, self.spectral(x))
+        said = [leave(stage) for leave, stage in zip(self.exits, maps, strict=True)]
+        logits = [each for _, each in said]
+        return ([feature for feature, _ in said], logits) if features else logits
 
     def embed(self, x: Tensor) -> Tensor:
         """(n, channels, h, w) → feature (n, dim) of the deepest exit."""
-        return self.outputs(x)[0][-1]
+        deepest: Tensor = self.forward(x, features=True)[0][-1]
+        return deepest

@@ -77,7 +77,7 @@ class Distillation:
         rows = order(config.seed, epoch, self.windows)[place * self.batch : (place + 1) * self.batch][share.rows]
         x = self._augment(torch.from_numpy(self._training.windows(rows)).to(share.device), step, 0, self.batch, share.rows)
         target = torch.from_numpy(self._training.labels[rows]).to(share.device)
-        features, logits = model.outputs(x.permute(0, 3, 1, 2))
+        features, logits = model(x.permute(0, 3, 1, 2), features=True)
         loss = exits_cross_entropy(logits, target, config.label_smoothing)
         if config.direction == "none":
             return loss

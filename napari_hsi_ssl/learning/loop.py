@@ -164,8 +164,6 @@ def fit(
         objective.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
     model = fabric.setup_module(objective.model)
-    if hasattr(objective.model, "outputs"):
-        model.mark_forward_method("outputs")
     wrapped = fabric.setup_optimizers(optimizer)
     share = Share(objective.batch, fabric.global_rank, fabric.world_size, fabric.device, gather_rows if fabric.world_size > 1 else None)
     pace = _Pace(fabric, objective, settings, states, tell, state or {})

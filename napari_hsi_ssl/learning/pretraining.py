@@ -53,8 +53,8 @@ class Pretraining:
         self._augment = Augmenter(config.augment, self._scale, gain, store.index.size, config.seed)
         self._order: tuple[int, NDArray[np.int64]] = (-1, self._training)
 
-    def loss(self, model: Any, step: int, share: Share) -> Tensor:  # noqa: ANN401 - possibly wrapped by Fabric
-        """Return NT-Xent of this device's anchors against the whole batch."""
+    def views(self, step: int, share: Share) -> Tensor:
+        """Return both views of this device's windows as network input (2n, k, w, w), all first views before all second ones."""
         config = self._config
         rows = self._rows(step)[share.rows]
         first = torch.from_numpy(self._store.windows(rows)).to(share.device)
@@ -63,8 +63,12 @@ class Pretraining:
             shift = neighbours(config.seed, step, self.batch, config.neighbour)[share.rows]
             second = torch.from_numpy(self._store.windows(rows, shift)).to(share.device)
         views = [self._augment(x, step, number, self.batch, share.rows) for number, x in enumerate((first, second))]
-        z1, z2 = model(torch.cat(views).permute(0, 3, 1, 2)).chunk(2)  # (2n, k, w, w) → 2 × (n, d)
-        return nt_xent(z1, z2, config.temperature, share.gather, share.rank)
+        return torch.cat(views).permute(0, 3, 1, 2)
+
+    def loss(self, model: Any, step: int, share: Share) -> Tensor:  # noqa: ANN401 - possibly wrapped by Fabric
+        """Return NT-Xent of this device's anchors against the whole batch."""
+        z1, z2 = model(self.views(step, share)).chunk(2)  # 2 × (n, d)
+        return nt_xent(z1, z2, self._config.temperature, share.gather, share.rank)
 
     def _rows(self, step: int) -> NDArray[np.int64]:
         epoch, place = divmod(step, self.steps_per_epoch)
