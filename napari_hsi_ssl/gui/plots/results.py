@@ -163,6 +163,7 @@ class ResultsView(QWidget):
         else:
             content = _table_view(result.table)
         self.place.replaceWidget(self.content, content)
+        self.content.hide()
         self.content.deleteLater()
         self.content = content
         self._enable()
