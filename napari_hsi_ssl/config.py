@@ -204,7 +204,7 @@ class DistilConfig(TrainerConfig):
     feature_weight: float = Field(0.05, ge=0, description="weight of the feature consistency between exits")
     temperature: float = Field(3.0, gt=0, description="softens the targets between exits")
     label_smoothing: float = Field(0.05, ge=0, lt=1)
-    widths: tuple[int, ...] = (48, 96, 128)
+    widths: tuple[int, ...] = Field((48, 64, 96), description="of the stages, each of which ends in an exit")
     whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
     augment: AugmentConfig = AugmentConfig(gain=0.0, offset=0.0, noise=0.0, drop=0.0, cutout=0.0)
     freeze: bool = Field(False, description="with an initial trunk: train only the exits")

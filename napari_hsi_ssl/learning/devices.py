@@ -49,7 +49,8 @@ def describe(fabric: Fabric) -> str:
     """Return the device in words."""
     if fabric.device.type == "cuda":
         return str(torch.cuda.get_device_name(fabric.device))
-    return f"CPU, {torch.get_num_threads()} thread(s) each"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}" + (" a rank" if fabric.world_size > 1 else "")
 
 
 class _Gather(torch.autograd.Function):

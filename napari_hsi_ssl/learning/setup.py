@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tifffile
@@ -80,9 +80,7 @@ def _pretrain(config: RunConfig, cubes: list[_Cube], resolve: Resolve) -> Prepar
     _fits(index, images)
     card = _card(config, cubes, index.size, settings.whiten, resolve, {"trunk": settings.trunk.model_dump(mode="json"), "projection": settings.projection})
     store = PatchStore(index, images, {cube.name: cube.area for cube in cubes}, card)
-    model = build_model(card, settings.seed)
-    if not isinstance(model, SimCLRModel):
-        raise TypeError
+    model = cast("SimCLRModel", build_model(card, settings.seed))
     return Prepared(Pretraining(model, store, settings), _counted(card, model))
 
 
@@ -104,7 +102,8 @@ def _distil(config: RunConfig, cubes: list[_Cube], resolve: Resolve, ranks: int)
         raise ConfigError("the run's configuration names no labels; start the run again from the project.")
     labels = {role: _labels(config, cubes, resolve, role) for role in ("train", "validation")}
     # A labelled pixel is foreground whatever the mask says, else its window's centre would be filled.
-    cubes = [_Cube(cube.name, cube.image, cube.area | (train > 0)) for cube, train in zip(cubes, labels["train"], strict=True)]
+    labelled = zip(cubes, labels["train"], labels["validation"], strict=True)
+    cubes = [_Cube(cube.name, cube.image, cube.area | (train > 0) | (held_out > 0)) for cube, train, held_out in labelled]
     trunk = TrunkConfig(widths=settings.widths, stem_stride=1, stride=1, pool="centre")
     architecture: dict[str, Any] = {"trunk": trunk.model_dump(mode="json"), "classes": len(config.class_numbers)}
     card = _card(config, cubes, settings.window, settings.whiten, resolve, architecture)
@@ -112,9 +111,7 @@ def _distil(config: RunConfig, cubes: list[_Cube], resolve: Resolve, ranks: int)
     if config.init is not None:
         carried, theirs = load_model(resolve(config.init))
         card["architecture"]["trunk"], card["input"] = theirs["architecture"]["trunk"], _same_inlet(theirs, card, config.init)["input"]
-    model = build_model(card, settings.seed)
-    if not isinstance(model, DistilNetwork):
-        raise TypeError
+    model = cast("DistilNetwork", build_model(card, settings.seed))
     if carried is not None:
         model.trunk.load_state_dict(carried.trunk.state_dict())
         torch.nn.init.zeros_(model.spectral.mix.weight)  # it starts as the carried trunk, and learns what 3-D filters add
@@ -123,8 +120,8 @@ def _distil(config: RunConfig, cubes: list[_Cube], resolve: Resolve, ranks: int)
     filled = [fill_background(cube.image, card, cube.area) for cube in cubes]
     training, validation = (PixelWindows(filled, labels[role], config.class_numbers, settings.window) for role in ("train", "validation"))
     spread = np.ones(card["channels"]) if settings.input == "bands" else np.asarray(card["input"]["gain"])
-    held_out = validation if len(validation) else None
-    return Prepared(Distillation(model, training, held_out, Scale(card), spread, settings, ranks), _counted(card, model), held_out)
+    judges = validation if len(validation) else None
+    return Prepared(Distillation(model, training, judges, Scale(card), spread, settings, ranks), _counted(card, model), judges)
 
 
 def _same_inlet(theirs: Card, ours: Card, path: str) -> Card:

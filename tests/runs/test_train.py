@@ -130,8 +130,8 @@ def test_a_pretrained_trunk_is_carried_over_and_may_be_frozen(tmp_path, train_he
 
 def test_killed_cancelled_and_resumed_ends_in_the_same_bytes(tmp_path, train_here, capsys):
     """The run that is killed, then cancelled, then resumed must be the one that was never interrupted."""
-    settings = {"epochs": 120, "checkpoint_minutes": 0.001, "augment": {"drop": 0.2}}
-    calm = write_pretrain_run(tmp_path / "calm" / "runs" / "p", **settings)
+    settings = {"epochs": 80, "checkpoint_minutes": 0.001, "augment": {"drop": 0.2}}
+    calm = write_pretrain_run(tmp_path / "calm" / "runs" / "p", **{**settings, "checkpoint_minutes": 5})
     assert train_here(calm) == 0
     folder = write_pretrain_run(tmp_path / "rough" / "runs" / "p", **settings)
 
@@ -152,12 +152,12 @@ def test_killed_cancelled_and_resumed_ends_in_the_same_bytes(tmp_path, train_her
     assert wait_for(folder, "cancelling", 2) < 2
     assert process.wait(timeout=20) == 0
     assert folder.state == "cancelled"
-    assert 0 < folder.last("cancelled")["step"] < 120 * 7
+    assert 0 < folder.last("cancelled")["step"] < 80 * 7
 
     folder.clear_cancel()
     assert train_here(folder, "--resume") == 0
     assert folder.model_path.read_bytes() == calm.model_path.read_bytes()
-    assert [event["epoch"] for event in events(folder, "epoch")] == list(range(1, 121))
+    assert [event["epoch"] for event in events(folder, "epoch")] == list(range(1, 81))
     np.testing.assert_array_equal([e["loss"] for e in events(folder, "epoch")], [e["loss"] for e in events(calm, "epoch")])
     assert len(list(folder.checkpoints.iterdir())) == 2
 
