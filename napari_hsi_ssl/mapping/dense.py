@@ -44,7 +44,8 @@ class Geometry:
     @classmethod
     def of(cls, config: TrunkConfig) -> Geometry:
         """Follow the 3×3 convolutions of `learning.encoder.Trunk`."""
-        halo, jump, strides = 1, config.stem_stride, []
+        halo, strides = 1, []
+        jump: int = config.stem_stride
         for number in range(len(config.widths)):
             for block in range(config.blocks):
                 halo += jump

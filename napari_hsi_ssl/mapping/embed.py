@@ -1,8 +1,10 @@
 """Embeddings of patches and of every pixel of a cube, and the class probabilities of the self-distillation network.
 
 Two ways lead to the embedding of a pixel: ``windows`` cuts out the window around each pixel, exactly as training saw it; ``dense``
-runs the trunk over the whole image (`mapping.dense`), hundreds of times cheaper for wide windows, and slightly different at
-the windows' borders. Whatever is compared must come from the same way.
+runs the trunk over the whole image (`mapping.dense`), 40 to 120 times cheaper, and different where a window's border sees its
+neighbours instead of zeros. On Indian Pines, with trunks without strides, both gave 93 to 96 % (kNN on a window of 9) and 99.7 %
+(self-distillation, 15) identical labels at equal accuracy; with the strided trunk of wide windows half of the labels differed. So
+`best_way` takes the dense one where the trunk has no strides. Whatever is compared must come from the same way.
 """
 
 from __future__ import annotations
@@ -30,9 +32,8 @@ Image = NDArray[Any]
 
 EMBEDDING_VERSION: Final = 1
 """Raised when the same model and cube would give another embedding, so that cached ones are made anew."""
-METHOD: Final[Method] = "dense"
-"""How cubes are embedded unless another way is asked for."""
 PHASES: Final = 2
+"""Starting points an axis from which the dense way runs a strided trunk."""
 _BATCH_VALUES: Final = 4 * 2**20
 _TILE_BYTES: Final = 64 * 2**20
 
@@ -72,13 +73,18 @@ def embed_patches(
     return features
 
 
+def best_way(card: Card) -> Method:
+    """Return how a model's cubes are embedded unless another way is asked for: densely where the trunk has no strides."""
+    return "dense" if Geometry.of(_trunk(card)).strides[-1] == 1 else "windows"
+
+
 def embed_cube(
     model: SimCLRModel | DistilNetwork,
     card: Card,
     scores: Image,
     area: NDArray[np.bool_],
     *,
-    method: Method = METHOD,
+    method: Method | None = None,
     out: NDArray[np.float16] | None = None,
 ) -> Steps[NDArray[np.float16]]:
     """Return the embedding (y, x, d) of every used and measured pixel, from the window around it.
@@ -91,7 +97,8 @@ def embed_cube(
         As stored; NaN where not measured.
     area : bool array (y, x)
         Which pixels are used. The background is what the model's card says.
-    method : {"dense", "windows"}
+    method : {"dense", "windows"}, optional
+        `best_way` by default.
     out : float16 array (y, x, d), optional
         Where to write, a memory map for instance.
 
@@ -101,7 +108,7 @@ def embed_cube(
         NaN where a pixel is not used or not measured.
     """
     embedding = np.empty((*area.shape, model.dim), dtype=np.float16) if out is None else out
-    if method == "dense":
+    if (method or best_way(card)) == "dense":
         found = _dense(model, card, scores, area, lambda stages: _dense_embedding(model, stages))
     else:
         found = _by_windows(model, card, scores, area, model.embed)
@@ -109,7 +116,7 @@ def embed_cube(
 
 
 def predict_cube(
-    model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], *, leave: int = -1, method: Method = "windows"
+    model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], *, leave: int = -1, method: Method | None = None
 ) -> Steps[NDArray[np.float32]]:
     """Return the class probabilities (y, x, classes) of every used and measured pixel, NaN elsewhere.
 
@@ -121,7 +128,7 @@ def predict_cube(
         The exit that is asked, the deepest by default.
     """
     probabilities = np.empty((*area.shape, len(card["classes"]["numbers"])), dtype=np.float32)
-    if method == "dense":
+    if (method or best_way(card)) == "dense":
         found = _dense(model, card, scores, area, lambda stages: _dense_exit(model, stages, leave)[1].softmax(-1))
     else:
         found = _by_windows(model, card, scores, area, lambda x: model(x)[leave].softmax(-1))
@@ -147,6 +154,10 @@ def _checked(card: Card, scores: Image, area: NDArray[np.bool_]) -> tuple[NDArra
     return prepare_inputs(scores, card, area), area & np.isfinite(scores).all(axis=-1)
 
 
+def _trunk(card: Card) -> TrunkConfig:
+    return TrunkConfig.parse(card["architecture"]["trunk"], "the model's card")
+
+
 def _by_windows(model: nn.Module, card: Card, scores: Image, area: NDArray[np.bool_], ask: Callable[[Tensor], Tensor]) -> _Found:
     inputs, used = _checked(card, scores, area)
     y, x = np.nonzero(used)
@@ -157,7 +168,7 @@ def _by_windows(model: nn.Module, card: Card, scores: Image, area: NDArray[np.bo
 
 def _dense(model: SimCLRModel | DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], ask: Callable[[list[StageGrid]], Tensor]) -> _Found:
     inputs, used = _checked(card, scores, area)
-    config = TrunkConfig.parse(card["architecture"]["trunk"], "the model's card")
+    config = _trunk(card)
     geometry = Geometry.of(config)
     trunk = (lambda x: model.trunk(x, model.spectral(x))) if isinstance(model, DistilNetwork) else model.trunk
     rows = max(1, _TILE_BYTES // (16 * area.shape[1] * max(model.dim, sum(config.widths))))

@@ -6,24 +6,19 @@ Parent and child speak over the child's standard input and output, one JSON obje
 - ``{"id": 1, "progress": {…}}``, then one of ``{"id": 1, "result": {…}}``, ``{"id": 1, "error": {…}}`` and
   ``{"id": 1, "cancelled": true}`` come up.
 
-Arrays travel through files. Only the child imports torch; it leaves when its standard input ends, so it never outlives its parent.
+Arrays travel through files. Only the child (`runs.serve`) imports torch; it leaves when its standard input ends, so it never outlives its parent.
 """
 
 from __future__ import annotations
 
 import atexit
-import importlib
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any, Final
 
@@ -35,8 +30,6 @@ from napari_hsi_ssl.runs.launch import child_environment, lower_priority
 _JOBS: Final = "napari_hsi_ssl.runs.jobs"
 _POLL_SECONDS: Final = 0.1
 _CANCEL_SECONDS: Final = 2.0
-_ORPHAN_SECONDS: Final = 1.5
-_PROGRESS_SECONDS: Final = 0.05
 
 Message = dict[str, Any]
 
@@ -269,82 +262,7 @@ def _as_error(job: str, error: Message) -> HsiError:
     return found
 
 
-# -- the child ----------------------------------------------------------------------------------------------------------
-
-
-class _Channel:
-    """The child's end: requests in, answers out, on copies of the standard streams that no job can reach."""
-
-    def __init__(self) -> None:
-        self._input = os.fdopen(os.dup(0), encoding="utf-8")
-        self._output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
-        os.dup2(2, 1)  # what a job or a library prints goes where errors go
-        self.requests: queue.Queue[Message | None] = queue.Queue()
-        self.cancelled: set[int] = set()
-        self.orphaned = threading.Event()
-        self._writing = threading.Lock()
-        threading.Thread(target=self._read, name="requests", daemon=True).start()
-
-    def _read(self) -> None:
-        for line in self._input:
-            message = json.loads(line)
-            if "cancel" in message:
-                self.cancelled.add(message["cancel"])
-            else:
-                self.requests.put(message)
-        self.orphaned.set()
-        self.requests.put(None)
-        time.sleep(_ORPHAN_SECONDS)
-        # A job that will not leave may leave its temporary file behind, never half of a real one.
-        os._exit(0)
-
-    def send(self, message: Message) -> None:
-        line = json.dumps(files.plain(message)) + "\n"
-        with self._writing, suppress(BrokenPipeError):  # the parent is gone: `orphaned` says so
-            self._output.write(line)
-            self._output.flush()
-
-
-def _serve(module: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then cancels
-    channel = _Channel()
-    try:
-        importlib.import_module(module)
-    except Exception:  # noqa: BLE001 - told with the first request
-        traceback.print_exc()
-    channel.send({"ready": True})
-    while (request := channel.requests.get()) is not None:
-        number, job = request["id"], request["job"]
-        try:
-            jobs: dict[str, Callable[..., Steps[dict[str, Any]]]] = importlib.import_module(module).JOBS
-            if job not in jobs:
-                known = ", ".join(sorted(jobs))
-                raise HsiError(f"there is no job '{job}', only {known}; update the program.")  # noqa: TRY301 - answered like any other error
-            answer = _work(channel, number, jobs[job](**request["arguments"]))
-        except Exception as error:  # noqa: BLE001 - every error is the parent's to show
-            traceback.print_exc()
-            answer = {"error": {"type": type(error).__name__, "message": str(error), "trace": traceback.format_exc()}}
-        channel.send({"id": number, **answer})
-
-
-def _work(channel: _Channel, number: int, steps: Steps[dict[str, Any]]) -> Message:
-    told = 0.0
-    while True:
-        if number in channel.cancelled or channel.orphaned.is_set():
-            steps.close()
-            return {"cancelled": True}
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            return {"result": stop.value}
-        now = time.monotonic()
-        if progress.warning or now - told >= _PROGRESS_SECONDS:
-            told = now
-            channel.send({"id": number, "progress": vars(progress)})
-
-
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    from napari_hsi_ssl.runs.serve import serve
+
+    serve(sys.argv[1])

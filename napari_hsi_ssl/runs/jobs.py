@@ -25,7 +25,7 @@ from napari_hsi_ssl.learning.data import open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.encoder import SimCLRModel
 from napari_hsi_ssl.mapping.classifiers import judge_features
-from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, METHOD, PHASES, embed_cube, embed_patches, predict_cube
+from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, PHASES, best_way, embed_cube, embed_patches, predict_cube
 from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
 from napari_hsi_ssl.mapping.plain import patch_classes, patch_means
 from napari_hsi_ssl.patches.index import PatchIndex
@@ -289,7 +289,7 @@ def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any],
         "inlet": card.get("inlet_sha256"),
         "scores": files.fingerprint(Path(cube["scores"])),
         "area": files.digest_bytes(np.packbits(area).tobytes()),
-        "way": [EMBEDDING_VERSION, METHOD, PHASES],
+        "way": [EMBEDDING_VERSION, best_way(card), PHASES],
     }
     path = cache / digest(made_from) / f"{cube['name']}.npy"
     shape = (*area.shape, network.dim)

@@ -174,8 +174,12 @@ def lower_priority(pid: int) -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment of a child process: unbuffered, and blind to modules that lie in the user's folder."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    """Return the environment of a child process.
+
+    Unbuffered, blind to modules that lie in the user's folder, and with threads that sleep while they wait: threads that spin
+    make both sides many times slower as soon as another program wants the same cores.
+    """
+    return {"OMP_WAIT_POLICY": "PASSIVE", **os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 
 
 def _apart() -> dict[str, Any]:

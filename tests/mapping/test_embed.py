@@ -198,6 +198,16 @@ def test_patches_are_embedded_in_the_order_of_their_index(monkeypatch):
     np.testing.assert_allclose(backwards[::-1], features, rtol=1e-4, atol=1e-5)
 
 
+def test_only_trunks_without_strides_are_run_densely_unasked():
+    scores, area = scene()
+    for name, way in {"strided": "windows", "whole": "dense"}.items():
+        made = card(TRUNKS[name], 6)
+        assert embed.best_way(made) == way
+        model = build_model(made, 7).eval()
+        found, asked = (run(embed.embed_cube(model, made, scores, area, method=method)) for method in (None, way))
+        np.testing.assert_array_equal(found, asked)
+
+
 def test_a_cube_smaller_than_the_window_is_mapped():
     made = card(TRUNKS["strided"], 16)
     model = build_model(made, 7).eval()

@@ -88,6 +88,7 @@ def test_closing_the_generator_cancels_within_half_a_second(process, tmp_path):
 
 def test_a_job_that_does_not_listen_is_killed(process):
     steps = started(process, "deaf")
+    time.sleep(0.3)  # it is deep in its one long call by now
     pid, begin = process.pid, time.monotonic()
     steps.close()
     assert time.monotonic() - begin < 4
