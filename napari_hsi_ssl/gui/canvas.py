@@ -201,7 +201,7 @@ def _read(shown: CubePicture, band: int) -> Steps[tuple[str, int, NDArray[np.flo
 
 
 def _compose(shown: CubePicture, bands: tuple[int, int, int]) -> Steps[tuple[str, NDArray[np.uint8], tuple[int, int, int]]]:
-    planes = []
+    planes: list[NDArray[np.uint8]] = []
     for band in bands:
         yield Progress(len(planes), 3)
         planes.append(stretch(band_image(shown.cube, band), shown.cube.attrs.get("nodata")))

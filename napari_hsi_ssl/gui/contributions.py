@@ -118,19 +118,17 @@ def ask_for_array(path: Path, names: tuple[str, ...]) -> str | None:
 
 def sample_indian_pines() -> list[LayerData]:
     """Return Indian Pines as layers: bands, composite, ground truth."""
-    from napari.utils.colormaps import DirectLabelColormap
-
     from napari_hsi_ssl.cubes.samples import indian_pines
+    from napari_hsi_ssl.gui.layers import class_colours
     from napari_hsi_ssl.gui.pictures import picture
 
     cube, labels, classes = indian_pines()
     shown = picture("indian_pines", cube)
-    colours = DirectLabelColormap(color_dict={None: "#ffffff", 0: "transparent", **dict(zip(classes.numbers, classes.colours, strict=True))})
     features = {"index": [0, *classes.numbers], "class": ["unlabelled", *classes.names]}
     return [
         _bands("indian_pines", shown),
         (shown.composite, {"name": "indian_pines RGB", "rgb": True}, "image"),
-        (labels, {"name": "indian_pines ground truth", "colormap": colours, "features": features, "opacity": 0.5, "visible": False}, "labels"),
+        (labels, {"name": "indian_pines ground truth", "colormap": class_colours(classes), "features": features, "opacity": 0.5, "visible": False}, "labels"),
     ]
 
 

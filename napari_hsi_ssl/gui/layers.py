@@ -6,7 +6,7 @@ added twice, and keeps its place in the stack. Layers of other plugins are left 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -186,7 +186,7 @@ def show_mask(viewer: Viewer, cube: str, mask: NDArray[np.bool_], *, saved: bool
     data = mask.astype(np.uint8)
     layer = find(viewer, "mask", cube)
     if layer is None:
-        colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: MASK_COLOUR})
+        colours = _colours({1: MASK_COLOUR})
         layer = Labels(data, name=_title("mask", cube), opacity=0.4, colormap=colours)
         _add(viewer, layer, "mask", cube)
         _watch_painting(layer)
@@ -230,9 +230,21 @@ def show_labels(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes:
     return layer
 
 
+def class_colours(classes: Classes) -> DirectLabelColormap:
+    """Return the colours of classes for a Labels layer; numbers without a class are white, 0 is transparent."""
+    return _colours(dict(zip(classes.numbers, classes.colours, strict=True)), others="#ffffff")
+
+
+def _colours(known: Mapping[int, str], others: str = "transparent") -> DirectLabelColormap:
+    colours: dict[int | None, str] = {None: others, 0: "transparent"}
+    for number, colour in known.items():
+        colours[number] = colour
+    return DirectLabelColormap(color_dict=colours)
+
+
 def dress(layer: Labels, classes: Classes) -> None:
     """Give a Labels layer the colours and names of classes."""
-    layer.colormap = DirectLabelColormap(color_dict={None: "#ffffff", 0: "transparent", **dict(zip(classes.numbers, classes.colours, strict=True))})
+    layer.colormap = class_colours(classes)
     layer.features = {"index": [0, *classes.numbers], "class": ["unlabelled", *classes.names]}
     layer.metadata["hsi"]["classes"] = classes
 
@@ -311,7 +323,7 @@ def show_grid(viewer: Viewer, cube: str, outlines: NDArray[np.uint8]) -> Labels:
     """Show the outlines (y, x) of the patches: training and test ones in two colours."""
     layer = find(viewer, "grid", cube)
     if layer is None:
-        colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", **GRID_COLOURS})
+        colours = _colours(GRID_COLOURS)
         layer = Labels(outlines, name=_title("grid", cube), opacity=0.8, colormap=colours)
         layer.features = {"index": [0, 1, 2], "patch": ["", "train", "test"]}
         _add(viewer, layer, "grid", cube)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSize, Qt
@@ -188,6 +189,5 @@ def open_explorer(viewer: napari.viewer.Viewer) -> Any:  # noqa: ANN401 - the ex
 
 def _warm_up() -> None:
     """Import what napari imports at the first layer: done beforehand in a thread, it costs the window nothing (1.1 s otherwise)."""
-    import pandas as pd  # noqa: F401
-    import pint  # noqa: F401
-    import xarray as xr  # noqa: F401
+    for name in ("xarray", "pandas", "pint", "scipy.ndimage"):
+        import_module(name)

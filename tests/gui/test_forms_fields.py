@@ -21,21 +21,47 @@ SHOWN: dict[type[Settings], tuple[str, ...]] = {
 }
 VALUES: dict[type[Settings], st.SearchStrategy[Settings]] = {
     MaskConfig: st.builds(
-        MaskConfig, band=st.none() | st.integers(0, 500), low=st.none(), high=st.none(), wavelength=st.none(), at=st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)),
-        max_angle=st.decimals("0.001", "3", places=3).map(float), drop_specks=st.integers(0, 10**6),
+        MaskConfig,
+        band=st.none() | st.integers(0, 500),
+        low=st.none(),
+        high=st.none(),
+        wavelength=st.none(),
+        at=st.none() | st.tuples(st.integers(0, 9), st.integers(0, 9)),
+        max_angle=st.decimals("0.001", "3", places=3).map(float),
+        drop_specks=st.integers(0, 10**6),
     ),
-    PcaConfig: st.builds(PcaConfig, bands=st.integers(2, 2000), components=st.integers(1, 300), sample=st.none() | st.integers(2, 10**8), seed=st.integers(0, 2**31 - 1000)),
+    PcaConfig: st.builds(
+        PcaConfig,
+        bands=st.integers(2, 2000),
+        components=st.integers(1, 300),
+        sample=st.none() | st.integers(2, 10**8),
+        seed=st.integers(0, 2**31 - 1),
+    ),
     PatchConfig: st.builds(
-        PatchConfig, size=st.integers(1, 512), stride=st.integers(0, 512), coverage=st.sampled_from([0.0, 0.25, 0.5, 1.0]), per_domain=st.none() | st.integers(1, 10**6),
-        guard=st.integers(0, 99), block=st.integers(0, 999), test_share=st.sampled_from([0.1, 0.25, 0.9]), seed=st.integers(0, 10**6),
+        PatchConfig,
+        size=st.integers(1, 512),
+        stride=st.integers(0, 512),
+        coverage=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
+        per_domain=st.none() | st.integers(1, 10**6),
+        guard=st.integers(0, 99),
+        block=st.integers(0, 999),
+        test_share=st.sampled_from([0.1, 0.25, 0.9]),
+        seed=st.integers(0, 10**6),
     ),
     TrainerConfig: st.builds(
-        TrainerConfig, epochs=st.integers(1, 10**5), batch_size=st.integers(2, 10**5), learning_rate=st.sampled_from([1e-5, 1e-3, 0.3]),
-        weight_decay=st.just(1e-4), devices=st.just("auto") | st.integers(1, 64), checkpoint_minutes=st.just(5.0), keep_checkpoints=st.just(2),
-        max_steps=st.none() | st.integers(1, 10**6), seed=st.integers(0, 10**6),
+        TrainerConfig,
+        epochs=st.integers(1, 10**5),
+        batch_size=st.integers(2, 10**5),
+        learning_rate=st.sampled_from([1e-5, 1e-3, 0.3]),
+        weight_decay=st.just(1e-4),
+        devices=st.just("auto") | st.integers(1, 64),
+        checkpoint_minutes=st.just(5.0),
+        keep_checkpoints=st.just(2),
+        max_steps=st.none() | st.integers(1, 10**6),
+        seed=st.integers(0, 10**6),
     ),
     ClassifyConfig: st.builds(ClassifyConfig, k=st.integers(1, 500), references=st.integers(1, 10**7), seed=st.just(7)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("model", SHOWN)

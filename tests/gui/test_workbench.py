@@ -367,6 +367,19 @@ def test_recipe_brings_its_settings_and_keeps_the_users(opened):
     assert train.config() == PretrainConfig(epochs=7, seed=5)
 
 
+def test_the_default_batch_fits_few_patches(opened, qtbot):
+    """A small cube has fewer patches than the default batch of 64, which training would refuse."""
+    patches = form(opened, "patches")
+    patches.fields.setValue(PatchConfig(size=6, coverage=0.2))
+    patches.cut.click()
+    settled(qtbot, opened)
+    index = opened.desk.project.patch_index()
+    count = int((index.split == 0).sum())
+    assert 2 <= count < 64
+    batch = form(opened, "train").config().batch_size
+    assert batch <= count < 2 * batch
+
+
 def test_self_distillation_asks_for_labels(opened, qtbot):
     train = form(opened, "train")
     train.kinds.setCurrentIndex(1)
@@ -419,6 +432,7 @@ def test_live_run_is_found_again_on_opening(bench, project, qtbot):
         qtbot.waitUntil(lambda: any(event.get("step") == 4 for event in told), timeout=10000)
         assert watch_for(bench.desk).live == ["pretrain-1"]
         assert "432 patches/s" in train.live.text.text()
+        assert [train.table.item(0, column).text() for column in (0, 2, 3, 4)] == ["pretrain-1", "running", "1/9", "0.5"]
         assert "3 min left" in train.live.text.text()
         assert train.live.isVisibleTo(train)
         folder.emit("cancelled", step=4, message="run 'pretrain-1' was cancelled at step 4.")

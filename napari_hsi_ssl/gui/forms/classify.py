@@ -156,6 +156,12 @@ class ClassifyForm(Form):
                 item.setToolTip(str(path))
                 self.maps.addItem(item)
                 item.setSelected(str(path) in chosen)
+        if self.maps.count() and not self.maps.selectedItems():
+            self.maps.item(self.maps.count() - 1).setSelected(True)
+        if self.project is not None and self.target.isEnabled() != (len(self.project.domains) > 1):
+            # Where there is one domain there is nothing to tell apart by it.
+            self.target.setEnabled(len(self.project.domains) > 1)
+            self.target.setCurrentIndex(0 if self.target.isEnabled() else 1)
         self._maps_chosen()
         self.show_legend()
 

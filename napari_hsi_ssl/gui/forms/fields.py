@@ -10,6 +10,7 @@ from types import NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -234,13 +235,24 @@ def fold(title: str, inside: QWidget) -> QCollapsible:
     """Return a widget folded away below its title."""
     folded = QCollapsible(title)
     folded.setDuration(0)
-    folded.setCollapsedIcon("▸")
-    folded.setExpandedIcon("▾")
+    folded.setCollapsedIcon(_sign("▸"))
+    folded.setExpandedIcon(_sign("▾"))
     folded.setContent(inside)
     folded.collapse(animate=False)
     folded.layout().setContentsMargins(0, 0, 0, 0)
     folded.toggleButton().setStyleSheet("text-align: left; border: none; background: transparent;")
     return folded
+
+
+def _sign(text: str) -> QIcon:
+    """Return a sign that can be seen on the dark theme and on the light one: superqt draws it in black."""
+    pixmap = QPixmap(16, 16)
+    pixmap.fill(QColor(0, 0, 0, 0))
+    painter = QPainter(pixmap)
+    painter.setPen(QColor("#9aa4b0"))
+    painter.drawText(pixmap.rect(), int(Qt.AlignmentFlag.AlignCenter), text)
+    painter.end()
+    return QIcon(pixmap)
 
 
 def tidy(form: QFormLayout) -> QFormLayout:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
-from napari_hsi_ssl.config import DistilConfig, PretrainConfig
+from napari_hsi_ssl.config import DistilConfig, PretrainConfig, read_json
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui.forms.base import Form, ProgressRow, Standing, Tabs, heading, plain_button, primary, row
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
@@ -74,6 +75,8 @@ class TrainForm(Form):
         self.live.hide()
         self.body.addWidget(self.live)
         self.desk.run_events.connect(self._heard)
+        self.desk.patches_changed.connect(self.fit_batch)
+        self.desk.project_changed.connect(self.fit_batch)
 
         self.body.addWidget(heading("Runs"))
         self.table = QTableWidget(0, len(_COLUMNS))
@@ -170,13 +173,20 @@ class TrainForm(Form):
             self.watch.load(self.selected())
         self._show_live()
 
-    def _heard(self, run: str, _events: object) -> None:
+    def _heard(self, run: str, events: list[dict[str, Any]]) -> None:
+        step = next((event for event in reversed(events) if event.get("loss") is not None), None)
+        row = next((index for index in range(self.table.rowCount()) if self.table.item(index, 0).text() == run), None)
+        if step is not None and row is not None and run in self.watch.live:
+            self.table.item(row, 3).setText(f"{step.get('epoch', '–')}/{self.table.item(row, 3).text().split('/')[-1]}")
+            self.table.item(row, 4).setText(f"{step['loss']:.3g}")
         if run == self.shown_live():
             self._show_live()
 
     def _show_live(self) -> None:
         run = self.shown_live()
         self.live.setVisible(bool(run))
+        if not run and "in the background" in self.words.text():
+            self.say("")  # how it ended stands above the forms
         if run:
             self.live.show_update(self.watch.latest[run])
             self.live.cancel.setEnabled(True)
@@ -190,6 +200,17 @@ class TrainForm(Form):
             self.pretrain.setValue(PretrainConfig.from_recipe(config.recipe, **{name: getattr(config, name) for name in _KEPT}))
 
     # -- acts -------------------------------------------------------------------------------------------------------------
+
+    def fit_batch(self) -> None:
+        """Lower the batch size to what the patches fill: the defaults must work on a small cube too."""
+        path = self.project.folder / "preprocessing.json" if self.project is not None else None
+        noted = read_json(path).get("patches", {}) if path is not None and path.exists() else {}
+        count = sum(split["train"] for split in noted.get("per_domain", {}).values())
+        config = self.pretrain.value()
+        if 2 <= count < config.batch_size:
+            lower = 2 ** int(np.log2(count))
+            self.pretrain.setValue(config.model_copy(update={"batch_size": lower}))
+            self.say(f"There are {count} training patches, so a batch is of {lower}.", "warning")
 
     def config(self) -> PretrainConfig | DistilConfig:
         """Return the settings of the kind of training that is chosen."""
