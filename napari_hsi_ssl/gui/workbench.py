@@ -9,12 +9,13 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.gui.desk import desk_for
-from napari_hsi_ssl.gui.forms.base import CAREFUL, GOOD, QUIET, Form, words_label
+from napari_hsi_ssl.gui.forms.base import Form
 from napari_hsi_ssl.gui.forms.classify import ClassifyForm
 from napari_hsi_ssl.gui.forms.cubes import CubesForm
 from napari_hsi_ssl.gui.forms.explore import ExploreForm
 from napari_hsi_ssl.gui.forms.mask import MaskForm
 from napari_hsi_ssl.gui.forms.patches import PatchesForm
+from napari_hsi_ssl.gui.forms.pieces import CAREFUL, GOOD, QUIET, words_label
 from napari_hsi_ssl.gui.forms.train import TrainForm
 from napari_hsi_ssl.gui.jobs import Jobs
 

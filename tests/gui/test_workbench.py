@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -526,3 +528,20 @@ def test_adding_to_the_project_folder_and_reopening(opened, qtbot, tmp_path):
     qtbot.waitUntil(lambda: "leaf" in opened.desk.project.entries, timeout=5000)
     settled(qtbot, opened)
     assert form(opened, "cubes").table.rowCount() == 3
+
+
+def test_a_closed_viewer_leaves_nothing_behind(qtbot):
+    """State is kept by viewer, weakly: a long session that opens many viewers must not pile up projects and watchers."""
+    viewer = ViewerModel()
+    workbench = Workbench(viewer)
+    kept = [weakref.ref(viewer), weakref.ref(workbench.desk), weakref.ref(workbench.forms["train"])]
+    GeneratorWorker.await_workers(5000)
+    qtbot.wait(100)
+    workbench.close()
+    workbench.deleteLater()
+    del viewer, workbench
+    qtbot.wait(50)
+    gc.collect()
+    qtbot.wait(50)
+    gc.collect()
+    assert [one() for one in kept] == [None, None, None]

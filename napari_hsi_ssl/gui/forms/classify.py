@@ -13,9 +13,10 @@ from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.base import Form, Standing, heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.labels import swatch
+from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.export import export

@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFileDialog, QHeaderVie
 
 from napari_hsi_ssl.errors import ChoiceError
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.base import Form, Standing, boxed, heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import fold
+from napari_hsi_ssl.gui.forms.pieces import boxed, heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.pictures import box_of
 from napari_hsi_ssl.gui.projects import add_paths, add_sample, open_project, project_folder
 from napari_hsi_ssl.progress import Progress, Steps

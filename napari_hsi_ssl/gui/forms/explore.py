@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QComboBox, QLabel
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui.forms.base import Form, Standing, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
+from napari_hsi_ssl.gui.forms.pieces import heading, plain_button, primary, row, words_label
 from napari_hsi_ssl.steps.pca import fit_pca
 
 _HINTS = {

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QListWidget, QListWid
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.base import heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.pieces import heading, plain_button, primary, row, words_label
 from napari_hsi_ssl.steps import labels as steps
 
 if TYPE_CHECKING:

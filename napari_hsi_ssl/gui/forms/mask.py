@@ -13,15 +13,14 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleRangeSlider
 
 from napari_hsi_ssl.config import MaskConfig
-from napari_hsi_ssl.cubes.cube import band_image
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.base import Form, Standing, Tabs, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.labels import LabelsPanel
+from napari_hsi_ssl.gui.forms.pieces import Tabs, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.masking import changed_mask, region_of, save_drawn, value_range
 from napari_hsi_ssl.gui.pictures import closed
-from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import mask as steps
 
 PREVIEW_MS = 150
@@ -185,7 +184,7 @@ class MaskForm(Form):
         if self.project is None or not self.desk.cube or wanted == self._range_of:
             return
         self._range_of = wanted
-        self.jobs.start(_value_range(self.project, self.desk.cube, config), self._show_range, slot="range", on_error=self._preview_failed)
+        self.jobs.start(value_range(self.project, self.desk.cube, config), self._show_range, slot="range", on_error=self._preview_failed)
 
     def _show_range(self, limits: tuple[float, float]) -> None:
         blocked = self.range.blockSignals(True)
@@ -293,7 +292,7 @@ class MaskForm(Form):
         cube = self.desk.cube
         self._need_mask(lambda: None)
         shape = self.project.entry(cube).shape[:2]
-        self.jobs.call(_region, shape, shapes, on_result=lambda region: self._apply(cube, region, what), slot="region", on_error=self._preview_failed)
+        self.jobs.call(region_of, shape, shapes, on_result=lambda region: self._apply(cube, region, what), slot="region", on_error=self._preview_failed)
 
     def _apply(self, cube: str, region: NDArray[np.bool_], what: str) -> None:
         outside = what == "keep"
@@ -308,7 +307,7 @@ class MaskForm(Form):
         if mask is None:
             self.say("There is no mask on the canvas yet: draw one or change the rule.", "warning")
             return
-        self.jobs.call(_changed, mask, what, self.fields.value().drop_specks, on_result=lambda new: self._show(cube, new), slot="change")
+        self.jobs.call(changed_mask, mask, what, self.fields.value().drop_specks, on_result=lambda new: self._show(cube, new), slot="change")
 
     # -- saving -----------------------------------------------------------------------------------------------------------
 
@@ -321,7 +320,7 @@ class MaskForm(Form):
         if mask is None:
             self._by_rule([cube])
         else:
-            self.run(_save(project, cube, mask), lambda report: self._saved(cube, report), "saving the mask")
+            self.run(save_drawn(project, cube, mask), lambda report: self._saved(cube, report), "saving the mask")
 
     def _saved(self, cube: str, report: dict[str, Any]) -> None:
         layer = layers.find(self.desk.viewer, "mask", cube)
@@ -359,41 +358,3 @@ class MaskForm(Form):
         shares = [row["share"] for row in made.values()]
         words = f"{len(made)} mask{'s' * (len(made) != 1)} saved: {min(shares):.0%}"
         self.say(words + (f" to {max(shares):.0%} foreground." if len(shares) > 1 else " foreground."))
-
-
-def _region(shape: tuple[int, int], shapes: list[NDArray[np.float64]]) -> NDArray[np.bool_]:
-    from napari_hsi_ssl.explore.masks import polygon_mask
-
-    region = np.zeros(shape, dtype=bool)
-    for vertices in shapes:
-        region |= polygon_mask(shape, vertices)
-    return region
-
-
-def _changed(mask: NDArray[np.bool_], what: str, specks: int) -> NDArray[np.bool_]:
-    from napari_hsi_ssl.explore.masks import clean_mask
-
-    if what == "invert":
-        return ~mask
-    return clean_mask(mask, fill_holes=what == "fill", drop_specks=specks if what == "specks" else 0)
-
-
-def _save(project: Project, cube: str, mask: NDArray[np.bool_]) -> Steps[dict[str, Any]]:
-    yield Progress(0, 1, f"mask of {cube}")
-    return steps.save_mask(project, cube, mask)
-
-
-def _value_range(project: Project, name: str, config: MaskConfig) -> Steps[tuple[float, float]]:
-    """Return the 0.5th and 99.5th percentile of the image that is thresholded."""
-    yield Progress(message=f"values of {name}")
-    if config.source == "pc1":
-        image = np.asarray(project.scores(name)[..., 0], dtype=np.float32)
-    elif config.source == "band":
-        image = band_image(project.cube(name), config.band or 0)
-    else:
-        from napari_hsi_ssl.explore.masks import brightness
-
-        image = np.asarray(brightness(project.cube(name)))
-    values = image[np.isfinite(image)]
-    low, high = np.percentile(values, (0.5, 99.5)) if values.size else (0.0, 1.0)
-    return float(low), float(max(high, low + 1e-6))

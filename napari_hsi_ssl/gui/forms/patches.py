@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QCheckBox, QHeaderView, QTableWidget, QTableWidgetIte
 from napari_hsi_ssl.config import PatchConfig, read_json
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.base import Form, Standing, primary
+from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
+from napari_hsi_ssl.gui.forms.pieces import primary
 from napari_hsi_ssl.steps.patches import cut_patches
 
 _HINTS = {

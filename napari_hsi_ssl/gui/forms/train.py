@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderVie
 
 from napari_hsi_ssl.config import DistilConfig, PretrainConfig, read_json
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui.forms.base import Form, ProgressRow, Standing, Tabs, heading, plain_button, primary, row
+from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
+from napari_hsi_ssl.gui.forms.pieces import ProgressRow, Tabs, heading, plain_button, primary, row
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import train as steps

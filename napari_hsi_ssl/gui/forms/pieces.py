@@ -1,0 +1,155 @@
+"""Small widgets that the forms are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ref
+
+from qtpy.QtCore import QSize
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QProgressBar, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+
+from napari_hsi_ssl.gui.jobs import Update, time_words
+
+GOOD, BAD, CAREFUL, QUIET = "#6cc644", "#ff8a80", "#f0c24f", "#9aa4b0"
+"""Text colours that reach a contrast of 4.5 to 1 on napari's dark theme."""
+
+
+class ProgressRow(QWidget):
+    """A progress bar with what is being done, the time left, and a cancel button."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.bar.setFormat("%p %")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("End this step; what is finished is kept")
+        self.text = words_label(QUIET)
+        row = QHBoxLayout()
+        row.addWidget(self.bar, 1)
+        row.addWidget(self.cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(row)
+        layout.addWidget(self.text)
+
+    def begin(self, words: str) -> None:
+        """Show that something has begun."""
+        self.bar.setRange(0, 0)
+        self.text.setText(f"{words} …")
+        self.show()
+
+    def note(self, words: str) -> None:
+        """Show words alone."""
+        self.text.setText(words)
+
+    def show_update(self, update: Update) -> None:
+        """Show how far it is."""
+        progress = update.progress
+        if progress.total > 0:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * min(1.0, progress.done / progress.total)))
+        else:
+            self.bar.setRange(0, 0)
+        left = time_words(update.seconds_left)
+        told = f" · {left} left" if left and "left" not in progress.message else ""
+        if progress.message or told:
+            self.text.setText(f"{progress.message}{told}".strip(" ·"))
+
+
+def listen(event: Any, widget: QWidget, slot: str) -> None:  # noqa: ANN401 - an event of napari
+    """Call a widget's method at an event of the viewer for as long as the widget lives: napari does not see Qt delete it."""
+    this = ref(widget)
+
+    def heard(_: object = None) -> None:
+        alive = this()
+        try:
+            if alive is not None:
+                getattr(alive, slot)()
+                return
+        except RuntimeError:  # Python still knows the widget, Qt has deleted it
+            pass
+        event.disconnect(heard)
+
+    event.connect(heard)
+
+
+class Tabs(QTabWidget):
+    """Tabs as tall as the page on top: a long page behind does not stretch a short one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setStyleSheet("QTabWidget::pane { border: none; }")
+        self.currentChanged.connect(self.updateGeometry)
+
+    def sizeHint(self) -> QSize:
+        """Return the size of tab bar and current page."""
+        return self._with_bar(self.currentWidget().sizeHint() if self.currentWidget() else QSize())
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the least size of tab bar and current page."""
+        return self._with_bar(self.currentWidget().minimumSizeHint() if self.currentWidget() else QSize())
+
+    def _with_bar(self, page: QSize) -> QSize:
+        widest = max((self.widget(index).minimumSizeHint().width() for index in range(self.count())), default=0)
+        return QSize(max(page.width(), widest), page.height() + self.tabBar().sizeHint().height() + 4)
+
+
+def words_label(colour: str) -> QLabel:
+    """Return a label for sentences."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setStyleSheet(f"color: {colour}; background: transparent;")
+    return label
+
+
+def primary(text: str, tooltip: str) -> QPushButton:
+    """Return the form's main button."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setObjectName("primary")
+    button.setMinimumHeight(30)
+    button.setStyleSheet(
+        "QPushButton#primary { background: #0072b2; color: white; font-weight: bold; }"
+        "QPushButton#primary:hover { background: #1a86c4; }"
+        "QPushButton#primary:disabled { background: #3a4450; color: #8a94a0; }"
+    )
+    return button
+
+
+def plain_button(text: str, tooltip: str) -> QPushButton:
+    """Return a secondary button."""
+    button = QPushButton(text)
+    button.setToolTip(tooltip)
+    button.setStyleSheet("padding: 3px 5px;")  # napari's own padding makes rows of buttons wider than the dock
+    return button
+
+
+def row(*widgets: QWidget | None) -> QHBoxLayout:
+    """Return widgets side by side; None is a stretch."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for widget in widgets:
+        if widget is None:
+            layout.addStretch(1)
+        else:
+            layout.addWidget(widget)
+    return layout
+
+
+def heading(text: str) -> QLabel:
+    """Return a small heading inside a form."""
+    label = QLabel(text)
+    label.setStyleSheet("font-weight: bold; background: transparent;")
+    return label
+
+
+def boxed(layout: QLayout) -> QWidget:
+    """Return a layout as a widget that can be shown and hidden."""
+    widget = QWidget()
+    layout.setContentsMargins(0, 0, 0, 0)
+    widget.setLayout(layout)
+    return widget
