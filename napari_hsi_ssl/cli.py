@@ -548,7 +548,7 @@ def export(
 def demo(
     headless: Annotated[Path | None, typer.Option(metavar="FOLDER", help="leave screenshots, maps and result.json there")] = None,
     folder: Annotated[Path, typer.Option(help="where the demonstration's project goes")] = Path("demo-output"),
-    epochs: Annotated[int, typer.Option(help="of the pretraining")] = 15,
+    epochs: Annotated[int, typer.Option(help="of the pretraining")] = 10,
 ) -> Report:
     """Do the whole of it on the bundled sample, and end with the maps in the window."""
     from napari_hsi_ssl.gui.demo import require_display, show

@@ -33,7 +33,7 @@ def write_sample(folder: Path) -> tuple[Path, Path]:
     return path, truth
 
 
-def demo(folder: Path, *, epochs: int = 20, distil_epochs: int = 40) -> Steps[dict[str, Any]]:
+def demo(folder: Path, *, epochs: int = 10, distil_epochs: int = 10) -> Steps[dict[str, Any]]:
     """Go from the cube to scored maps in ``folder/project``, on a split whose windows share no pixel.
 
     Every accuracy is measured on blocks of the scene that lie at least a guard away from every training pixel.
@@ -48,7 +48,7 @@ def demo(folder: Path, *, epochs: int = 20, distil_epochs: int = 40) -> Steps[di
     report: dict[str, Any] = {"project": str(project.folder)}
     report["mask"] = yield from make_masks(project, MaskConfig(method="all"))
     report["pca"] = yield from fit_pca(project, PcaConfig())
-    report["patches"] = yield from cut_patches(project, PatchConfig(size=16, stride=2))
+    report["patches"] = yield from cut_patches(project, PatchConfig(size=9, stride=2))
     report["pretrain"] = yield from pretrain(project, PretrainConfig.from_recipe("pixel", epochs=epochs), run="simclr")
     report["evaluate"] = yield from evaluate(project, "simclr", EvaluateConfig(labels="class"))
     report["split"] = yield from judge.split(truth, folder / "split", kind="blocks", block=24, guard=8, folds=4)

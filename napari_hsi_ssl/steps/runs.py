@@ -34,7 +34,7 @@ def latest_run(project: Project, kind: str) -> str:
 def cancel_run(project: Project, run: str) -> Steps[dict[str, Any]]:
     """Ask a live run to save and leave; after ten seconds it is forced."""
     folder = project.run_folder(run)
-    if folder.owner is None:
+    if not folder.alive:
         raise RunError(f"run '{run}' is not running (it is {folder.state}), so there is nothing to cancel.")
     yield Progress(message=f"cancelling run '{run}'")
     launch.stop(folder)
@@ -44,7 +44,7 @@ def cancel_run(project: Project, run: str) -> Steps[dict[str, Any]]:
 def delete_run(project: Project, run: str) -> Steps[dict[str, Any]]:
     """Delete a run's folder; maps made from it stay."""
     folder = project.run_folder(run)
-    if folder.owner is not None:
+    if folder.alive:
         raise RunError(f"run '{run}' is being trained; cancel it before deleting it.")
     shutil.rmtree(folder.path)
     yield Progress(1, 1, f"run '{run}' deleted")

@@ -87,7 +87,8 @@ def distil(
     Parameters
     ----------
     train, validation : mapping of cube name to label file, optional
-        Without ``train``, the project's own labels are used. Without ``validation``, part of the training labels is held out.
+        Without ``train``, the project's own labels are used. Without ``validation`` nothing is held out: all labels train, and the
+        accuracies of the exits are those on the training labels.
     init : str, optional
         A run whose trunk is carried over.
     """
@@ -215,7 +216,7 @@ def _existing(path: Path, config: TrainerConfig, resume: bool) -> RunFolder:
             had = stored.model_dump()[field]
             raise RunError(f"run '{folder.name}' was started with {field} = {had}, not {value}; resume it without that option, or start another run.")
     machine = stored.model_copy(update={field: getattr(config, field) for field in _MACHINE})
-    if machine != stored and folder.owner is None and folder.result is None:
+    if machine != stored and not folder.alive and folder.result is None:
         files.write_json(folder.config_path, folder.config.model_copy(update={folder.config.kind: machine}).model_dump(mode="json"))
     return folder
 
