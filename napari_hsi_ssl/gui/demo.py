@@ -15,7 +15,7 @@ from napari_hsi_ssl.project import Project
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-_SETTLE_SECONDS = 0.6
+_SETTLE_SECONDS = 2.0
 _PATIENCE_SECONDS = 60.0
 
 
@@ -50,7 +50,7 @@ def show(project_folder: Path, maps: dict[str, str], scores: dict[str, Any], hea
         Paths of the screenshots.
     """
     import napari
-    from qtpy.QtWidgets import QApplication
+    from qtpy.QtWidgets import QApplication, QDialog
 
     from napari_hsi_ssl.gui.canvas import canvas_for
     from napari_hsi_ssl.gui.desk import desk_for
@@ -69,6 +69,9 @@ def show(project_folder: Path, maps: dict[str, str], scores: dict[str, Any], hea
         desk.plot_wanted.emit(plot)
         _wait(lambda: False, _SETTLE_SECONDS)
         if headless is not None:
+            for note in viewer.window._qt_window.findChildren(QDialog):
+                note.close()  # what napari says about itself would cover the canvas
+            QApplication.processEvents()
             path = headless / f"{name}.png"
             viewer.screenshot(str(path), canvas_only=False, flash=False)
             pictures.append(str(path))
@@ -81,8 +84,9 @@ def show(project_folder: Path, maps: dict[str, str], scores: dict[str, Any], hea
     picture("4-train", "train", "training")
     for number, (method, path) in enumerate(maps.items(), start=5):
         desk.map_made.emit(path)
-        desk.result_made.emit("score", {**scores[method], "method": method})
         _wait(lambda path=path: _is_shown(viewer, path))  # type: ignore[misc]  # the default binds this round's path
+        _wait(lambda: False, _SETTLE_SECONDS)
+        desk.result_made.emit("score", scores[method])
         picture(f"{number}-map-{method}", "classify", "results")
     if headless is None:
         napari.run()

@@ -92,7 +92,7 @@ class RunWatch(QObject):
         """Send the history of a run that is over to the plots."""
         project = self.desk.project
         if project is not None and run not in self.latest:
-            self._jobs.call(project.run_folder(run).history, on_result=partial(self._loaded, run), slot="history", on_error=self._failed)
+            self._jobs.call(project.run_folder(run).history, on_result=partial(self._loaded, run), slot=f"history {run}", on_error=self._failed)
 
     def _loaded(self, run: str, history: list[dict[str, Any]]) -> None:
         self.desk.run_events.emit(run, [{"type": "reset"}, *history])

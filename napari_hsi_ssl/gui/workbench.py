@@ -18,6 +18,7 @@ from napari_hsi_ssl.gui.forms.patches import PatchesForm
 from napari_hsi_ssl.gui.forms.pieces import CAREFUL, GOOD, QUIET, words_label
 from napari_hsi_ssl.gui.forms.train import TrainForm
 from napari_hsi_ssl.gui.jobs import Jobs
+from napari_hsi_ssl.runs.compute import shared_process
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -90,6 +91,7 @@ class Workbench(QWidget):
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self.desk = desk_for(napari_viewer)
+        shared_process(background=True)  # starts nothing yet: what it starts later shall leave the window the processor
         self._jobs = Jobs(self)
         self._jobs.call(_warm_up)
         self.message = words_label(GOOD)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -212,6 +213,14 @@ def _kill(pid: int) -> None:
 
 def _reap() -> None:
     _children[:] = [process for process in _children if process.poll() is None]
+
+
+@atexit.register
+def _let_go() -> None:
+    """Trainers outlive this program on purpose: `subprocess` need not warn that nobody waits for them."""
+    _reap()
+    for process in _children:
+        process.returncode = 0
 
 
 def _cancelled(folder: RunFolder, step: int | None) -> str:

@@ -37,7 +37,7 @@ def score(map_path: Path, labels_path: Path) -> Steps[dict[str, Any]]:
         raise LabelError(f"{labels_path} holds no labelled pixel, so the map cannot be scored; give labels other than 0.")
     numbers = sorted({*(int(number) for number in np.unique(truth)), *(int(number) for number in np.unique(predicted))} - {0})
     known = {**names, **dict(zip(classes.numbers, classes.names, strict=True))}
-    return report(truth, predicted, Classes.of(numbers, known))
+    return {"map": map_path.stem, **report(truth, predicted, Classes.of(numbers, known))}
 
 
 def compare(first: Path, second: Path, labels_path: Path | None = None) -> Steps[dict[str, Any]]:
@@ -47,7 +47,7 @@ def compare(first: Path, second: Path, labels_path: Path | None = None) -> Steps
     if a.shape != b.shape:
         raise LabelError(f"{first.name} has shape {a.shape} and {second.name} {b.shape}, expected the same cube; choose two maps of one cube.")
     yield Progress(1, 1, "comparing")
-    result: dict[str, Any] = dict(agreement(a, b))
+    result: dict[str, Any] = {"map": f"{first.stem} and {second.stem}", **agreement(a, b)}
     if labels_path is not None:
         truth, _ = read_labels(labels_path, a.shape)
         result["mcnemar"] = mcnemar(a, b, truth)

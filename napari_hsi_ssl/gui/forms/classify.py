@@ -261,11 +261,9 @@ class ClassifyForm(Form):
             self.run(compare(chosen[0], chosen[1], labels if labels.exists() else None), self._compared, "comparing the maps", writes=False)
 
     def _compared(self, report: dict[str, Any]) -> None:
-        agreement = report["agreement"]
-        share = agreement.get("agreement", agreement.get("share")) if isinstance(agreement, dict) else agreement
-        test = report.get("mcnemar") or {}
-        p = test.get("p", test.get("p_value"))
-        self.say((f"The maps agree on {share:.1%} of the pixels" if share is not None else "Compared") + (f" · McNemar p = {p:.2g}." if p is not None else "."))
+        test = report.get("mcnemar")
+        words = f" · McNemar p = {test['p']:.2g}" if test else ""
+        self.say(f"The maps agree on {report['agreement']:.1%} of the pixels{words}.")
         self.desk.result_made.emit("compare", report)
         self.desk.plot_wanted.emit("results")
 

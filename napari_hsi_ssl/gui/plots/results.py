@@ -76,7 +76,7 @@ def map_areas(name: str, areas: Mapping[str, int], classes: Classes, confidence:
 def report_of(kind: str, report: Mapping[str, Any]) -> Result:
     """Return a report of `steps.judge` as a result: a score with its confusion matrix, any other as a plain table."""
     # A report that does not say of what it is must not replace the one before it.
-    title = f"{kind} · {report.get('map') or time.strftime('%H:%M:%S')}"
+    title = f"{kind} · {report.get('map') or time.strftime('%H:%M:%S')}".replace("--", " · ")
     if "confusion" in report and "names" in report:
         return Result(title, class_table(report), report)
     return Result(title, plain_table(report))
