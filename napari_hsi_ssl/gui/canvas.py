@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from napari.utils.events import Event
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap, band_image
 from napari_hsi_ssl.gui import layers
@@ -18,15 +18,27 @@ from napari_hsi_ssl.gui.pictures import CubePicture, band_words, picture, stretc
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 
+_PAUSE_MS = 50
+
 
 class Canvas(QObject):
-    """What the viewer shows of the desk's project. One a desk: use `canvas_for`."""
+    """What the viewer shows of the desk's project. One a desk: use `canvas_for`.
+
+    Attributes
+    ----------
+    map_shown : Signal(str)
+        Path of a map that now lies over the image.
+    """
+
+    map_shown = Signal(str)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.desk = desk
         self._jobs = Jobs(self)
         self._picture: CubePicture | None = None
+        self._waiting: list[tuple[str, str, ClassMap]] = []
+        self._overlay = "labels"
         self.grid_wanted = True
         """Whether new patches are outlined on the image."""
         desk.cube_changed.connect(self.show_cube)
@@ -102,6 +114,20 @@ class Canvas(QObject):
 
     # -- masks, labels, patches, maps -------------------------------------------------------------------------------------
 
+    def look_at(self, role: str) -> None:
+        """Show the ``mask`` or the ``labels`` of a cube that has both: over each other neither can be read."""
+        self._overlay = role
+        viewer, cube = self.desk.viewer, self.desk.cube
+        mask, labels = layers.find(viewer, "mask", cube), layers.find(viewer, "labels", cube)
+        if mask is not None and labels is not None:
+            mask.visible = role == "mask" and (layers.unsaved(mask) or not bool(np.all(mask.data)))
+            labels.visible = role == "labels"
+
+    def _uncover(self, cube: str, *roles: str) -> None:
+        for layer in self.desk.viewer.layers:
+            if layers.role_of(layer) in roles and layers.cube_of(layer) == cube and not layers.unsaved(layer):
+                layer.visible = False
+
     def _masks_changed(self, name: str) -> None:
         self._reread(name, "mask")
 
@@ -126,6 +152,8 @@ class Canvas(QObject):
         old = layers.find(self.desk.viewer, "labels", cube)
         if labels is not None and not (old is not None and layers.unsaved(old)):
             layers.show_labels(self.desk.viewer, cube, labels, classes, saved=True).visible = old is None or old.visible
+            if old is None:
+                self.look_at(self._overlay)
 
     def _patches_changed(self) -> None:
         if self.grid_wanted:
@@ -138,10 +166,7 @@ class Canvas(QObject):
             self._jobs.call(_grid, project, cube, on_result=lambda image: self._show_grid(cube, image), slot="grid", on_error=self._failed)
 
     def _show_grid(self, cube: str, image: NDArray[np.uint8]) -> None:
-        for role in ("mask", "labels"):
-            layer = layers.find(self.desk.viewer, role, cube)
-            if layer is not None and not layers.unsaved(layer):
-                layer.visible = False
+        self._uncover(cube, "mask", "labels")
         layers.show_grid(self.desk.viewer, cube, image)
 
     def show_components(self) -> None:
@@ -156,6 +181,7 @@ class Canvas(QObject):
         bands = layers.find(self.desk.viewer, "cube", cube)
         if bands is not None:
             bands.visible = False
+        self._uncover(cube, "mask", "labels", "map", "confidence", "grid")
         layers.show_components(self.desk.viewer, cube, images)
         self._tell_band()
 
@@ -165,15 +191,24 @@ class Canvas(QObject):
         if cube == self.desk.cube:
             from napari_hsi_ssl.cubes.writers import load_map
 
-            name = Path(path).stem.replace("--", " · ")
-            self._jobs.call(load_map, Path(path), on_result=lambda found: self._show_map(cube, name, found), label="map", on_error=self._failed)
+            self._jobs.call(load_map, Path(path), on_result=lambda found: self._show_map(cube, path, found), label="map", on_error=self._failed)
 
-    def _show_map(self, cube: str, name: str, found: ClassMap) -> None:
+    def _show_map(self, cube: str, path: str, found: ClassMap) -> None:
         for role in ("mask", "labels", "grid"):
             layer = layers.find(self.desk.viewer, role, cube)
             if layer is not None:
                 layer.visible = False
-        layers.show_map(self.desk.viewer, cube, found.labels, found.classes, found.confidence, name)
+        name = Path(path).stem.replace("--", " · ")
+        layers.show_map(self.desk.viewer, cube, found.labels, found.classes, name)
+        # Each new layer costs the window a tenth of a second and more: the hidden one waits until the map is drawn.
+        self._waiting.append((cube, name, found))
+        QTimer.singleShot(_PAUSE_MS, self._show_confidence)
+        self.map_shown.emit(path)
+
+    def _show_confidence(self) -> None:
+        cube, name, found = self._waiting.pop(0)
+        if self.desk.alive and cube == self.desk.cube:
+            layers.show_confidence(self.desk.viewer, cube, found.confidence, name)
 
     def _failed(self, _error: BaseException, sentence: str, _details: str) -> None:
         self.desk.message.emit(sentence, "error")

@@ -245,8 +245,12 @@ def _colours(known: Mapping[int, str], others: str = "transparent") -> DirectLab
 def dress(layer: Labels, classes: Classes) -> None:
     """Give a Labels layer the colours and names of classes."""
     layer.colormap = class_colours(classes)
-    layer.features = {"index": [0, *classes.numbers], "class": ["unlabelled", *classes.names]}
+    layer.features = _names(classes)
     layer.metadata["hsi"]["classes"] = classes
+
+
+def _names(classes: Classes) -> dict[str, list[Any]]:
+    return {"index": [0, *classes.numbers], "class": ["unlabelled", *classes.names]}
 
 
 def _watch_painting(layer: Labels) -> None:
@@ -294,10 +298,16 @@ def drawn(viewer: Viewer, kinds: Sequence[str] = ("polygon", "rectangle", "ellip
 
 
 def clear_drawing(viewer: Viewer) -> None:
-    """Take the drawn shapes away."""
+    """Take the drawn shapes away.
+
+    The layer stays, empty and hidden: vispy draws from freed memory after a Shapes layer has been removed, and the process dies.
+    """
     layer = find(viewer, "draw")
     if layer is not None:
-        viewer.layers.remove(layer)
+        layer.mode = "pan_zoom"
+        layer.data = []
+        layer.visible = False
+        viewer.layers.selection.active = find(viewer, "mask") or find(viewer, "rgb")
 
 
 # -- results ----------------------------------------------------------------------------------------------------------
@@ -333,30 +343,44 @@ def show_grid(viewer: Viewer, cube: str, outlines: NDArray[np.uint8]) -> Labels:
     return layer
 
 
-def show_map(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes: Classes, confidence: NDArray[np.float32], name: str) -> Labels:
-    """Show a class map (y, x) and, hidden, its confidence; an older map of the same name is updated in place."""
+def show_map(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes: Classes, name: str) -> Labels:
+    """Show a class map (y, x); an older map of the same name is updated in place."""
     layer = next((old for old in viewer.layers if role_of(old) == "map" and old.name == name), None)
     if layer is None:
         for other in viewer.layers:
             if role_of(other) in {"map", "confidence"}:
                 other.visible = False
-        layer = _add(viewer, Labels(labels.astype(np.int32), name=name, opacity=0.7), "map", cube)
+        look = {"colormap": class_colours(classes), "features": _names(classes)}
+        layer = _add(viewer, Labels(labels.astype(np.int32), name=name, opacity=0.7, **look), "map", cube, classes=classes)
     else:
         _swap(layer, labels.astype(np.int32))
+        dress(layer, classes)
     layer.visible = True
-    dress(layer, classes)
+    return layer
+
+
+def show_confidence(viewer: Viewer, cube: str, confidence: NDArray[np.float32], name: str) -> None:
+    """Put the confidence (y, x) of a map beside it, hidden at first; an older one is updated in place."""
     title = f"{name} confidence"
     sure = next((old for old in viewer.layers if role_of(old) == "confidence" and old.name == title), None)
     if sure is None:
         _add(viewer, Image(confidence, name=title, colormap="viridis", contrast_limits=(0, 1), opacity=0.7, visible=False), "confidence", cube)
     else:
         _swap(sure, confidence)
-    return layer
 
 
 def map_layers(viewer: Viewer, cube: str | None = None) -> list[Labels]:
     """Return the class maps on the canvas, the topmost first."""
     return [layer for layer in reversed(viewer.layers) if role_of(layer) == "map" and (cube is None or cube_of(layer) == cube)]
+
+
+def shown_map(viewer: Viewer, cube: str) -> Labels | None:
+    """Return the map of a cube that is seen, itself or by its confidence; None when none is."""
+    for layer in map_layers(viewer, cube):
+        sure = confidence_of(viewer, layer)
+        if layer.visible or (sure is not None and sure.visible):
+            return layer
+    return None
 
 
 def confidence_of(viewer: Viewer, layer: Labels) -> Image | None:

@@ -57,7 +57,8 @@ def test_status_names_band_and_wavelength(shown):
 def test_order_of_roles_whatever_comes_first(shown):
     layers.show_grid(shown, "beans", np.zeros((8, 6), np.uint8))
     layers.show_mask(shown, "beans", np.eye(8, 6, dtype=bool), saved=True)
-    layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1, 2]), np.ones((8, 6), np.float32), "map one")
+    layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1, 2]), "map one")
+    layers.show_confidence(shown, "beans", np.ones((8, 6), np.float32), "map one")
     assert [layers.role_of(layer) for layer in shown.layers] == ["cube", "rgb", "confidence", "map", "mask", "grid"]
 
 
@@ -101,7 +102,8 @@ def test_a_drawn_region_can_be_undone(shown):
 
 def test_map_has_names_colours_and_hidden_confidence(shown):
     classes = Classes.of([3, 7], {3: "corn", 7: "oats"})
-    layer = layers.show_map(shown, "beans", np.full((8, 6), 7), classes, np.full((8, 6), 0.5, np.float32), "one")
+    layer = layers.show_map(shown, "beans", np.full((8, 6), 7), classes, "one")
+    layers.show_confidence(shown, "beans", np.full((8, 6), 0.5, np.float32), "one")
     assert list(layer.features["class"]) == ["unlabelled", "corn", "oats"]
     red, green, blue = (int(classes.colours[1][start : start + 2], 16) / 255 for start in (1, 3, 5))
     np.testing.assert_allclose(layer.colormap.map(7)[:3], (red, green, blue), atol=0.01)
@@ -112,8 +114,8 @@ def test_map_has_names_colours_and_hidden_confidence(shown):
 
 
 def test_a_newer_map_of_the_same_name_takes_its_place(shown):
-    one = layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1]), np.ones((8, 6), np.float32), "one")
-    again = layers.show_map(shown, "beans", np.full((8, 6), 2), Classes.of([1, 2]), np.ones((8, 6), np.float32), "one")
+    one = layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1]), "one")
+    again = layers.show_map(shown, "beans", np.full((8, 6), 2), Classes.of([1, 2]), "one")
     assert one is again
     assert (again.data == 2).all()
     assert len(layers.map_layers(shown)) == 1
