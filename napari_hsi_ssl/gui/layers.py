@@ -346,10 +346,10 @@ def show_grid(viewer: Viewer, cube: str, outlines: NDArray[np.uint8]) -> Labels:
 def show_map(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes: Classes, name: str) -> Labels:
     """Show a class map (y, x); an older map of the same name is updated in place."""
     layer = next((old for old in viewer.layers if role_of(old) == "map" and old.name == name), None)
+    for other in viewer.layers:
+        if other is not layer and role_of(other) in {"map", "confidence"}:
+            other.visible = False  # of a stack of maps only the topmost would be seen, whichever was asked for
     if layer is None:
-        for other in viewer.layers:
-            if role_of(other) in {"map", "confidence"}:
-                other.visible = False
         look = {"colormap": class_colours(classes), "features": _names(classes)}
         layer = _add(viewer, Labels(labels.astype(np.int32), name=name, opacity=0.7, **look), "map", cube, classes=classes)
     else:

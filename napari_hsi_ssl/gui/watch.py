@@ -74,7 +74,7 @@ class RunWatch(QObject):
             label=f"watching {run}",
             on_update=partial(self._heard, run),
             on_error=lambda _error, sentence, _details: self._ended(run, "error", sentence),
-            on_cancelled=lambda words: self._ended(run, "info", words),
+            on_cancelled=lambda words: self._ended(run, "info", words.replace("continue it with --resume", "form 5 resumes it")),
         )
 
     def _heard(self, run: str, update: Update) -> None:

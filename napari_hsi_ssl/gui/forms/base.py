@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_hsi_ssl.config import read_json
+from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui.canvas import Canvas, canvas_for
 from napari_hsi_ssl.gui.desk import Desk, desk_for
 from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, ProgressRow, words_label
@@ -67,6 +70,7 @@ class Form(QWidget):
         self.jobs = Jobs(self)
         self._job: Job | None = None
         self._writing = False
+        self._opened_folder: Path | None = None
 
         self.status = words_label(QUIET)
         self.body = QVBoxLayout()
@@ -115,10 +119,26 @@ class Form(QWidget):
     def update_widgets(self) -> None:
         """Bring the form's own widgets up to date."""
 
+    def project_opened(self) -> None:
+        """Take over what the project that has just been opened says of this step."""
+
+    def noted(self, step: str) -> dict[str, Any]:
+        """Return what the open project notes of a step in ``preprocessing.json``; empty when it notes nothing that can be read."""
+        path = self.project.folder / "preprocessing.json" if self.project is not None else None
+        try:
+            noted = read_json(path).get(step, {}) if path is not None and path.exists() else {}
+        except ConfigError:
+            return {}
+        return noted if isinstance(noted, dict) else {}
+
     def refresh(self, *_: object) -> None:
         """Bring the form up to date with the desk."""
         if not self.desk.alive:
             return
+        folder = self.project.folder if self.project is not None else None
+        if folder != self._opened_folder:
+            self._opened_folder = folder
+            self.project_opened()
         standing = self.standing()
         self.status.setText(standing.words)
         free = self.desk.project is not None and not self.desk.busy and not self.progress.isVisibleTo(self)

@@ -22,7 +22,7 @@ from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.export import export
 from napari_hsi_ssl.steps.judge import compare, score
 
-_METHODS = {"knn": "kNN on the pretrained features", "linear": "Linear probe on the pretrained features", "distil": "Self-distillation network"}
+_METHODS = {"knn": "kNN on pretrained features", "linear": "Linear probe on pretrained features", "distil": "Self-distillation network"}
 _EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv)"
 _HINTS = {"k": "Number of neighbours that vote", "seed": "Seed of the choice of reference pixels"}
 
@@ -66,7 +66,7 @@ class ClassifyForm(Form):
         self.target.addItems(["domains", "classes"])
         self.target.setToolTip("What the held-out patches are told apart by")
         self.judge = self.needs_project(
-            plain_button("Judge the backbone", "kNN and linear probe on held-out patches, beside a random network and plain spectra")
+            plain_button("Evaluate run", "How well the run's features tell held-out patches apart, beside a random network and plain spectra")
         )
         self.judge.clicked.connect(self.evaluate)
         self.body.addLayout(row(self.judge, QLabel("by"), self.target, None))
@@ -100,12 +100,14 @@ class ClassifyForm(Form):
         self.confidence = QCheckBox("Confidence")
         self.confidence.setToolTip("Show how sure the classifier is of every pixel, from 0 to 1, instead of the classes")
         self.confidence.toggled.connect(self._set_confidence)
-        self.body.addLayout(row(QLabel("Opacity"), self.opacity, self.confidence))
+        # Below the words of a step, which would be out of sight under a long legend.
+        below = self.layout()
+        below.insertLayout(below.count() - 1, row(QLabel("Opacity"), self.opacity, self.confidence))
         self.legend = QListWidget()
         self.legend.setMaximumHeight(150)
-        self.legend.setToolTip("Classes of the map on top, and the share of the classified pixels that each covers")
-        self.body.addWidget(self.legend)
-        listen(self.desk.viewer.layers.events.inserted, self, "show_legend")
+        self.legend.setToolTip("Classes of the map over the image, and the share of the classified pixels that each covers")
+        below.insertWidget(below.count() - 1, self.legend)
+        self.canvas.map_shown.connect(self._map_shown)
         listen(self.desk.viewer.layers.events.removed, self, "show_legend")
 
     # -- state ------------------------------------------------------------------------------------------------------------
@@ -127,26 +129,29 @@ class ClassifyForm(Form):
         project = self.project
         if project is None or not self.desk.cube:
             return "Needs cubes."
-        if self.run_box.count() == 0:
+        if not self.usable_runs():
             kind = "self-distillation" if self.method.currentData() == "distil" else "pretraining"
             return f"Needs a finished {kind} run: form 5."
         if self.method.currentData() != "distil" and self._train_file is None and not any(project.labels_path(name).exists() for name in project.entries):
             return "Needs labels to learn from: form 2, tab Labels."
         return ""
 
+    def usable_runs(self) -> list[str]:
+        """Return the finished runs that go with the method, the newest first."""
+        kind = "distil" if self.method.currentData() == "distil" else "pretrain"
+        return [run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind and run["state"] == "finished"]
+
     def update_widgets(self) -> None:
         """Offer the runs that go with the method, and the maps of the cube."""
-        method, kept = self.method.currentData(), self.run_box.currentText()
-        kind = "distil" if method == "distil" else "pretrain"
-        names = [run["run"] for run in self.desk.runs if run["kind"] == kind and run["state"] == "finished"]
+        method, kept, names = self.method.currentData(), self.run_box.currentText(), self.usable_runs()
         self.run_box.clear()
-        self.run_box.addItems(list(reversed(names)))
+        self.run_box.addItems(names)
         self.run_box.setCurrentIndex(max(0, self.run_box.findText(kept)) if names else -1)
         self.source.setEnabled(method != "distil")
         self.fields.show_field("k", method == "knn")
         self.make.setEnabled(self.make.isEnabled() and not self.missing())
         self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
-        self.judge.setEnabled(self.judge.isEnabled() and kind == "pretrain" and bool(names))
+        self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and bool(names))
         chosen = {str(path) for path in self.chosen_maps()}
         self.maps.clear()
         for path in self.project.maps() if self.project else []:
@@ -219,7 +224,7 @@ class ClassifyForm(Form):
         """Judge the chosen pretrained run."""
         if self.project is not None and self.run_box.currentText():
             config = EvaluateConfig(k=self.fields.value().k, labels="domain" if self.target.currentIndex() == 0 else "class")
-            self.run(evaluate(self.project, self.run_box.currentText(), config), self._evaluated, "judging the backbone")
+            self.run(evaluate(self.project, self.run_box.currentText(), config), self._evaluated, f"evaluating {self.run_box.currentText()}")
 
     def _evaluated(self, report: dict[str, Any]) -> None:
         def share(value: float | None) -> str:
@@ -285,20 +290,32 @@ class ClassifyForm(Form):
             layer.opacity = value / 100
 
     def _set_confidence(self, on: bool) -> None:
-        for layer in layers.map_layers(self.desk.viewer, self.desk.cube)[:1]:
-            sure = layers.confidence_of(self.desk.viewer, layer)
-            if sure is not None:
-                sure.visible, layer.visible = on, not on
+        layer = layers.shown_map(self.desk.viewer, self.desk.cube)
+        sure = layers.confidence_of(self.desk.viewer, layer) if layer is not None else None
+        if sure is not None:
+            sure.visible, layer.visible = on, not on
+
+    def _map_shown(self, path: str) -> None:
+        """Choose the map that has come over the image, so that Score and Export mean what is seen."""
+        blocked = self.confidence.blockSignals(True)
+        self.confidence.setChecked(False)
+        self.confidence.blockSignals(blocked)
+        for index in range(self.maps.count()):
+            item = self.maps.item(index)
+            item.setSelected(item.data(Qt.ItemDataRole.UserRole) == path)
+        self.show_legend()
 
     def show_legend(self) -> None:
-        """Show the classes of the topmost map."""
+        """Show the classes that the map over the image holds, and their shares."""
         self.legend.clear()
-        shown = layers.map_layers(self.desk.viewer, self.desk.cube)
-        self.legend.setVisible(bool(shown))
-        if not shown:
+        shown = layers.shown_map(self.desk.viewer, self.desk.cube)
+        self.legend.setVisible(shown is not None)
+        if shown is None:
             return
-        classes: Classes = shown[0].metadata["hsi"].get("classes", Classes((), (), ()))
-        counts = np.bincount(np.asarray(shown[0].data).ravel(), minlength=max(classes.numbers, default=0) + 1)
+        classes: Classes = shown.metadata["hsi"].get("classes", Classes((), (), ()))
+        counts = np.bincount(np.asarray(shown.data).ravel(), minlength=max(classes.numbers, default=0) + 1)
         total = max(1, int(counts[1:].sum()))
         for number, name, colour in zip(classes.numbers, classes.names, classes.colours, strict=True):
+            if not counts[number]:
+                continue
             self.legend.addItem(QListWidgetItem(swatch(colour), f"{name}  ·  {counts[number] / total:.1%}"))

@@ -215,7 +215,10 @@ class CubesForm(Form):
         if added:
             self.desk.set_cube(added[0])
         self.say(f"Added {', '.join(added)} to {project.folder}." if added else "Nothing was added.")
-        self.warn(*(f"{Path(skipped['path']).name} was left out: {skipped['reason']}" for skipped in report.get("skipped", [])[:5]))
+        reasons: dict[str, list[str]] = {}
+        for skipped in report.get("skipped", []):
+            reasons.setdefault(skipped["reason"], []).append(Path(skipped["path"]).name)
+        self.warn(*(f"Left out: {_listed(names)}: {reason}" for reason, names in reasons.items()))
 
     def _cannot_add(self, error: BaseException, _sentence: str) -> bool:
         if self.project is not None:
@@ -296,6 +299,12 @@ class CubesForm(Form):
             self.add([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
             return True
         return super().eventFilter(watched, event)
+
+
+def _listed(names: Sequence[str], most: int = 2) -> str:
+    """Return names in a row, those beyond ``most`` as a number."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def _set_domain(project: Project, name: str, domain: str) -> Steps[None]:

@@ -8,11 +8,11 @@ import numpy as np
 from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_hsi_ssl.config import PcaConfig
-from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
-from napari_hsi_ssl.gui.forms.pieces import heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.steps.pca import fit_pca
 
 _HINTS = {
@@ -66,6 +66,7 @@ class ExploreForm(Form):
         self.body.addLayout(row(self.images, self.scatter, self.spectra))
         self._bands_of = ""
         self.desk.cube_changed.connect(self._forget_bands)
+        listen(self.desk.viewer.layers.events.inserted, self, "show_bands")  # the image comes some time after its cube
 
     def standing(self) -> Standing:
         """Say whether there is a PCA, and of what."""
@@ -81,10 +82,14 @@ class ExploreForm(Form):
         return Standing("done", f"PCA {project.inlet[:6]} of {len(project.entries)} cube{'s' * (len(project.entries) != 1)}")
 
     def update_widgets(self) -> None:
-        """Offer the bands of the current cube."""
+        """Say what can be looked at, and offer the bands of the current cube."""
         has = self.project is not None and self.project.inlet is not None and not self.desk.busy
         self.images.setEnabled(has)
         self.scatter.setEnabled(has)
+        self.show_bands()
+
+    def show_bands(self) -> None:
+        """Offer the bands of the current cube, and say which of them the composite shows."""
         entry = self.project.entries.get(self.desk.cube) if self.project else None
         if entry is not None and self._bands_of != entry.name:
             self._bands_of = entry.name
@@ -93,10 +98,18 @@ class ExploreForm(Form):
             for box in (self.red, self.green, self.blue):
                 box.clear()
                 box.addItems(texts)
-        shown = self.canvas.picture
-        if shown is not None and entry is not None and wavelengths(shown.cube) is not None and self.red.currentIndex() == self.blue.currentIndex():
-            for box, band in zip((self.red, self.green, self.blue), shown.composite_bands, strict=True):
-                box.setCurrentIndex(band)
+        composite = layers.find(self.desk.viewer, "rgb", self.desk.cube)
+        if entry is not None and composite is not None:
+            for box, band in zip((self.red, self.green, self.blue), composite.metadata["hsi"].get("bands", ()), strict=False):
+                box.setCurrentIndex(int(band))
+
+    def project_opened(self) -> None:
+        """Show what the project's PCA was made with, and what it explains."""
+        noted = self.noted("pca")
+        self.fields.take(noted.get("settings", {}))
+        self.explained.setText("")
+        if "explained" in noted and self.project is not None and self.project.inlet == noted.get("inlet"):
+            self.show_explained(noted)
 
     def _forget_bands(self, _name: str) -> None:
         self._bands_of = ""

@@ -222,6 +222,14 @@ class ConfigFields(QWidget, Generic[Model]):
         self.blockSignals(blocked)
         self._edited()
 
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Show settings as a project notes them; none, or such that no longer fit, change nothing."""
+        if values:
+            try:
+                self.setValue(self._model.parse(dict(values)))
+            except ConfigError:
+                return
+
     def _edited(self, *_: object) -> None:
         if not self.signalsBlocked():
             try:

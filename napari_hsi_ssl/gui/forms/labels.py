@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QListWidget, QListWid
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.pieces import heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.steps import labels as steps
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class LabelsPanel(QWidget):
         self.list.itemChanged.connect(self._renamed)
         self.size.valueChanged.connect(self._class_chosen)
         self.save.clicked.connect(self.save_labels)
+        listen(form.desk.viewer.layers.events.inserted, self, "tell")  # labels that were read come some time after their cube
 
     # -- classes ----------------------------------------------------------------------------------------------------------
 
@@ -168,6 +169,7 @@ class LabelsPanel(QWidget):
         if layer is None:
             layer = layers.show_labels(self._form.desk.viewer, cube, np.zeros(project.entry(cube).shape[:2], dtype=np.int32), self.classes(), saved=True)
         layer.events.paint.connect(self.tell)
+        self._form.canvas.look_at("labels")
         self._tool = mode
         layers.paint_with(self._form.desk.viewer, layer, self.chosen() or 1, mode, self.size.value())
 
@@ -218,6 +220,7 @@ class LabelsPanel(QWidget):
 
     def _saved(self, report: dict[str, Any]) -> None:
         self._names.clear()
+        self.whole.clearEditText()
         desk = self._form.desk
         for cube in report["cubes"]:
             layer = layers.find(desk.viewer, "labels", cube)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.utils.events import Event
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleRangeSlider
 
@@ -18,7 +20,7 @@ from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.labels import LabelsPanel
-from napari_hsi_ssl.gui.forms.pieces import Tabs, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.pieces import Tabs, heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.masking import changed_mask, region_of, save_drawn, value_range
 from napari_hsi_ssl.gui.pictures import closed
 from napari_hsi_ssl.steps import mask as steps
@@ -49,16 +51,19 @@ class MaskForm(Form):
         self.labels = LabelsPanel(self)
         self.tabs.addTab(self._foreground(), "Foreground")
         self.tabs.addTab(self.labels, "Labels")
+        self.tabs.currentChanged.connect(self._look)
         self.body.addWidget(self.tabs)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PREVIEW_MS)
         self._timer.timeout.connect(self.preview)
+        self.desk.cube_changed.connect(self._forget_preview)
         self.fields.changed.connect(self._rule_changed)
         self.range.valueChanged.connect(self._range_moved)
         self._picking = False
         self._range_of = ""
         self._arrange(self.fields.value())
+        listen(self.desk.viewer.layers.events.inserted, self, "_tell_share")
 
     def _foreground(self) -> QWidget:
         tab = QWidget()
@@ -153,8 +158,20 @@ class MaskForm(Form):
         """Show how much is covered, and offer PC1 once there is a PCA."""
         self.labels.refresh()
         self._tell_share()
-        if self._range_of and not self._range_of.startswith(f"{self.desk.cube}/"):
-            self._find_range(self.fields.value())
+        if self.range.isVisibleTo(self) and not self._range_of.startswith(f"{self.desk.cube}/"):
+            self._find_range(self.fields.value(), preview=False)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Bring what the open tab is about to the canvas."""
+        super().showEvent(event)
+        if not event.spontaneous():
+            self._look()
+
+    def _forget_preview(self, _cube: str) -> None:
+        self._timer.stop()  # it was meant for the cube before
+
+    def _look(self, *_: object) -> None:
+        self.canvas.look_at("labels" if self.tabs.currentWidget() is self.labels else "mask")
 
     def _tell_share(self) -> None:
         layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
@@ -179,19 +196,21 @@ class MaskForm(Form):
         if config.method == "threshold":
             self._find_range(config)
 
-    def _find_range(self, config: MaskConfig) -> None:
+    def _find_range(self, config: MaskConfig, preview: bool = True) -> None:
         wanted = f"{self.desk.cube}/{config.source}/{config.band}"
         if self.project is None or not self.desk.cube or wanted == self._range_of:
             return
         self._range_of = wanted
-        self.jobs.start(value_range(self.project, self.desk.cube, config), self._show_range, slot="range", on_error=self._preview_failed)
+        show = partial(self._show_range, preview)
+        self.jobs.start(value_range(self.project, self.desk.cube, config), show, slot="range", on_error=self._preview_failed)
 
-    def _show_range(self, limits: tuple[float, float]) -> None:
+    def _show_range(self, preview: bool, limits: tuple[float, float]) -> None:
         blocked = self.range.blockSignals(True)
         self.range.setRange(*limits)
         self.range.setValue((limits[0] + 0.2 * (limits[1] - limits[0]), limits[1]))
         self.range.blockSignals(blocked)
-        self._range_moved()
+        if preview:  # a cube that is only looked at keeps the mask it has
+            self._range_moved()
 
     def _range_moved(self, *_: object) -> None:
         self._timer.start()
@@ -236,6 +255,7 @@ class MaskForm(Form):
     def _show(self, cube: str, mask: NDArray[np.bool_]) -> None:
         if cube == self.desk.cube:
             layer = layers.show_mask(self.desk.viewer, cube, mask, saved=False)
+            self.canvas.look_at("mask")
             layer.events.paint.connect(self._painted)
             self.say("")
             self._tell_share()

@@ -7,7 +7,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_hsi_ssl.config import PatchConfig, read_json
+from napari_hsi_ssl.config import PatchConfig
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
@@ -68,18 +68,17 @@ class PatchesForm(Form):
             return Standing("blocked", "Needs cubes.")
         if project.patches is None or not project.patches_path().exists():
             return Standing("ready", "No patches yet." if project.inlet else "No patches yet. No PCA either, which training needs.")
-        count = self._noted().get("count")
-        size = self._noted().get("size")
+        noted = self.noted("patches")
+        count, size = noted.get("count"), noted.get("size")
         return Standing("done", f"{count:,} patches of {size}×{size} pixels" if count is not None else "Patches are cut.")
 
-    def _noted(self) -> dict[str, Any]:
-        path = self.project.folder / "preprocessing.json" if self.project else None
-        noted = read_json(path).get("patches", {}) if path is not None and path.exists() else {}
-        return noted if isinstance(noted, dict) else {}
+    def project_opened(self) -> None:
+        """Show what the project's patches were cut with."""
+        self.fields.take(self.noted("patches").get("settings", {}))
 
     def update_widgets(self) -> None:
         """Show what was cut."""
-        noted = self._noted() if self.project is not None and self.project.patches else {}
+        noted = self.noted("patches") if self.project is not None and self.project.patches else {}
         if noted.get("patches") == self._shown:
             return
         self._shown = noted.get("patches", "")

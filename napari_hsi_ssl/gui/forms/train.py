@@ -8,8 +8,8 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
-from napari_hsi_ssl.config import DistilConfig, PretrainConfig, read_json
-from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.config import DistilConfig, PretrainConfig
+from napari_hsi_ssl.errors import HsiError
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.pieces import ProgressRow, Tabs, heading, plain_button, primary, row
@@ -53,6 +53,8 @@ class TrainForm(Form):
             hints=_HINTS,
             words={"both": "both ways", "deep": "the deepest exit", "early": "the earlier exits", "none": "nobody", "pcs": "components", "bands": "all bands"},
         )
+        self._started_run = ""
+        self._settings_wanted = False
         self._recipe = self.pretrain.value().recipe
         self.pretrain.changed.connect(self._recipe_changed)
         self.kinds.addTab(_tab(self.pretrain), "SimCLR pretraining")
@@ -113,7 +115,8 @@ class TrainForm(Form):
         if finished:
             return Standing("done", f"{len(finished)} finished run{'s' * (len(finished) != 1)}, last {finished[-1]}")
         missing = self.missing()
-        return Standing("blocked", missing) if missing else Standing("ready", "Nothing trained yet.")
+        words = "No run has finished yet." if self.desk.runs else "Nothing trained yet."
+        return Standing("blocked", missing) if missing else Standing("ready", words)
 
     def missing(self) -> str:
         """Say what the chosen kind of training lacks; "" when it can start."""
@@ -130,7 +133,14 @@ class TrainForm(Form):
     def update_widgets(self) -> None:
         """Bring the list of runs up to date."""
         self.start.setEnabled(self.start.isEnabled() and not self.missing())
-        runs, chosen = self.desk.runs, self.selected()
+        runs = self.desk.runs
+        started = self._started_run if any(run["run"] == self._started_run for run in runs) else ""
+        chosen = started or self.selected()
+        if started:
+            self._started_run = ""
+        if runs and self._settings_wanted:
+            self._settings_wanted = False
+            self._show_settings()
         blocked = self.table.blockSignals(True)
         self.table.setRowCount(len(runs))
         for index, run in enumerate(reversed(runs)):
@@ -200,13 +210,32 @@ class TrainForm(Form):
             self._recipe = config.recipe
             self.pretrain.setValue(PretrainConfig.from_recipe(config.recipe, **{name: getattr(config, name) for name in _KEPT}))
 
+    def project_opened(self) -> None:
+        """Ask for the settings of the project's runs, once they are listed."""
+        self._settings_wanted = True
+
+    def _show_settings(self) -> None:
+        """Show what the last run of each kind was trained with; settings that are not on the form stay as their recipe has them."""
+        for kind, fields in (("pretrain", self.pretrain), ("distil", self.distil)):
+            last = next((run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind), None)
+            if last is None or self.project is None:
+                continue
+            try:
+                config = self.project.run_folder(last).config.trainer
+                shown = {name: getattr(config, name) for name in fields.editors}
+                recipe = shown.pop("recipe", None)
+                value = DistilConfig.parse(shown) if recipe is None else PretrainConfig.from_recipe(recipe, **shown)
+            except (HsiError, OSError):
+                continue  # the list of runs says what is wrong with it
+            self._recipe = recipe or self._recipe
+            fields.setValue(value)
+        self.fit_batch()
+
     # -- acts -------------------------------------------------------------------------------------------------------------
 
     def fit_batch(self) -> None:
         """Lower the batch size to what the patches fill: the defaults must work on a small cube too."""
-        path = self.project.folder / "preprocessing.json" if self.project is not None else None
-        noted = read_json(path).get("patches", {}) if path is not None and path.exists() else {}
-        count = sum(split["train"] for split in noted.get("per_domain", {}).values())
+        count = sum(split["train"] for split in self.noted("patches").get("per_domain", {}).values())
         config = self.pretrain.value()
         if 2 <= count < config.batch_size:
             lower = 2 ** int(np.log2(count))
@@ -223,7 +252,7 @@ class TrainForm(Form):
             return
         try:
             config = self.config()
-        except ConfigError as error:
+        except HsiError as error:
             self.say(str(error), "error")
             return
         if isinstance(config, PretrainConfig):
@@ -235,6 +264,7 @@ class TrainForm(Form):
 
     def _started(self, report: dict[str, Any]) -> None:
         self.say(f"Run '{report['run']}' is training in the background.")
+        self._started_run = report["run"]
         self.desk.inlet_changed.emit()  # self-distillation fits a PCA where there is none
         self.desk.plot_wanted.emit("training")
         self.watch.follow(report["run"])

@@ -196,7 +196,12 @@ class SpectraPlot(QWidget):
         for button in (self.pin_button, self.mask_button, self.classes_button):
             button.setEnabled(self._axis is not None)
         away = len(self._pinned) - len(shown)
-        self.note.setText(f"{away} pinned of other units hidden" if away else "" if self._axis else "Open a cube to see spectra.")
+        self.note.setText(f"{away} pinned of other units hidden" if away else self._hint())
+
+    def _hint(self) -> str:
+        if self._axis is None:
+            return "Open a cube to see spectra."
+        return "" if self._pinned else "Move over the image to see spectra."
 
     def _draw(self, spectrum: Spectrum) -> None:
         colour = self._theme.legible(spectrum.colour or self._theme.text)
