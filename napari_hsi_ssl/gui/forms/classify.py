@@ -292,7 +292,7 @@ class ClassifyForm(Form):
     def _set_confidence(self, on: bool) -> None:
         layer = layers.shown_map(self.desk.viewer, self.desk.cube)
         sure = layers.confidence_of(self.desk.viewer, layer) if layer is not None else None
-        if sure is not None:
+        if layer is not None and sure is not None:
             sure.visible, layer.visible = on, not on
 
     def _map_shown(self, path: str) -> None:

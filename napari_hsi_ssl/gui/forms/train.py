@@ -216,7 +216,8 @@ class TrainForm(Form):
 
     def _show_settings(self) -> None:
         """Show what the last run of each kind was trained with; settings that are not on the form stay as their recipe has them."""
-        for kind, fields in (("pretrain", self.pretrain), ("distil", self.distil)):
+        forms: dict[str, ConfigFields[Any]] = {"pretrain": self.pretrain, "distil": self.distil}
+        for kind, fields in forms.items():
             last = next((run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind), None)
             if last is None or self.project is None:
                 continue
