@@ -62,7 +62,7 @@ def project(laboratory_folder, tmp_path_factory) -> Path:
     command("pca", folder, "--components", 12)
     command("patches", folder, "--size", 16, "--stride", 8)
     command("pretrain", folder, "--batch-size", 16, "--epochs", 1, "--max-steps", 5, "--run", "simclr", "--precision", "32")
-    command("distil", folder, "--window", 5, "--epochs", 2, "--max-steps", 12, "--run", "sd", "--precision", "32")
+    command("distil", folder, "--window", 5, "--epochs", 2, "--max-steps", 150, "--run", "sd", "--precision", "32")
     return folder
 
 
@@ -155,7 +155,7 @@ def test_a_map_uses_the_class_numbers_of_its_labels(project, laboratory_folder, 
     assert "napari-hsi-ssl classify" in card["provenance"]["command"]
     scored = command("score", saved, "--labels", next(laboratory_folder.rglob("coffee_1_labels.tif")))
     assert {"oa", "aa", "kappa", "per_class", "confusion", "n"} <= set(scored)
-    assert scored["oa"] > 0.2
+    assert scored["oa"] > 0.35, "chance is about a fifth"
 
 
 def test_compare_split_audit_export(project, laboratory_folder, tmp_path):

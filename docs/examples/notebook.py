@@ -56,7 +56,7 @@ run(
     watch=lambda progress: losses.append(progress.data["loss"]) if "loss" in progress.data else None,
 )
 print("loss, first and last:", losses[0], losses[-1])
-print(run(evaluate(project, "short", EvaluateConfig(labels="class"))))
+print(run(evaluate(project, "short", EvaluateConfig(labels="class", minimum=5))))
 
 # %% [markdown]
 # A split by blocks with a guard of the window less one pixel, so that no test window touches a training window; then a map, scored on the test blocks.
