@@ -23,4 +23,4 @@ def test_called_once_when_owner_and_slot_are_garbage_together(qapp):
         del owner, child
         gc.collect()
     assert told == [str(number) for number in range(5)]
-    assert farewell._waiting == before
+    assert farewell._waiting <= before, "nothing of it waits any longer; what earlier windows left may go meanwhile"
