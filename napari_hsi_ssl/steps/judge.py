@@ -1,4 +1,7 @@
-"""Say honestly how good a map or a split is: score, compare, split, audit, simple rivals."""
+"""Say honestly how good a map or a split is: score, compare, split, audit, simple rivals.
+
+scikit-learn is imported by the steps themselves, in whatever thread runs them: at the top it would cost every window 0.6 s.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,6 @@ from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels, read_raster
 from napari_hsi_ssl.cubes.writers import load_map
 from napari_hsi_ssl.errors import LabelError
-from napari_hsi_ssl.mapping.baselines import baselines as compute_baselines
-from napari_hsi_ssl.metrics.scores import agreement, mcnemar, report
-from napari_hsi_ssl.patches import audit as auditing
-from napari_hsi_ssl.patches.splits import split_labels
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 
@@ -30,6 +29,8 @@ def score(map_path: Path, labels_path: Path) -> Steps[dict[str, Any]]:
     dict
         ``oa``, ``aa``, ``kappa``, ``per_class``, ``confusion``, ``n``.
     """
+    from napari_hsi_ssl.metrics.scores import report
+
     predicted, classes = _map(map_path)
     truth, names = read_labels(labels_path, predicted.shape)
     yield Progress(1, 1, f"scoring {map_path.name}")
@@ -42,6 +43,8 @@ def score(map_path: Path, labels_path: Path) -> Steps[dict[str, Any]]:
 
 def compare(first: Path, second: Path, labels_path: Path | None = None) -> Steps[dict[str, Any]]:
     """Say how far two maps agree and, with labels, whether one is better (McNemar 1947)."""
+    from napari_hsi_ssl.metrics.scores import agreement, mcnemar
+
     a, _ = _map(first)
     b, _ = _map(second)
     if a.shape != b.shape:
@@ -65,6 +68,8 @@ def split(
     seed: int = 0,
 ) -> Steps[dict[str, Any]]:
     """Divide labels into folds and write ``foldK_train.tif`` and ``foldK_test.tif``, K from 1."""
+    from napari_hsi_ssl.patches.splits import split_labels
+
     labels = _labels(labels_path)
     yield Progress(0, folds, f"splitting {labels_path.name}")
     parts = split_labels(labels, kind, block=block, guard=guard, folds=folds, seed=seed)
@@ -90,14 +95,18 @@ def split(
 
 def audit(train_path: Path, test_path: Path, window: int = 32) -> Steps[dict[str, Any]]:
     """Say how much of the test set a training window has seen, and what position alone would score."""
+    from napari_hsi_ssl.patches.audit import audit as compute
+
     train = _labels(train_path)
     test, _ = read_labels(test_path, train.shape)
     yield Progress(0, 1, "auditing the split")
-    return auditing.audit(train, test, window)
+    return compute(train, test, window)
 
 
 def baselines(project: Project, train: Mapping[str, Path], test: Mapping[str, Path], seed: int = 0) -> Steps[dict[str, Any]]:
     """Score the simple rivals on this very split; one cube at a time."""
+    from napari_hsi_ssl.mapping.baselines import baselines as compute_baselines
+
     if set(train) != set(test) or len(train) != 1:
         raise LabelError(f"baselines need one cube in --train and the same in --test, found {', '.join(train)} and {', '.join(test)}; give one of each.")
     cube = next(iter(train))
