@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+from typer.core import TyperGroup
 
 from napari_hsi_ssl import config as settings
 from napari_hsi_ssl import files
@@ -26,7 +27,25 @@ from napari_hsi_ssl.errors import CancelledError, ChoiceError, HsiError
 from napari_hsi_ssl.progress import Progress, Steps, run
 from napari_hsi_ssl.project import Project
 
+
+class _Verbs(TyperGroup):
+    """The verbs; with ``--json`` wrong usage, too, ends in a JSON object."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's context, or typer's copy of it, by version
+        ctx.meta["json"] = "--json" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if ctx.meta["json"] and hasattr(error, "format_message"):
+                typer.echo(json.dumps({"error": error.format_message()}))
+            raise
+
+
 app = typer.Typer(
+    cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -69,10 +88,16 @@ def _verb(function: Callable[..., Report | Steps[Report]]) -> Callable[..., None
             raise typer.Exit(130) from None
         except Exception as error:  # noqa: BLE001 - the last resort: one sentence for the user, the traceback with --debug
             _fail(error, as_json=as_json, debug=debug)
-        if as_json:
-            typer.echo(json.dumps(files.plain(report), allow_nan=False))
-        else:
-            _print(files.plain(report))
+        try:
+            if as_json:
+                typer.echo(json.dumps(files.plain(report), allow_nan=False))
+            else:
+                _print(files.plain(report))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _errors.print(f"error: the report cannot be written to standard output ({error.strerror}); what it tells of is done.", style="red", markup=False)
+            raise typer.Exit(1) from None
 
     signature = inspect.signature(function, eval_str=True)
     extra = {
@@ -90,7 +115,9 @@ def _verb(function: Callable[..., Report | Steps[Report]]) -> Callable[..., None
 
 
 def _watch(steps: Steps[Report]) -> Report:
-    bars = Bars(TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn(), console=_errors, transient=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
+    # In a file a bar leaves an empty line beside the one sentence of an error.
+    bars = Bars(*columns, console=_errors, transient=True, disable=not _errors.is_terminal)
     with bars:
         task = bars.add_task("", total=None)
 
@@ -228,7 +255,16 @@ def crop(
     """Use only a box of a cube; the file stays as it is."""
     from napari_hsi_ssl.steps import cubes as verbs
 
-    return verbs.crop(Project.open(project), cube, _numbers(box, 4, "--box"))  # type: ignore[arg-type]
+    corners = _numbers(box, 4, "--box")
+    return verbs.crop(Project.open(project), cube, corners)  # type: ignore[arg-type]
+
+
+@_verb
+def remove(project: ProjectFolder, cube: Annotated[str, typer.Option(help="a cube's name")]) -> Steps[Report]:
+    """Forget a cube; its file, masks, labels and maps stay."""
+    from napari_hsi_ssl.steps import cubes as verbs
+
+    return verbs.remove(Project.open(project), cube)
 
 
 @_verb
@@ -273,17 +309,17 @@ def labels(
     """Give pixels their classes."""
     from napari_hsi_ssl.steps import labels as verbs
 
-    opened = Project.open(project)
     ways = {"--from": source, "--class": class_name, "--table": table, "--folders": folders or None}
     chosen = [name for name, value in ways.items() if value is not None]
     if len(chosen) != 1:
         raise typer.BadParameter(f"give exactly one of {', '.join(ways)}, found {', '.join(chosen) or 'none'}")
+    if table is None and not folders and cube is None:
+        raise typer.BadParameter(f"{chosen[0]} needs --cube NAME")
+    opened = Project.open(project)
     if table is not None:
         return verbs.labels_from_table(opened, table)
-    if folders:
+    if folders or cube is None:
         return verbs.labels_from_folders(opened)
-    if cube is None:
-        raise typer.BadParameter(f"{chosen[0]} needs --cube NAME")
     if source is not None:
         return verbs.labels_from_file(opened, cube, source, key)
     return verbs.label_whole_cube(opened, cube, class_name or "")
@@ -412,14 +448,13 @@ def distil(
         direction=direction, window=window, input=source, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         max_steps=max_steps, seed=seed, devices=devices, precision=precision,
     )  # fmt: skip
+    train_files, held_out = _pairs(train, "--train"), _pairs(validation, "--validation")
     opened = Project.open(project)
     if config is not None:
         return verbs.start_again(opened, config, kind="distil", changes=given, run=run_name, detach=detach)
     stored = verbs.stored_settings(opened, "distil", run_name) if resume else None
     made = settings.DistilConfig.parse({**(stored.model_dump() if stored else {}), **given}, "distil")
-    return verbs.distil(
-        opened, made, train=_pairs(train, "--train"), validation=_pairs(validation, "--validation"), init=init, run=run_name, resume=resume, detach=detach
-    )  # fmt: skip
+    return verbs.distil(opened, made, train=train_files, validation=held_out, init=init, run=run_name, resume=resume, detach=detach)
 
 
 @_verb

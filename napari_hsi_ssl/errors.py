@@ -29,7 +29,8 @@ class ChoiceError(CubeError):
         self.path = Path(path)
         self.candidates = candidates
         listed = ", ".join(candidates)
-        super().__init__(f"{self.path} holds several arrays that could be {what} ({listed}); choose one with --key NAME.")
+        beside = "" if what == "a cube" else f", or write {self.path.name}#NAME"
+        super().__init__(f"{self.path} holds several arrays that could be {what} ({listed}); choose one with --key NAME{beside}.")
 
 
 class LabelError(HsiError):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.errors import ProjectError
@@ -24,6 +25,8 @@ _SAMPLE_BYTES = 64 * 1024
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and move it there once the block has ended well."""
+    if path.exists() and not path.is_file():
+        raise ProjectError(f"{path} is no ordinary file but a folder or a device, so it is not replaced; choose another name.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
@@ -88,6 +91,21 @@ def write_npy(path: Path, array: NDArray[np.generic]) -> None:
     """Write one array atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def empty_npy(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """Return a float16 memory map of a new .npy file whose room on disk is taken already.
+
+    A memory map alone makes a file with holes, and writing into a hole of a full disk ends the process (SIGBUS) where ordinary
+    writing raises an error.
+    """
+    array: NDArray[np.float16] = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    zeros = bytes(1 << 20)
+    with path.open("rb+") as stream:
+        stream.seek(-array.nbytes, os.SEEK_END)
+        for start in range(0, array.nbytes, len(zeros)):
+            stream.write(zeros[: array.nbytes - start])
+    return array
 
 
 def write_tiff(path: Path, array: NDArray[np.generic]) -> None:

@@ -276,7 +276,10 @@ class Project:
 
     def scores(self, cube: str, inlet: str | None = None) -> NDArray[np.float16]:
         """Open the projected scores (y, x, k) of a cube as a memory map; NaN where the pixel was not measured."""
-        path = self.inlet_folder(inlet) / f"{cube}.npy"
+        folder = self.inlet_folder(inlet)
+        if not (folder / "pca.npz").exists():
+            raise ProjectError(f"projection '{folder.name}' is gone from {folder.parent}; put it back, or make another and train again on it.")
+        path = folder / f"{cube}.npy"
         if not path.exists():
             raise ProjectError(f"cube '{cube}' was added after the PCA; run `napari-hsi-ssl pca {self.folder}` again.")
         scores: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)

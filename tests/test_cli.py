@@ -288,3 +288,18 @@ def test_an_unwritable_project_says_so(project, tmp_path):
 def test_the_program_starts_without_torch_and_reports_usage():
     code = "import sys; from napari_hsi_ssl import cli; sys.exit(int(any(name in sys.modules for name in ('torch', 'napari', 'qtpy'))))"
     assert subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}).returncode == 0
+
+
+def test_a_run_whose_projection_is_gone_says_so(project, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    shutil.rmtree(Project.open(copy).inlet_folder())
+    for words in (["evaluate", copy, "--run", "simclr"], ["classify", copy, "--cube", "coffee_1", "--run", "simclr"]):
+        assert "is gone; put it back" in fails(*words)
+
+
+def test_a_cube_of_another_inlet_cannot_start_a_distilled_network(project, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy)
+    command("pca", copy, "--components", 6)
+    assert "12 channels" in fails("distil", copy, "--init", "simclr", "--max-steps", 2)

@@ -25,7 +25,8 @@ def read_raster(path: str | Path, key: str | None = None) -> NDArray[Any]:
     Parameters
     ----------
     path : path
-        TIFF, .npy, .npz, .mat, PNG (grey or palette: the palette's numbers) or ENVI (header or data file).
+        TIFF, .npy, .npz, .mat, PNG (grey or palette: the palette's numbers) or ENVI (header or data file). ``FILE#NAME`` is the
+        array NAME of a file of several, for where there is no room for a key.
     key : str, optional
         Which array of a file of several.
 
@@ -41,7 +42,7 @@ def read_raster(path: str | Path, key: str | None = None) -> NDArray[Any]:
     CubeError
         When the file is damaged or is no image of two axes.
     """
-    path = Path(path)
+    path, key = _parted(Path(path), key)
     if not path.is_file():
         raise CubeError(f"{path} does not exist; check the path.")
     ending = path.suffix.lower()
@@ -95,7 +96,7 @@ def read_labels(path: str | Path, shape: tuple[int, ...], key: str | None = None
     CubeError
         When the file is damaged.
     """
-    path = Path(path)
+    path, key = _parted(Path(path), key)
     ending = path.suffix.lower()
     height, width = int(shape[0]), int(shape[1])
     if ending in {".geojson", ".json"}:
@@ -107,6 +108,14 @@ def read_labels(path: str | Path, shape: tuple[int, ...], key: str | None = None
         turned = " (it fits when transposed)" if image.shape == (width, height) else ""
         raise LabelError(f"{path} has shape {image.shape}, expected {(height, width)} (y, x) as the cube{turned}; use labels made for this cube.")
     return _whole(path, image), _names(path)
+
+
+def _parted(path: Path, key: str | None) -> tuple[Path, str | None]:
+    """Return file and key of ``FILE#NAME``; a file whose name holds the sign is that file."""
+    if key is not None or "#" not in path.name or path.exists():
+        return path, key
+    file, _, name = str(path).rpartition("#")
+    return Path(file), name or None
 
 
 def _whole(path: Path, image: NDArray[Any]) -> NDArray[np.int32]:

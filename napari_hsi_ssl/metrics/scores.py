@@ -105,10 +105,11 @@ def report(truth: ArrayLike, predicted: ArrayLike, classes: Classes) -> dict[str
     Returns
     -------
     dict
-        ``oa``, ``aa``, ``kappa`` (fractions), ``oa_interval`` (95 %, Wilson), ``n`` (labelled pixels), ``numbers`` and ``names``
-        (the classes met in truth or map), ``confusion`` (list of rows, true class by predicted class, in that order), and
-        ``per_class`` with, by class number as text, ``name``, ``n``, ``accuracy`` (recall; producer's accuracy; None when not in
-        the truth), ``precision`` (user's accuracy; None when never predicted) and ``f1``.
+        ``oa``, ``aa``, ``kappa`` (fractions), ``oa_interval`` (95 %, Wilson), ``n`` (labelled pixels), ``not_classified`` (how many
+        of them the map leaves out), ``numbers`` and ``names`` (what was met in truth or map; 0 where the map leaves pixels out),
+        ``confusion`` (list of rows, true class by predicted class, in that order: the rows sum to ``n``, the diagonal to ``oa · n``),
+        and ``per_class`` with, by number of each class of the truth as text, ``name``, ``n``, ``accuracy`` (recall; producer's
+        accuracy), ``precision`` (user's accuracy; None when never predicted) and ``f1``.
     """
     true, found = labelled(truth, predicted)
     numbers = [int(number) for number in np.unique(np.concatenate((true, found)))]
@@ -118,7 +119,9 @@ def report(truth: ArrayLike, predicted: ArrayLike, classes: Classes) -> dict[str
     precision, recall, f1, support = precision_recall_fscore_support(true, found, labels=numbers, zero_division=np.nan)
     per_class = {}
     for row, (number, name) in enumerate(zip(numbers, names, strict=True)):
-        figures = {"accuracy": recall[row], "precision": precision[row], "f1": f1[row] if support[row] else np.nan}
+        if not support[row]:
+            continue
+        figures = {"accuracy": recall[row], "precision": precision[row], "f1": f1[row]}
         per_class[str(number)] = {"name": name, "n": int(support[row]), **{key: float(v) if np.isfinite(v) else None for key, v in figures.items()}}
     return {
         "oa": overall_accuracy(true, found),
@@ -126,6 +129,7 @@ def report(truth: ArrayLike, predicted: ArrayLike, classes: Classes) -> dict[str
         "kappa": kappa(true, found),
         "oa_interval": list(wilson_interval(int((true == found).sum()), true.size)),
         "n": int(true.size),
+        "not_classified": int((found == 0).sum()),
         "numbers": numbers,
         "names": names,
         "per_class": per_class,

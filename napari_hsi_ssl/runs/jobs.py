@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
@@ -300,7 +299,7 @@ def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any],
         except ConfigError:  # damaged: made anew
             pass
     with files.atomic_path(path) as temporary:
-        out = open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+        out = files.empty_npy(temporary, shape)
         yield from _told(embed_cube(network, card, scores, area, out=out), str(cube["name"]))
         out.flush()
         del out

@@ -15,13 +15,13 @@ from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ClassifyConfig, digest
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap
 from napari_hsi_ssl.cubes.writers import confidence_path, save_map
-from napari_hsi_ssl.errors import ConfigError, LabelError
+from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.evaluate import need_model
-from napari_hsi_ssl.steps.train import read_training_labels
+from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
 
 
 def classify(
@@ -96,9 +96,7 @@ def _one(
 
 def _references(project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path) -> tuple[list[dict[str, Any]], Classes]:
     labels = read_training_labels(project, train)
-    numbers = sorted({int(number) for image in labels.values() for number in np.unique(image)} - {0})
-    if len(numbers) < 2:
-        raise LabelError(f"the training labels hold {len(numbers)} class, expected at least two; label another class.")
+    numbers = class_numbers(labels)
     inlet = folder.resolve(folder.config.inlet or "").parent
     references = []
     for cube, image in labels.items():

@@ -59,7 +59,7 @@ def new(folder: Path, paths: Sequence[Path] = ()) -> Steps[dict[str, Any]]:
             yield Progress(message=f"looking for cubes in {path}")
             cubes, others = find_cubes(path)
             if not cubes:
-                reasons = f" ({len(others)} files skipped, the first because {others[0][1]})" if others else ""
+                reasons = f" (skipped: {len(others)}, the first because {others[0][1].rstrip('.')})" if others else ""
                 raise ProjectError(f"{path} holds no cube{reasons}; give a folder with ENVI, .mat, NumPy or TIFF cubes.")
             found += cubes
             skipped += others

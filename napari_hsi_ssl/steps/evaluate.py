@@ -69,4 +69,7 @@ def need_model(project: Project, run: str, *kinds: str) -> RunFolder:
         raise RunError(f"run '{run}' is a {kind} run, expected {' or '.join(kinds)}; choose another run or another method.")
     if not folder.model_path.exists():
         raise RunError(f"run '{run}' has no model yet (it is {folder.state}); wait for it to finish, or resume it.")
+    projection = folder.resolve(folder.config.inlet or "")
+    if not projection.exists():
+        raise RunError(f"run '{run}' needs the projection it was trained with, but {projection} is gone; put it back, or train again.")
     return folder

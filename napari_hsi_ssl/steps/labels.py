@@ -19,6 +19,8 @@ def labels_from_file(project: Project, cube: str, path: Path, key: str | None = 
     """Save the labels of a raster (TIFF, NPY, MAT, PNG, ENVI) or of polygons (GeoJSON, ENVI ROI) as those of a cube."""
     labels, names = read_labels(path, project.entry(cube).shape[:2], key=key)
     yield Progress(1, 1, f"{path.name} read")
+    if not labels.any():
+        raise LabelError(f"{path} holds no labelled pixel (all are 0), expected at least one; give another file: the labels of '{cube}' are as before.")
     return _save(project, cube, labels, names)
 
 
@@ -30,8 +32,11 @@ def save_painted(project: Project, cube: str, labels: NDArray[np.integer], names
 
 def label_whole_cube(project: Project, cube: str, class_name: str) -> Steps[dict[str, Any]]:
     """Give every used pixel of a cube (mask and crop) one class."""
+    area = project.area(cube)
+    if not area.any():
+        raise LabelError(f"cube '{cube}' has no used pixel (its mask is empty within its crop), so it cannot be of class '{class_name}'; make another mask.")
     number = _number(project, class_name)
-    labels = np.where(project.area(cube), number, 0).astype(np.int32)
+    labels = np.where(area, number, 0).astype(np.int32)
     yield Progress(1, 1, f"{cube} is {class_name}")
     return _save(project, cube, labels, {number: class_name})
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
@@ -53,7 +52,7 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
             continue
         height, width, _ = source.cube.shape
         with files.atomic_path(target) as temporary:
-            scores = open_memmap(temporary, mode="w+", dtype=np.float16, shape=(height, width, len(projection.components)))
+            scores = files.empty_npy(temporary, (height, width, len(projection.components)))
             for progress in project_cube(projection, source, out=scores):
                 yield Progress(number + progress.done / max(progress.total, 1), len(sources), f"projecting {source.name}")
             scores.flush()

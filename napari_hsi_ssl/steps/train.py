@@ -54,6 +54,9 @@ def pretrain(
         index = project.patch_index()
         if len(index) == 0:
             raise ProjectError(f"project {project.folder.name} has a patch index without patches; cut them again with a lower --coverage or --size.")
+        training = int((index.split == 0).sum())
+        if training < config.batch_size:
+            raise ProjectError(f"there are {training} training patches, but batch_size is {config.batch_size}; cut more patches or lower --batch-size.")
         names = [name for number, name in enumerate(index.cubes) if (index.cube == number).any()]
         settings = project_note(project, "patches")
         made = RunConfig(
@@ -94,20 +97,18 @@ def distil(
     """
     path = _run_path(project, "distil", run, resume)
     if not (path / "config.json").exists():
+        model = project.run_folder(init).model_path if init else None
+        if model is not None and not model.exists():
+            raise RunError(f"run '{init}' has no model yet ({model.name} is missing); wait for it to finish, or resume it.")
         labels = read_training_labels(project, train)
         held_out = {cube: read_labels(file, project.entry(cube).shape[:2])[0] for cube, file in (validation or {}).items()}
-        numbers = sorted({int(number) for image in labels.values() for number in np.unique(image)} - {0})
-        if len(numbers) < 2:
-            raise LabelError(f"the training labels hold {len(numbers)} class, expected at least two; label another class.")
+        numbers = class_numbers(labels)
         yield from _need_scores(project, [*labels, *held_out])
         known = project.classes
         classes = Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
         cubes = _pin_scores(project, sorted({*labels, *held_out}), path)
         if config.input == "bands":
             cubes = tuple(_pin_bands(project, cube, path) for cube in cubes)
-        model = project.run_folder(init).model_path if init else None
-        if model is not None and not model.exists():
-            raise RunError(f"run '{init}' has no model yet ({model.name} is missing); wait for it to finish, or resume it.")
         made = RunConfig(
             kind="distil",
             distil=config,
@@ -176,7 +177,25 @@ def read_training_labels(project: Project, files_by_cube: Mapping[str, Path] | N
     found = {name: labels for name in project.entries if (labels := project.labels(name)) is not None and labels.any()}
     if not found:
         raise LabelError(f"project {project.folder.name} has no labels; give some with --train CUBE=LABELS or with the verb 'labels'.")
-    return {name: np.where(project.area(name), labels, 0) for name, labels in found.items()}
+    inside = {name: np.where(project.area(name), labels, 0) for name, labels in found.items()}
+    if not any(labels.any() for labels in inside.values()):
+        raise LabelError(f"no labelled pixel of project {project.folder.name} lies in the mask and crop of its cube; make other masks or label other pixels.")
+    return inside
+
+
+def class_numbers(labels: Mapping[str, NDArray[np.int32]]) -> list[int]:
+    """Return the class numbers that a classifier is to tell apart, in order.
+
+    Raises
+    ------
+    LabelError
+        When there are fewer than two.
+    """
+    numbers = sorted({int(number) for image in labels.values() for number in np.unique(image)} - {0})
+    if len(numbers) < 2:
+        found = f"one class ({numbers[0]})" if numbers else "no labelled pixel"
+        raise LabelError(f"the training labels of {', '.join(labels)} hold {found}, expected at least two classes; label another class.")
+    return numbers
 
 
 def project_note(project: Project, section: str) -> dict[str, Any]:

@@ -71,14 +71,17 @@ def test_pixels_without_a_class_count_as_wrong():
     assert result["oa"] == pytest.approx(2 / 3)
     assert result["numbers"] == [0, 1, 2]
     assert result["names"][0] == "not classified"
+    assert result["not_classified"] == 1
+    assert set(result["per_class"]) == {"1", "2"}
     assert result["per_class"]["1"]["accuracy"] == 0.5
     with pytest.raises(LabelError, match="class 0 is not among the classes"):
         confusion(truth, found, [1, 2])
 
 
-def test_a_class_of_the_map_alone_has_no_accuracy_and_does_not_enter_aa():
+def test_a_class_of_the_map_alone_is_in_the_confusion_and_does_not_enter_aa():
     result = report([1, 1, 2, 2], [1, 3, 2, 2], Classes.of([1, 2, 3, 4]))
-    assert result["per_class"]["3"] == {"name": "class 3", "n": 0, "accuracy": None, "precision": 0.0, "f1": None}
+    assert set(result["per_class"]) == {"1", "2"}
+    assert result["confusion"] == [[1, 0, 1], [0, 2, 0], [0, 0, 0]]
     assert result["aa"] == pytest.approx(0.75)
     assert result["numbers"] == [1, 2, 3]
 

@@ -60,7 +60,7 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         self.matrix.getAxis("bottom").setTicks([[(index + 0.5, str(number)) for index, number in enumerate(self._numbers) if index % every == 0]])
         self.matrix.setLabel("bottom", "Class in the map")
         # A class of the map that has no labelled pixel has no accuracy, and so no bar.
-        accuracies = [report["per_class"][str(number)].get("accuracy") for number in self._numbers]
+        accuracies = [report["per_class"].get(str(number), {}).get("accuracy") for number in self._numbers]
         known = [(index, accuracy) for index, accuracy in enumerate(accuracies) if accuracy is not None]
         places = np.array([index + 0.5 for index, _ in known])
         widths = np.array([100 * accuracy for _, accuracy in known])
