@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -93,13 +94,13 @@ def write_npy(path: Path, array: NDArray[np.generic]) -> None:
         np.save(stream, array, allow_pickle=False)
 
 
-def empty_npy(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16]:
+def empty_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]]:
     """Return a float16 memory map of a new .npy file whose room on disk is taken already.
 
     A memory map alone makes a file with holes, and writing into a hole of a full disk ends the process (SIGBUS) where ordinary
     writing raises an error.
     """
-    array: NDArray[np.float16] = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    array: np.memmap[Any, np.dtype[np.float16]] = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     zeros = bytes(1 << 20)
     with path.open("rb+") as stream:
         stream.seek(-array.nbytes, os.SEEK_END)
