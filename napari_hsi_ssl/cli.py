@@ -1,59 +1,18 @@
-"""The command line: parses, calls a step, prints. No logic.
-
-With ``--json`` the last line of standard output is one JSON object; everything else goes to standard error.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
-"""
+"""The command line: parses, calls a step, prints. No logic. How a verb runs on a terminal is told in `terminal`."""
 
 from __future__ import annotations
 
-import functools
-import inspect
-import json
 import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
-from typer.core import TyperGroup
 
 from napari_hsi_ssl import config as settings
-from napari_hsi_ssl import files
-from napari_hsi_ssl.errors import CancelledError, ChoiceError, HsiError
-from napari_hsi_ssl.progress import Progress, Steps, run
+from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.terminal import Report, app, verb, watch
 
-
-class _Verbs(TyperGroup):
-    """The verbs; with ``--json`` wrong usage, too, ends in a JSON object."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's context, or typer's copy of it, by version
-        ctx.meta["json"] = "--json" in args
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
-        try:
-            return super().invoke(ctx)
-        except Exception as error:
-            if ctx.meta["json"] and hasattr(error, "format_message"):
-                typer.echo(json.dumps({"error": error.format_message()}))
-            raise
-
-
-app = typer.Typer(
-    cls=_Verbs,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="From raw hyperspectral cubes to trusted classification maps, training the model on the way.",
-)
-_errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-Report = dict[str, Any]
 ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="the project folder")]
 CubeName = Annotated[str | None, typer.Option("--cube", help="a cube's name")]
 Pairs = Annotated[list[str] | None, typer.Option(metavar="CUBE=LABELS", help="a cube's name and its label file; may be repeated")]
@@ -66,111 +25,6 @@ Precision = Annotated[str | None, typer.Option(help="auto, 32, 16 or bf16")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")]
 Detach = Annotated[bool, typer.Option("--detach", help="return once the trainer has started")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="the config.json of a run: starts it again")]
-
-
-def _verb(function: Callable[..., Report | Steps[Report]]) -> Callable[..., None]:
-    """Register a command that runs a step, draws its progress, prints its report, and turns errors into exit codes."""
-
-    @functools.wraps(function)
-    def command(*args: object, as_json: bool = False, debug: bool = False, **options: object) -> None:
-        warnings.showwarning = lambda message, *_, **__: _errors.print(f"warning: {message}", style="yellow", markup=False)
-        try:
-            report = function(*args, **options)
-            if not isinstance(report, dict):
-                report = _watch(report)
-        except typer.BadParameter:
-            raise
-        except KeyboardInterrupt as interrupt:
-            message = str(interrupt) or "interrupted; what was finished is safe on disk."
-            _errors.print(message, markup=False)
-            if as_json:
-                typer.echo(json.dumps({"error": message}))
-            raise typer.Exit(130) from None
-        except Exception as error:  # noqa: BLE001 - the last resort: one sentence for the user, the traceback with --debug
-            _fail(error, as_json=as_json, debug=debug)
-        try:
-            if as_json:
-                typer.echo(json.dumps(files.plain(report), allow_nan=False))
-            else:
-                _print(files.plain(report))
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            _errors.print(f"error: the report cannot be written to standard output ({error.strerror}); what it tells of is done.", style="red", markup=False)
-            raise typer.Exit(1) from None
-
-    signature = inspect.signature(function, eval_str=True)
-    extra = {
-        "as_json": (bool, typer.Option("--json", help="one JSON object on the last line of standard output")),
-        "debug": (bool, typer.Option("--debug", help="show where an error came from")),
-    }
-    parameters = [
-        *signature.parameters.values(),
-        *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Annotated[kind, option]) for name, (kind, option) in extra.items()),
-    ]
-    command.__signature__ = signature.replace(parameters=parameters, return_annotation=None)  # type: ignore[attr-defined]
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    app.command(function.__name__.strip("_").replace("_", "-"))(command)
-    return command
-
-
-def _watch(steps: Steps[Report]) -> Report:
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn()
-    # In a file a bar leaves an empty line beside the one sentence of an error.
-    bars = Bars(*columns, console=_errors, transient=True, disable=not _errors.is_terminal)
-    with bars:
-        task = bars.add_task("", total=None)
-
-        def draw(progress: Progress) -> None:
-            if progress.warning:
-                _errors.print(f"warning: {progress.message}", style="yellow", markup=False)
-            else:
-                bars.update(task, completed=progress.done, total=progress.total or None, description=progress.message)
-
-        return run(steps, draw)
-
-
-def _fail(error: Exception, *, as_json: bool, debug: bool) -> NoReturn:
-    if debug:
-        raise error
-    message = str(error)
-    if isinstance(error, MemoryError):
-        message = "there is not enough memory for this; use a smaller crop, batch or window."
-    elif not isinstance(error, HsiError | OSError):
-        message = f"unexpected {type(error).__name__} ({message}); this is a fault of the program: please report it with what --debug shows."
-    _errors.print(f"error: {message}", style="red", markup=False)
-    if as_json:
-        report: Report = {"error": message}
-        if isinstance(error, ChoiceError):
-            report["candidates"] = list(error.candidates)
-        typer.echo(json.dumps(report))
-    raise typer.Exit(130 if isinstance(error, CancelledError) else 1)
-
-
-def _print(report: object, indent: str = "") -> None:
-    if not isinstance(report, dict):
-        typer.echo(f"{indent}{report}")
-        return
-    for key, value in report.items():
-        if isinstance(value, dict) and value:
-            typer.echo(f"{indent}{key}:")
-            _print(value, indent + "  ")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            typer.echo(f"{indent}{key}:")
-            for item in value:
-                typer.echo(indent + "  " + "  ".join(f"{name}={_short(part)}" for name, part in item.items()))
-        else:
-            typer.echo(f"{indent}{key}: {_short(value)}")
-
-
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list) and len(value) > 12:
-        return f"[{', '.join(_short(item) for item in value[:6])}, … {len(value)} values]"
-    if isinstance(value, list):
-        return f"[{', '.join(_short(item) for item in value)}]"
-    return str(value)
 
 
 def _numbers(text: str | None, count: int, option: str) -> tuple[int, ...] | None:
@@ -202,7 +56,7 @@ def _given(**options: object) -> dict[str, Any]:
     return given
 
 
-@_verb
+@verb
 def info(
     cube: Annotated[Path, typer.Argument(help="a cube's file")],
     key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
@@ -215,7 +69,7 @@ def info(
     return cubes.info(cube, key, _numbers(shape, 3, "--shape"), _order(order))  # type: ignore[arg-type]
 
 
-@_verb
+@verb
 def new(
     project: ProjectFolder,
     paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="more cubes and folders of cubes")] = None,
@@ -227,7 +81,7 @@ def new(
     return verbs.new(project, [*(cubes or []), *(paths or [])])
 
 
-@_verb
+@verb
 def add(
     project: ProjectFolder,
     path: Annotated[Path, typer.Argument(help="a cube, or a folder of cubes")],
@@ -246,7 +100,7 @@ def add(
     return verbs.add(Project.open(project), path, domain=domain, name=name, key=key, shape=box, order=_order(order), white=white, dark=dark)  # type: ignore[arg-type]
 
 
-@_verb
+@verb
 def crop(
     project: ProjectFolder,
     cube: Annotated[str, typer.Option(help="a cube's name")],
@@ -259,7 +113,7 @@ def crop(
     return verbs.crop(Project.open(project), cube, corners)  # type: ignore[arg-type]
 
 
-@_verb
+@verb
 def remove(project: ProjectFolder, cube: Annotated[str, typer.Option(help="a cube's name")]) -> Steps[Report]:
     """Forget a cube; its file, masks, labels and maps stay."""
     from napari_hsi_ssl.steps import cubes as verbs
@@ -267,7 +121,7 @@ def remove(project: ProjectFolder, cube: Annotated[str, typer.Option(help="a cub
     return verbs.remove(Project.open(project), cube)
 
 
-@_verb
+@verb
 def mask(
     project: ProjectFolder,
     cube: Annotated[list[str] | None, typer.Option(help="a cube's name, may be repeated; all by default")] = None,
@@ -296,7 +150,7 @@ def mask(
     return make_masks(Project.open(project), settings.MaskConfig.parse(given, "mask"), cube)
 
 
-@_verb
+@verb
 def labels(
     project: ProjectFolder,
     cube: CubeName = None,
@@ -325,7 +179,7 @@ def labels(
     return verbs.label_whole_cube(opened, cube, class_name or "")
 
 
-@_verb
+@verb
 def pca(
     project: ProjectFolder,
     bands: Annotated[int | None, typer.Option(help="bands of the common grid (256)")] = None,
@@ -344,7 +198,7 @@ def pca(
     return fit_pca(Project.open(project), settings.PcaConfig.parse(given, "pca"))
 
 
-@_verb
+@verb
 def patches(
     project: ProjectFolder,
     size: Annotated[int | None, typer.Option(help="side in pixels (32)")] = None,
@@ -368,7 +222,7 @@ def patches(
     return cut_patches(Project.open(project), settings.PatchConfig.parse(given, "patches"))
 
 
-@_verb
+@verb
 def pretrain(
     project: ProjectFolder,
     recipe: Annotated[str | None, typer.Option(help="poster or pixel")] = None,
@@ -405,7 +259,7 @@ def pretrain(
     return train.pretrain(opened, made, run=run_name, resume=resume, detach=detach)
 
 
-@_verb
+@verb
 def evaluate(
     project: ProjectFolder,
     run_name: RunName = None,
@@ -420,7 +274,7 @@ def evaluate(
     return step(opened, run_name or latest_run(opened, "pretrain"), settings.EvaluateConfig.parse({"k": k, "labels": labels}, "evaluate"))
 
 
-@_verb
+@verb
 def distil(
     project: ProjectFolder,
     train: Pairs = None,
@@ -457,7 +311,7 @@ def distil(
     return verbs.distil(opened, made, train=train_files, validation=held_out, init=init, run=run_name, resume=resume, detach=detach)
 
 
-@_verb
+@verb
 def classify(
     project: ProjectFolder,
     method: Annotated[str | None, typer.Option(help="knn, linear or distil; by default what the run can do")] = None,
@@ -485,7 +339,7 @@ def classify(
     return step(opened, run_name, made, cubes=cube, train=_pairs(train, "--train"), out=out)
 
 
-@_verb
+@verb
 def score(
     found: Annotated[Path, typer.Argument(metavar="MAP", help="a map, or any raster of class numbers")],
     labels: Annotated[Path, typer.Option(help="the truth; 0 = unlabelled")],
@@ -496,7 +350,7 @@ def score(
     return step(found, labels)
 
 
-@_verb
+@verb
 def compare(
     first: Annotated[Path, typer.Argument(metavar="MAP")],
     second: Annotated[Path, typer.Argument(metavar="MAP")],
@@ -508,7 +362,7 @@ def compare(
     return step(first, second, labels)
 
 
-@_verb
+@verb
 def split(
     labels: Annotated[Path, typer.Argument(metavar="LABELS")],
     out: Annotated[Path, typer.Option(help="folder for foldK_train.tif and foldK_test.tif")],
@@ -526,7 +380,7 @@ def split(
     return step(labels, out, kind=kind, block=block, guard=guard, folds=folds, seed=seed)  # type: ignore[arg-type]
 
 
-@_verb
+@verb
 def audit(
     train: Annotated[Path, typer.Option(help="training labels")],
     test: Annotated[Path, typer.Option(help="test labels")],
@@ -538,7 +392,7 @@ def audit(
     return step(train, test, window)
 
 
-@_verb
+@verb
 def baselines(project: ProjectFolder, train: Pairs = None, test: Pairs = None, seed: Annotated[int, typer.Option()] = 0) -> Steps[Report]:
     """Score the simple rivals on this split."""
     from napari_hsi_ssl.steps.judge import baselines as step
@@ -546,7 +400,7 @@ def baselines(project: ProjectFolder, train: Pairs = None, test: Pairs = None, s
     return step(Project.open(project), _pairs(train, "--train"), _pairs(test, "--test"), seed)
 
 
-@_verb
+@verb
 def runs(
     project: ProjectFolder,
     cancel: Annotated[str | None, typer.Option(metavar="RUN", help="save and stop a live run")] = None,
@@ -567,7 +421,7 @@ def runs(
     return {"runs": verbs.list_runs(opened)}
 
 
-@_verb
+@verb
 def export(
     source: Annotated[Path, typer.Argument(metavar="MAP|CUBE|RUN", help="a map's .tif, a cube's file, or a run's folder")],
     to: Annotated[Path, typer.Option(help=".hdr, .tif, .png, .csv or .safetensors")],
@@ -579,7 +433,7 @@ def export(
     return step(source, to, key)
 
 
-@_verb
+@verb
 def demo(
     headless: Annotated[Path | None, typer.Option(metavar="FOLDER", help="leave screenshots, maps and result.json there")] = None,
     folder: Annotated[Path, typer.Option(help="where the demonstration's project goes")] = Path("demo-output"),
@@ -590,7 +444,7 @@ def demo(
     from napari_hsi_ssl.steps.demo import demo as step
 
     require_display()
-    report = _watch(step((headless or folder).absolute(), epochs=epochs))
+    report = watch(step((headless or folder).absolute(), epochs=epochs))
     pictures = show(Path(report["project"]), report["maps"], report["scores"], headless)
     return {"folder": str((headless or folder).absolute()), "maps": report["maps"], "accuracies": report["accuracies"], "screenshots": pictures}
 

@@ -6,7 +6,6 @@ the whole frame, so that nothing shifts when the crop changes.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -345,11 +344,19 @@ class Project:
         """Return the finished maps: those whose .json is there."""
         return sorted(path.with_suffix(".tif") for path in (self.folder / "maps").glob("*--*--*.json"))
 
-    def note(self, section: str, value: object) -> None:
-        """Remember the settings of a step in ``preprocessing.json``."""
+    @property
+    def _notes(self) -> dict[str, Any]:
         path = self.folder / "preprocessing.json"
-        content = read_json(path) if path.exists() else {}
-        files.write_json(path, {**content, section: json.loads(json.dumps(files.plain(value)))})
+        return read_json(path) if path.exists() else {}
+
+    def note(self, step: str, value: dict[str, Any]) -> None:
+        """Remember what a step did and with which settings, in ``preprocessing.json``."""
+        files.write_json(self.folder / "preprocessing.json", {**self._notes, step: value})
+
+    def noted(self, step: str) -> dict[str, Any]:
+        """Return what a step noted last; empty when it has not run."""
+        value = self._notes.get(step)
+        return value if isinstance(value, dict) else {}
 
 
 def unique_name(stem: str, folder: str, taken: Iterable[str]) -> str:

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_hsi_ssl import files
-from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes
-from napari_hsi_ssl.steps.labels import labels_from_file, save_painted
+from napari_hsi_ssl.steps.samples import indian_pines_project, laboratory_project
 
 
 def project_folder(stem: str) -> Path:
@@ -47,45 +45,11 @@ def add_paths(project: Project | None, paths: Sequence[Path], **how: Any) -> Ste
 
 
 def add_sample(which: str) -> Steps[Project]:
-    """Make a project of the sample ``indian_pines`` or ``laboratory``, labels included; one that is there already is opened.
-
-    Notes
-    -----
-    The cubes are written as files, so that the project is like any other.
-    """
-    from napari_hsi_ssl.cubes import samples
-
+    """Make a project of the sample ``indian_pines`` or ``laboratory``, labels included; one that is there already is opened."""
     folder = project_folder(which)
     for old in sorted(folder.parent.glob(f"{which}*/project.json")):
         project = Project.open(old.parent)
         if project.entries:
             yield Progress(1, 1, f"{old.parent} is there already")
             return project
-    if which == "indian_pines":
-        from napari_hsi_ssl.cubes.writers import write_envi_cube
-
-        yield Progress(0, 3, "Indian Pines")
-        cube, labels, classes = samples.indian_pines()
-        header = folder / "cubes" / "indian_pines" / "indian_pines.hdr"
-        write_envi_cube(header, cube)
-        yield Progress(1, 3, "making the project")
-        report = yield from cubes.new(folder, [header])
-        project = Project.open(Path(report["project"]))
-        yield from save_painted(project, next(iter(project.entries)), labels, dict(zip(classes.numbers, classes.names, strict=True)))
-        return project
-    headers = yield from samples.laboratory(folder / "cubes")
-    yield from cubes.new(folder, headers)
-    project = Project.open(folder)
-    known = Classes.from_json(_read(folder / "cubes" / "classes.json"))
-    for number, (name, entry) in enumerate(project.entries.items()):
-        yield Progress(number, len(headers), f"labels of {name}")
-        truth = entry.path.with_name(f"{entry.path.stem}_labels.tif")
-        yield from labels_from_file(project, name, truth)
-    files.write_json(folder / "labels" / "classes.json", known.to_json())
-    return project
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from napari_hsi_ssl.config import read_json
-
-    return read_json(path)
+    return (yield from (indian_pines_project if which == "indian_pines" else laboratory_project)(folder))

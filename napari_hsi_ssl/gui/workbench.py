@@ -128,7 +128,6 @@ class Workbench(QWidget):
         bar = self.scroll.verticalScrollBar().sizeHint().width()
         self.setMinimumWidth(max(380, inside.minimumSizeHint().width() + bar, *(section.form.minimumSizeHint().width() + bar + 6 for section in self.sections)))
         self.desk.message.connect(self._say)
-        self._opened_for = ""
         self._tell()
 
     def sizeHint(self) -> QSize:

@@ -162,11 +162,12 @@ def _describe(
         raw={"shape": list(shape), "order": order} if shape else None,
         wavelengths=None if centres is None else tuple(float(value) for value in centres),
         calibration=references or None,
-        fingerprint=_fingerprint(path, cube),
+        fingerprint=fingerprint(path, cube),
     )
 
 
-def _fingerprint(path: Path, cube: xr.DataArray) -> dict[str, Any]:
+def fingerprint(path: Path, cube: xr.DataArray) -> dict[str, Any]:
+    """Return size, time and hash of a cube's header and of sampled blocks of its data."""
     data = Path(cube.attrs.get("data_file") or path)
     content = files.fingerprint(data) if data == path else files.fingerprint(path) + files.fingerprint(data)
     return {"size": data.stat().st_size, "time": data.stat().st_mtime, "hash": content}

@@ -68,7 +68,7 @@ def split(
     seed: int = 0,
 ) -> Steps[dict[str, Any]]:
     """Divide labels into folds and write ``foldK_train.tif`` and ``foldK_test.tif``, K from 1."""
-    from napari_hsi_ssl.patches.splits import split_labels
+    from napari_hsi_ssl.patches.splits import absent_classes, split_labels
 
     labels = _labels(labels_path)
     yield Progress(0, folds, f"splitting {labels_path.name}")
@@ -78,15 +78,15 @@ def split(
         paths = {role: out / f"fold{number}_{role}.tif" for role in ("train", "test")}
         files.write_tiff(paths["train"], train.astype(np.int32))
         files.write_tiff(paths["test"], test.astype(np.int32))
-        in_train, in_test = set(np.unique(train[train > 0]).tolist()), set(np.unique(test[test > 0]).tolist())
+        absent = absent_classes(train, test)
         rows.append(
             {
                 "train": str(paths["train"]),
                 "test": str(paths["test"]),
                 "n_train": int((train > 0).sum()),
                 "n_test": int((test > 0).sum()),
-                "only_in_train": sorted(in_train - in_test),
-                "only_in_test": sorted(in_test - in_train),
+                "only_in_train": absent["test"],
+                "only_in_test": absent["train"],
             }
         )
         yield Progress(number, folds, f"fold {number}")

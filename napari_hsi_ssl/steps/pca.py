@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from napari_hsi_ssl.explore.density import Density, density, robust_limits
 from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps.cubes import fingerprint
 
 
 def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
@@ -28,7 +30,13 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
     for entry in project.entries.values():
         area = project.area(entry.name)
         if area.any():
-            sources.append(Source(entry.name, entry.domain, project.cube(entry.name), area))
+            cube = project.cube(entry.name)
+            now = fingerprint(entry.path, cube)
+            if now["hash"] != (entry.fingerprint or {}).get("hash"):
+                warnings.append(f"the file of cube '{entry.name}' has changed since it was added: what was made from it before is not used")
+                yield Progress(message=warnings[-1], warning=True)
+                project.put(replace(entry, fingerprint=now))
+            sources.append(Source(entry.name, entry.domain, cube, area))
         else:
             warnings.append(f"cube '{entry.name}' has an empty mask and is left out of the PCA")
             yield Progress(message=warnings[-1], warning=True)
@@ -57,7 +65,8 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
                 yield Progress(number + progress.done / max(progress.total, 1), len(sources), f"projecting {source.name}")
             scores.flush()
             del scores
-    projection.save(folder / "pca.npz")
+    if not (folder / "pca.npz").exists():  # runs know it by its hash, and another fit may differ in the last bit
+        projection.save(folder / "pca.npz")
     project.inlet = name
     explained = projection.explained
     report = {

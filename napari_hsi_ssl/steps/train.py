@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig, TrainerConfig
+from napari_hsi_ssl.config import CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
@@ -58,18 +58,17 @@ def pretrain(
         if training < config.batch_size:
             raise ProjectError(f"there are {training} training patches, but batch_size is {config.batch_size}; cut more patches or lower --batch-size.")
         names = [name for number, name in enumerate(index.cubes) if (index.cube == number).any()]
-        settings = project_note(project, "patches")
         made = RunConfig(
             kind="pretrain",
             pretrain=config,
             cubes=_pin_scores(project, names, path),
             **_pin("inlet", project.inlet_folder() / "pca.npz", path),
             **_pin("patches", project.patches_path(), path),
-            background=settings.get("settings", {}).get("background", "mean"),
+            background=project.noted("patches").get("settings", {}).get("background", "mean"),
         )
         folder = RunFolder.create(path, made)
     else:
-        folder = _existing(path, config, resume)
+        folder = _existing(path, config)
     return (yield from _train(folder, detach=detach, background=background))
 
 
@@ -122,7 +121,7 @@ def distil(
         )
         folder = RunFolder.create(path, made)
     else:
-        folder = _existing(path, config, resume)
+        folder = _existing(path, config)
     return (yield from _train(folder, detach=detach, background=background))
 
 
@@ -198,17 +197,6 @@ def class_numbers(labels: Mapping[str, NDArray[np.int32]]) -> list[int]:
     return numbers
 
 
-def project_note(project: Project, section: str) -> dict[str, Any]:
-    """Return what a step noted in ``preprocessing.json``."""
-    path = project.folder / "preprocessing.json"
-    if not path.exists():
-        return {}
-    from napari_hsi_ssl.config import read_json
-
-    section_value = read_json(path).get(section, {})
-    return section_value if isinstance(section_value, dict) else {}
-
-
 def _run_path(project: Project, kind: str, run: str | None, resume: bool) -> Path:
     if run is None and resume:
         of_kind = [folder for folder in project.runs() if folder.config.kind == kind]
@@ -216,27 +204,26 @@ def _run_path(project: Project, kind: str, run: str | None, resume: bool) -> Pat
             return of_kind[-1].path
     path = project.new_run_path(kind, run)
     if (path / "config.json").exists() and not resume:
-        owner = RunFolder(path).owner
-        if owner is not None:
-            raise RunError(f"run '{path.name}' is being trained by process {owner['pid']} on {owner['host']}; wait for it, or cancel it first.")
+        if RunFolder(path).alive:
+            raise RunError(f"run '{path.name}' is being trained; wait for it, or cancel it first.")
         raise RunError(f"there is a run '{path.name}' already; continue it with --resume, or choose another name with --run.")
     return path
 
 
-def _existing(path: Path, config: TrainerConfig, resume: bool) -> RunFolder:
+def _existing(path: Path, config: PretrainConfig | DistilConfig) -> RunFolder:
+    """Return a run that is to go on, with the machine's settings as they are now."""
     folder = RunFolder(path)
-    if not resume:
-        raise RunError(f"there is a run '{folder.name}' already; continue it with --resume, or choose another name with --run.")
     stored = folder.config.trainer
     if type(stored) is not type(config):
         raise RunError(f"run '{folder.name}' is a {folder.config.kind} run, so it cannot be resumed as another kind; choose another name with --run.")
-    for field, value in config.model_dump().items():
-        if field not in _MACHINE and value != getattr(stored, field) and value != stored.model_dump()[field]:
-            had = stored.model_dump()[field]
-            raise RunError(f"run '{folder.name}' was started with {field} = {had}, not {value}; resume it without that option, or start another run.")
-    machine = stored.model_copy(update={field: getattr(config, field) for field in _MACHINE})
-    if machine != stored and not folder.alive and folder.result is None:
-        files.write_json(folder.config_path, folder.config.model_copy(update={folder.config.kind: machine}).model_dump(mode="json"))
+    had, wanted = stored.model_dump(), config.model_dump()
+    for field in had.keys() - set(_MACHINE):
+        if wanted[field] != had[field]:
+            raise RunError(
+                f"run '{folder.name}' was started with {field} = {had[field]}, not {wanted[field]}; resume it without that option, or start another run."
+            )
+    if config != stored and not folder.alive and folder.result is None:
+        files.write_json(folder.config_path, folder.config.model_copy(update={folder.config.kind: config}).model_dump(mode="json"))
     return folder
 
 
@@ -275,8 +262,10 @@ def _pin(field: str, path: Path, run: Path) -> dict[str, Any]:
 def _need_scores(project: Project, names: list[str]) -> Steps[None]:
     missing = project.inlet is None or any(not (project.inlet_folder() / f"{name}.npy").exists() for name in names)
     if missing:
-        yield Progress(message="no PCA of these cubes yet: fitting one with the defaults", warning=True)
-        yield from fit_pca(project, PcaConfig())
+        settings = project.noted("pca").get("settings", {})
+        how = "with the settings of the last one" if settings else "with the defaults"
+        yield Progress(message=f"no PCA of these cubes yet: fitting one {how}", warning=True)
+        yield from fit_pca(project, PcaConfig.parse(settings, "preprocessing.json"))
 
 
 def _pin_scores(project: Project, names: list[str], run: Path) -> tuple[CubeInput, ...]:

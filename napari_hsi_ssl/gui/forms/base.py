@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_hsi_ssl.config import read_json
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui.canvas import Canvas, canvas_for
 from napari_hsi_ssl.gui.desk import Desk, desk_for
@@ -124,12 +123,10 @@ class Form(QWidget):
 
     def noted(self, step: str) -> dict[str, Any]:
         """Return what the open project notes of a step in ``preprocessing.json``; empty when it notes nothing that can be read."""
-        path = self.project.folder / "preprocessing.json" if self.project is not None else None
         try:
-            noted = read_json(path).get(step, {}) if path is not None and path.exists() else {}
+            return self.project.noted(step) if self.project is not None else {}
         except ConfigError:
             return {}
-        return noted if isinstance(noted, dict) else {}
 
     def refresh(self, *_: object) -> None:
         """Bring the form up to date with the desk."""

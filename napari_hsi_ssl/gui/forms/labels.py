@@ -35,7 +35,6 @@ class LabelsPanel(QWidget):
         self._form = form
         self._names: dict[int, str] = {}
         """Classes named here and not saved yet."""
-        self._tool = "pan_zoom"
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
 
@@ -170,7 +169,6 @@ class LabelsPanel(QWidget):
             layer = layers.show_labels(self._form.desk.viewer, cube, np.zeros(project.entry(cube).shape[:2], dtype=np.int32), self.classes(), saved=True)
         layer.events.paint.connect(self.tell)
         self._form.canvas.look_at("labels")
-        self._tool = mode
         layers.paint_with(self._form.desk.viewer, layer, self.chosen() or 1, mode, self.size.value())
 
     def _class_chosen(self, *_: object) -> None:

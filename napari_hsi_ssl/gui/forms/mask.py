@@ -60,7 +60,6 @@ class MaskForm(Form):
         self.desk.cube_changed.connect(self._forget_preview)
         self.fields.changed.connect(self._rule_changed)
         self.range.valueChanged.connect(self._range_moved)
-        self._picking = False
         self._range_of = ""
         self._arrange(self.fields.value())
         listen(self.desk.viewer.layers.events.inserted, self, "_tell_share")

@@ -1,0 +1,39 @@
+"""Make projects of the samples: their cubes are written as files, so that the projects are like any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import read_json
+from napari_hsi_ssl.cubes import samples
+from napari_hsi_ssl.cubes.writers import write_envi_cube
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps.cubes import new
+from napari_hsi_ssl.steps.labels import labels_from_file, save_painted
+
+
+def indian_pines_project(folder: Path) -> Steps[Project]:
+    """Make a project of the real scene Indian Pines with its ground truth as labels; the cube lies in ``folder/cubes``."""
+    yield Progress(0, 2, "writing Indian Pines")
+    cube, labels, classes = samples.indian_pines()
+    header = folder / "cubes" / "aviris" / "indian_pines.hdr"
+    write_envi_cube(header, cube)
+    yield from new(folder, [header])
+    project = Project.open(folder)
+    yield from save_painted(project, header.stem, labels, dict(zip(classes.numbers, classes.names, strict=True)))
+    return project
+
+
+def laboratory_project(folder: Path) -> Steps[Project]:
+    """Make a project of the synthetic laboratory of seven domains with its ground truth as labels."""
+    headers = yield from samples.laboratory(folder / "cubes")
+    yield from new(folder, headers)
+    project = Project.open(folder)
+    for number, (name, entry) in enumerate(project.entries.items()):
+        yield Progress(number, len(headers), f"labels of {name}")
+        yield from labels_from_file(project, name, entry.path.with_name(f"{entry.path.stem}_labels.tif"))
+    # The classes of all domains, in colours that tell them apart, are known from the start.
+    files.write_json(folder / "labels" / "classes.json", read_json(folder / "cubes" / "classes.json"))
+    return project
