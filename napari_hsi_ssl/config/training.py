@@ -1,0 +1,184 @@
+"""Settings of the steps that train, judge and map, and the file that a training run is started from."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from napari_hsi_ssl.config.settings import SCHEMA_VERSION, Settings
+from napari_hsi_ssl.errors import ConfigError
+
+
+class AugmentConfig(Settings):
+    """The random views of a patch; every strength 0 leaves the patch alone."""
+
+    flip: bool = True
+    rotate: bool = True
+    crop: float = Field(0.0, ge=0, lt=1, description="largest share of a side cut away before resizing back")
+    gain: float = Field(0.2, ge=0, description="standard deviation of the logarithm of the illumination gain")
+    offset: float = Field(0.1, ge=0, description="standard deviation of a shift a component, in units of its spread")
+    noise: float = Field(0.1, ge=0, description="standard deviation of the pixel noise, in units of a component's spread")
+    drop: float = Field(0.1, ge=0, le=1, description="probability that a component is set to zero")
+    cutout: float = Field(0.25, ge=0, le=1, description="largest side of a square set to zero, as a share of the window")
+
+
+class TrainerConfig(Settings):
+    """What every training run has in common."""
+
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(64, ge=2, description="over all devices")
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    seed: int = 0
+    devices: int | Literal["auto"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["auto", "32", "16", "bf16", "64"] = "auto"
+    checkpoint_minutes: float = Field(5.0, gt=0)
+    keep_checkpoints: int = Field(2, ge=1)
+    max_steps: int | None = Field(None, ge=1, description="stop after this many steps, whatever the epochs say")
+
+
+class TrunkConfig(Settings):
+    """The universal trunk: a narrow residual network without batch statistics."""
+
+    widths: tuple[int, ...] = (48, 96, 192)
+    blocks: int = Field(1, ge=1, description="residual blocks a stage")
+    stem_stride: Literal[1, 2] = 2
+    stride: Literal[1, 2] = Field(2, description="of every stage after the first; with both strides 1 every pixel keeps a feature of its own")
+    pool: Literal["mean", "centre"] = Field("mean", description="centre: centre feature beside the window mean, of every stage")
+
+
+class PretrainConfig(TrainerConfig):
+    """SimCLR on the patches of a project (`steps.pretrain`)."""
+
+    recipe: Literal["poster", "pixel"] = "poster"
+    inlet: Literal["pca"] = "pca"
+    temperature: float = Field(0.5, gt=0)
+    projection: int = Field(128, ge=2, description="length of z, the output of the projection head")
+    whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
+    neighbour: int = Field(0, ge=0, description="the second view's window is moved by up to this many pixels")
+    augment: AugmentConfig = AugmentConfig()
+    trunk: TrunkConfig = TrunkConfig()
+
+    @classmethod
+    def from_recipe(cls, recipe: str, **changes: object) -> PretrainConfig:
+        """Return the settings of a named recipe, with changes."""
+        if recipe not in RECIPES:
+            raise ConfigError(f"recipe '{recipe}' is unknown, expected one of {', '.join(RECIPES)}; choose one of them.")
+        given = {key: value for key, value in changes.items() if value is not None}
+        return cls.parse({**RECIPES[recipe], "recipe": recipe, **given}, f"recipe {recipe}")
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    # The reference: wide windows, global pooling, both views of one window.
+    "poster": {},
+    # Small windows and neighbouring windows as positives: made for maps of single pixels.
+    "pixel": {
+        "temperature": 0.2,
+        "neighbour": 3,
+        "whiten": True,
+        "augment": {"gain": 0.1, "offset": 0.05, "noise": 0.1, "drop": 0.05, "cutout": 0.0},
+        "trunk": {"widths": (64, 64, 128), "stem_stride": 1, "stride": 1, "pool": "centre"},
+    },
+}
+"""What each recipe changes in the defaults of `PretrainConfig`."""
+
+
+class DistilConfig(TrainerConfig):
+    """Self-distillation training of a multi-exit spectral-spatial network (`steps.distil`)."""
+
+    epochs: int = Field(60, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(1e-3, ge=0)
+    window: int = Field(15, ge=1, description="pixels on a side; odd windows have a centre")
+    direction: Literal["both", "deep", "early", "none"] = Field("both", description="who teaches: the deepest exit, the earlier ones, both")
+    input: Literal["pcs", "bands"] = "pcs"
+    distil_weight: float = Field(0.5, ge=0, description="weight of the soft-target terms")
+    feature_weight: float = Field(0.05, ge=0, description="weight of the feature consistency between exits")
+    temperature: float = Field(3.0, gt=0, description="softens the targets between exits")
+    label_smoothing: float = Field(0.05, ge=0, lt=1)
+    widths: tuple[int, ...] = Field((48, 64, 96), description="of the stages, each of which ends in an exit")
+    whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
+    augment: AugmentConfig = AugmentConfig(gain=0.0, offset=0.0, noise=0.0, drop=0.0, cutout=0.0)
+    freeze: bool = Field(False, description="with an initial trunk: train only the exits")
+
+    @model_validator(mode="after")
+    def _exits(self) -> Self:
+        if len(self.widths) < 2:
+            msg = "at least two exits are needed"
+            raise ValueError(msg)
+        return self
+
+
+class EvaluateConfig(Settings):
+    """How a pretrained backbone is judged (`steps.evaluate`)."""
+
+    k: int = Field(20, ge=1)
+    labels: Literal["domain", "class"] = "domain"
+    minimum: int = Field(20, ge=1, description="domains or classes with fewer held-out patches are reported, not scored")
+    seed: int = 0
+
+
+class ClassifyConfig(Settings):
+    """How a map is made (`steps.classify`)."""
+
+    method: Literal["knn", "linear", "distil"] = "knn"
+    k: int = Field(20, ge=1)
+    references: int = Field(20000, ge=1, description="at most this many labelled pixels serve as references")
+    seed: int = 0
+
+
+class CubeInput(Settings):
+    """One cube as a training run sees it. Paths are relative to the run folder where they lie in the project."""
+
+    name: str
+    domain: str
+    path: str = Field(description="projected scores (y, x, k) as .npy, or the cube's own file when bands are the input")
+    sha256: str
+    key: str | None = Field(None, description="the array in a file of several, when bands are the input")
+    mask: str | None = Field(None, description="foreground (y, x) as TIFF; None means every valid pixel")
+
+
+class LabelInput(Settings):
+    """Labels of one cube as a training run sees them."""
+
+    cube: str
+    path: str = Field(description="class numbers (y, x) as TIFF, 0 = unlabelled")
+    sha256: str
+    role: Literal["train", "validation"] = "train"
+
+
+class RunConfig(Settings):
+    """Everything a training process needs: it reads its run folder and nothing else (`config.json`)."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["pretrain", "distil"]
+    pretrain: PretrainConfig | None = None
+    distil: DistilConfig | None = None
+    cubes: tuple[CubeInput, ...] = ()
+    inlet: str | None = Field(None, description="pca.npz")
+    inlet_sha256: str | None = None
+    patches: str | None = Field(None, description="patch index .npz")
+    patches_sha256: str | None = None
+    background: Literal["mean", "keep", "zero"] = "mean"
+    labels: tuple[LabelInput, ...] = ()
+    class_numbers: tuple[int, ...] = ()
+    class_names: tuple[str, ...] = ()
+    class_colours: tuple[str, ...] = ()
+    init: str | None = Field(None, description="model.safetensors whose trunk is carried over")
+    init_sha256: str | None = None
+
+    @model_validator(mode="after")
+    def _settings_of_its_kind(self) -> Self:
+        if (self.pretrain is None) == (self.distil is None) or getattr(self, self.kind) is None:
+            msg = f"exactly the settings '{self.kind}' are needed"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def trainer(self) -> PretrainConfig | DistilConfig:
+        """The settings of this run's kind."""
+        settings = self.pretrain or self.distil
+        assert settings is not None  # the validator has seen to it
+        return settings
