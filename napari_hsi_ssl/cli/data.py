@@ -1,0 +1,180 @@
+"""Verbs that bring cubes in and prepare them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_hsi_ssl import config as settings
+from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, axis_order, numbers, options_given
+from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.terminal import Report, verb
+
+
+@verb
+def info(
+    cube: Annotated[Path, typer.Argument(help="a cube's file")],
+    key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
+    shape: Annotated[str | None, typer.Option(metavar="Y,X,B", help="for files that do not tell their shape")] = None,
+    order: Annotated[str, typer.Option(metavar="C|F")] = "C",
+) -> Report:
+    """Describe a cube: shape, bands, wavelengths, quantity, type, layout, memory."""
+    from napari_hsi_ssl.steps import cubes
+
+    return cubes.info(cube, key, numbers(shape, 3, "--shape"), axis_order(order))  # type: ignore[arg-type]
+
+
+@verb
+def new(
+    project: ProjectFolder,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="more cubes and folders of cubes")] = None,
+    cubes: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="a cube or a folder of cubes; may be repeated, more paths may follow")] = None,
+) -> Steps[Report]:
+    """Make a project, with the cubes of files and folders; a cube's domain is its folder's name."""
+    from napari_hsi_ssl.steps import cubes as verbs
+
+    return verbs.new(project, [*(cubes or []), *(paths or [])])
+
+
+@verb
+def add(
+    project: ProjectFolder,
+    path: Annotated[Path, typer.Argument(help="a cube, or a folder of cubes")],
+    domain: Annotated[str | None, typer.Option(help="the camera or subject; the folder's name by default")] = None,
+    name: Annotated[str | None, typer.Option(help="the cube's name; the file's stem by default")] = None,
+    key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
+    shape: Annotated[str | None, typer.Option(metavar="Y,X,B", help="for files that do not tell their shape")] = None,
+    order: Annotated[str, typer.Option(metavar="C|F")] = "C",
+    white: Annotated[Path | None, typer.Option(help="white reference")] = None,
+    dark: Annotated[Path | None, typer.Option(help="dark reference")] = None,
+) -> Steps[Report]:
+    """Add a cube, or a folder of cubes, to a project."""
+    from napari_hsi_ssl.steps import cubes as verbs
+
+    box = numbers(shape, 3, "--shape")
+    return verbs.add(Project.open(project), path, domain=domain, name=name, key=key, shape=box, order=axis_order(order), white=white, dark=dark)  # type: ignore[arg-type]
+
+
+@verb
+def crop(
+    project: ProjectFolder,
+    cube: Annotated[str, typer.Option(help="a cube's name")],
+    box: Annotated[str | None, typer.Option(metavar="Y0,X0,Y1,X1", help="ends excluded; without it the whole frame is used again")] = None,
+) -> Steps[Report]:
+    """Use only a box of a cube; the file stays as it is."""
+    from napari_hsi_ssl.steps import cubes as verbs
+
+    corners = numbers(box, 4, "--box")
+    return verbs.crop(Project.open(project), cube, corners)  # type: ignore[arg-type]
+
+
+@verb
+def remove(project: ProjectFolder, cube: Annotated[str, typer.Option(help="a cube's name")]) -> Steps[Report]:
+    """Forget a cube; its file, masks, labels and maps stay."""
+    from napari_hsi_ssl.steps import cubes as verbs
+
+    return verbs.remove(Project.open(project), cube)
+
+
+@verb
+def mask(
+    project: ProjectFolder,
+    cube: Annotated[list[str] | None, typer.Option(help="a cube's name, may be repeated; all by default")] = None,
+    method: Annotated[str | None, typer.Option(help="otsu, threshold, angle or all")] = None,
+    source: Annotated[str | None, typer.Option(help="brightness, band or pc1")] = None,
+    band: Annotated[int | None, typer.Option(help="band index from 0, with --source band")] = None,
+    wavelength: Annotated[float | None, typer.Option(help="nm, with --source band")] = None,
+    low: Annotated[float | None, typer.Option(help="threshold: keep values of at least this")] = None,
+    high: Annotated[float | None, typer.Option(help="threshold: keep values of at most this")] = None,
+    keep: Annotated[str | None, typer.Option(help="otsu: keep the bright or the dark side")] = None,
+    at: Annotated[str | None, typer.Option(metavar="Y,X", help="angle: the pixel of the reference spectrum")] = None,
+    max_angle: Annotated[float | None, typer.Option(help="angle: largest angle in radians")] = None,
+    invert: Annotated[bool | None, typer.Option("--invert", help="keep the other side")] = None,
+    fill_holes: Annotated[bool | None, typer.Option("--fill-holes/--keep-holes")] = None,
+    drop_specks: Annotated[int | None, typer.Option(help="drop objects of fewer pixels")] = None,
+) -> Steps[Report]:
+    """Find the foreground of cubes and save it as their masks."""
+    from napari_hsi_ssl.steps.mask import make_masks
+
+    if source is None and (band is not None or wavelength is not None):
+        source = "band"
+    given = options_given(
+        method=method, source=source, band=band, wavelength=wavelength, low=low, high=high, keep=keep, at=numbers(at, 2, "--at"),
+        max_angle=max_angle, invert=invert, fill_holes=fill_holes, drop_specks=drop_specks,
+    )  # fmt: skip
+    return make_masks(Project.open(project), settings.MaskConfig.parse(given, "mask"), cube)
+
+
+@verb
+def labels(
+    project: ProjectFolder,
+    cube: CubeName = None,
+    source: Annotated[Path | None, typer.Option("--from", help="raster (TIFF, NPY, MAT, PNG, ENVI) or polygons (GeoJSON, ENVI ROI)")] = None,
+    key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
+    class_name: Annotated[str | None, typer.Option("--class", help="the whole cube is of this class")] = None,
+    table: Annotated[Path | None, typer.Option(help="CSV with the columns cube and class")] = None,
+    folders: Annotated[bool, typer.Option("--folders", help="every cube is of the class named like its folder")] = False,
+) -> Steps[Report]:
+    """Give pixels their classes."""
+    from napari_hsi_ssl.steps import labels as verbs
+
+    ways = {"--from": source, "--class": class_name, "--table": table, "--folders": folders or None}
+    chosen = [name for name, value in ways.items() if value is not None]
+    if len(chosen) != 1:
+        raise typer.BadParameter(f"give exactly one of {', '.join(ways)}, found {', '.join(chosen) or 'none'}")
+    if table is None and not folders and cube is None:
+        raise typer.BadParameter(f"{chosen[0]} needs --cube NAME")
+    opened = Project.open(project)
+    if table is not None:
+        return verbs.labels_from_table(opened, table)
+    if folders or cube is None:
+        return verbs.labels_from_folders(opened)
+    if source is not None:
+        return verbs.labels_from_file(opened, cube, source, key)
+    return verbs.label_whole_cube(opened, cube, class_name or "")
+
+
+@verb
+def pca(
+    project: ProjectFolder,
+    bands: Annotated[int | None, typer.Option(help="bands of the common grid (256)")] = None,
+    grid: Annotated[str | None, typer.Option(help="index or wavelength")] = None,
+    components: Annotated[int | None, typer.Option(help="components kept (30)")] = None,
+    method: Annotated[str | None, typer.Option(help="pca or mnf")] = None,
+    scale: Annotated[str | None, typer.Option(help="none, standardise or snv")] = None,
+    weights: Annotated[str | None, typer.Option(help="pixels, or domain: every domain counts the same")] = None,
+    sample: Annotated[int | None, typer.Option(help="fit on at most this many random pixels a cube")] = None,
+    seed: Seed = None,
+) -> Steps[Report]:
+    """Bring every domain to one band grid and fit one PCA over all masked pixels."""
+    from napari_hsi_ssl.steps.pca import fit_pca
+
+    given = options_given(bands=bands, grid=grid, components=components, method=method, scale=scale, weights=weights, sample=sample, seed=seed)
+    return fit_pca(Project.open(project), settings.PcaConfig.parse(given, "pca"))
+
+
+@verb
+def patches(
+    project: ProjectFolder,
+    size: Annotated[int | None, typer.Option(help="side in pixels (32)")] = None,
+    stride: Annotated[int | None, typer.Option(help="pixels between patches (half the size)")] = None,
+    coverage: Annotated[float | None, typer.Option(help="smallest share of foreground (0.5)")] = None,
+    background: Annotated[str | None, typer.Option(help="mean, keep or zero")] = None,
+    per_domain: Annotated[int | None, typer.Option(help="at most this many a domain")] = None,
+    split: Annotated[str | None, typer.Option(help="cube, blocks, or auto: by cube where a domain has two or more")] = None,
+    guard: Annotated[int | None, typer.Option(help="unused pixels between blocks of training and test")] = None,
+    block: Annotated[int | None, typer.Option(help="side of a block (twice the size)")] = None,
+    test_share: Annotated[float | None, typer.Option(help="share held out (0.25)")] = None,
+    seed: Seed = None,
+) -> Steps[Report]:
+    """Cut the patch index, stratified by domain, and hold a test part out."""
+    from napari_hsi_ssl.steps.patches import cut_patches
+
+    given = options_given(
+        size=size, stride=stride, coverage=coverage, background=background, per_domain=per_domain, split=split, guard=guard,
+        block=block, test_share=test_share, seed=seed,
+    )  # fmt: skip
+    return cut_patches(Project.open(project), settings.PatchConfig.parse(given, "patches"))

@@ -1,0 +1,146 @@
+"""Verbs that judge, map, and hand results on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_hsi_ssl import config as settings
+from napari_hsi_ssl.cli.options import Pairs, ProjectFolder, RunName, pairs
+from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.terminal import Report, verb, watch
+
+
+@verb
+def evaluate(
+    project: ProjectFolder,
+    run_name: RunName = None,
+    k: Annotated[int, typer.Option(help="neighbours")] = 20,
+    labels: Annotated[str, typer.Option(help="domain or class")] = "domain",
+) -> Steps[Report]:
+    """Judge a pretrained run on held-out patches, beside a random backbone and the plain rows."""
+    from napari_hsi_ssl.steps.evaluate import evaluate as step
+    from napari_hsi_ssl.steps.runs import latest_run
+
+    opened = Project.open(project)
+    return step(opened, run_name or latest_run(opened, "pretrain"), settings.EvaluateConfig.parse({"k": k, "labels": labels}, "evaluate"))
+
+
+@verb
+def classify(
+    project: ProjectFolder,
+    method: Annotated[str | None, typer.Option(help="knn, linear or distil; by default what the run can do")] = None,
+    run_name: RunName = None,
+    cube: Annotated[list[str] | None, typer.Option(help="a cube's name, may be repeated")] = None,
+    every: Annotated[bool, typer.Option("--all", help="every cube of the project")] = False,
+    train: Pairs = None,
+    k: Annotated[int, typer.Option(help="neighbours of kNN")] = 20,
+    out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
+) -> Steps[Report]:
+    """Make maps of whole cubes, with confidence and provenance."""
+    from napari_hsi_ssl.steps.classify import classify as step
+    from napari_hsi_ssl.steps.runs import latest_run
+
+    opened = Project.open(project)
+    if every and cube:
+        raise typer.BadParameter("give --cube or --all, not both")
+    if not every and not cube and len(opened.entries) > 1:
+        raise typer.BadParameter(f"the project has {len(opened.entries)} cubes: give --cube NAME or --all")
+    if run_name is None:
+        run_name = latest_run(opened, "distil" if method == "distil" else "pretrain")
+    if method is None:
+        method = "distil" if opened.run_folder(run_name).config.kind == "distil" else "knn"
+    made = settings.ClassifyConfig.parse({"method": method, "k": k}, "classify")
+    return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
+
+
+@verb
+def score(
+    found: Annotated[Path, typer.Argument(metavar="MAP", help="a map, or any raster of class numbers")],
+    labels: Annotated[Path, typer.Option(help="the truth; 0 = unlabelled")],
+) -> Steps[Report]:
+    """Score a map against labels: OA, AA, kappa, per class, confusion."""
+    from napari_hsi_ssl.steps.judge import score as step
+
+    return step(found, labels)
+
+
+@verb
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="MAP")],
+    second: Annotated[Path, typer.Argument(metavar="MAP")],
+    labels: Annotated[Path | None, typer.Option(help="the truth; 0 = unlabelled")] = None,
+) -> Steps[Report]:
+    """Compare two maps: agreement, and with labels McNemar's test."""
+    from napari_hsi_ssl.steps.judge import compare as step
+
+    return step(first, second, labels)
+
+
+@verb
+def split(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS")],
+    out: Annotated[Path, typer.Option(help="folder for foldK_train.tif and foldK_test.tif")],
+    kind: Annotated[str, typer.Option(help="random, blocks or fields")] = "blocks",
+    block: Annotated[int, typer.Option(help="side of a block in pixels")] = 36,
+    guard: Annotated[int, typer.Option(help="unused pixels between training and test")] = 16,
+    folds: Annotated[int, typer.Option()] = 4,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> Steps[Report]:
+    """Divide labels into training and test folds that do not touch."""
+    from napari_hsi_ssl.steps.judge import split as step
+
+    if kind not in {"random", "blocks", "fields"}:
+        raise typer.BadParameter(f"'{kind}' is not random, blocks or fields", param_hint="--kind")
+    return step(labels, out, kind=kind, block=block, guard=guard, folds=folds, seed=seed)  # type: ignore[arg-type]
+
+
+@verb
+def audit(
+    train: Annotated[Path, typer.Option(help="training labels")],
+    test: Annotated[Path, typer.Option(help="test labels")],
+    window: Annotated[int, typer.Option(help="side of the window in pixels")] = 32,
+) -> Steps[Report]:
+    """Say how much of the test set a training window has seen, and what position alone scores."""
+    from napari_hsi_ssl.steps.judge import audit as step
+
+    return step(train, test, window)
+
+
+@verb
+def baselines(project: ProjectFolder, train: Pairs = None, test: Pairs = None, seed: Annotated[int, typer.Option()] = 0) -> Steps[Report]:
+    """Score the simple rivals on this split."""
+    from napari_hsi_ssl.steps.judge import baselines as step
+
+    return step(Project.open(project), pairs(train, "--train"), pairs(test, "--test"), seed)
+
+
+@verb
+def export(
+    source: Annotated[Path, typer.Argument(metavar="MAP|CUBE|RUN", help="a map's .tif, a cube's file, or a run's folder")],
+    to: Annotated[Path, typer.Option(help=".hdr, .tif, .png, .csv or .safetensors")],
+    key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
+) -> Steps[Report]:
+    """Write a map, a cube or a run for other programs."""
+    from napari_hsi_ssl.steps.export import export as step
+
+    return step(source, to, key)
+
+
+@verb
+def demo(
+    headless: Annotated[Path | None, typer.Option(metavar="FOLDER", help="leave screenshots, maps and result.json there")] = None,
+    folder: Annotated[Path, typer.Option(help="where the demonstration's project goes")] = Path("demo-output"),
+    epochs: Annotated[int, typer.Option(help="of the pretraining")] = 10,
+) -> Report:
+    """Do the whole of it on the bundled sample, and end with the maps in the window."""
+    from napari_hsi_ssl.gui.demo import require_display, show
+    from napari_hsi_ssl.steps.demo import demo as step
+
+    require_display()
+    report = watch(step((headless or folder).absolute(), epochs=epochs))
+    pictures = show(Path(report["project"]), report["maps"], report["scores"], headless)
+    return {"folder": str((headless or folder).absolute()), "maps": report["maps"], "accuracies": report["accuracies"], "screenshots": pictures}

@@ -1,0 +1,122 @@
+"""Verbs that train and that look after runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from napari_hsi_ssl import config as settings
+from napari_hsi_ssl.cli.options import (
+    BatchSize,
+    ConfigFile,
+    Detach,
+    Devices,
+    Epochs,
+    Pairs,
+    Precision,
+    ProjectFolder,
+    Resume,
+    RunName,
+    Seed,
+    options_given,
+    pairs,
+)
+from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.terminal import Report, verb
+
+
+@verb
+def pretrain(
+    project: ProjectFolder,
+    recipe: Annotated[str | None, typer.Option(help="poster or pixel")] = None,
+    inlet: Annotated[str | None, typer.Option(help="pca: the project's frozen projection")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    temperature: Annotated[float | None, typer.Option(help="of NT-Xent")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="stop after this many steps")] = None,
+    seed: Seed = None,
+    devices: Devices = None,
+    precision: Precision = None,
+    run_name: RunName = None,
+    resume: Resume = False,
+    detach: Detach = False,
+    config: ConfigFile = None,
+) -> Steps[Report]:
+    """Train SimCLR on the patches, in a process of its own."""
+    from napari_hsi_ssl.steps import train
+
+    given = options_given(
+        inlet=inlet, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, temperature=temperature, max_steps=max_steps,
+        seed=seed, devices=devices, precision=precision,
+    )  # fmt: skip
+    opened = Project.open(project)
+    if config is not None:
+        return train.start_again(opened, config, kind="pretrain", changes=options_given(recipe=recipe, **given), run=run_name, detach=detach)
+    stored = train.stored_settings(opened, "pretrain", run_name) if resume else None
+    made = (
+        settings.PretrainConfig.parse({**stored.model_dump(), **options_given(recipe=recipe, **given)}, "pretrain")
+        if stored is not None
+        else settings.PretrainConfig.from_recipe(recipe or "poster", **given)
+    )
+    return train.pretrain(opened, made, run=run_name, resume=resume, detach=detach)
+
+
+@verb
+def distil(
+    project: ProjectFolder,
+    train: Pairs = None,
+    validation: Pairs = None,
+    init: Annotated[str | None, typer.Option(help="a pretrained run whose trunk is carried over")] = None,
+    direction: Annotated[str | None, typer.Option(help="both, deep, early or none")] = None,
+    window: Annotated[int | None, typer.Option(help="side in pixels, best odd")] = None,
+    source: Annotated[str | None, typer.Option("--input", help="pcs or bands")] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    max_steps: Annotated[int | None, typer.Option(help="stop after this many steps")] = None,
+    seed: Seed = None,
+    devices: Devices = None,
+    precision: Precision = None,
+    run_name: RunName = None,
+    resume: Resume = False,
+    detach: Detach = False,
+    config: ConfigFile = None,
+) -> Steps[Report]:
+    """Train the self-distillation network on labels, in a process of its own."""
+    from napari_hsi_ssl.steps import train as verbs
+
+    given = options_given(
+        direction=direction, window=window, input=source, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        max_steps=max_steps, seed=seed, devices=devices, precision=precision,
+    )  # fmt: skip
+    train_files, held_out = pairs(train, "--train"), pairs(validation, "--validation")
+    opened = Project.open(project)
+    if config is not None:
+        return verbs.start_again(opened, config, kind="distil", changes=given, run=run_name, detach=detach)
+    stored = verbs.stored_settings(opened, "distil", run_name) if resume else None
+    made = settings.DistilConfig.parse({**(stored.model_dump() if stored else {}), **given}, "distil")
+    return verbs.distil(opened, made, train=train_files, validation=held_out, init=init, run=run_name, resume=resume, detach=detach)
+
+
+@verb
+def runs(
+    project: ProjectFolder,
+    cancel: Annotated[str | None, typer.Option(metavar="RUN", help="save and stop a live run")] = None,
+    delete: Annotated[str | None, typer.Option(metavar="RUN", help="delete a run's folder")] = None,
+    follow: Annotated[str | None, typer.Option(metavar="RUN", help="watch a live run to its end")] = None,
+) -> Report | Steps[Report]:
+    """List the runs: what is running, how far, how to reattach."""
+    from napari_hsi_ssl.steps import runs as verbs
+    from napari_hsi_ssl.steps.train import follow_run
+
+    opened = Project.open(project)
+    if cancel is not None:
+        return verbs.cancel_run(opened, cancel)
+    if delete is not None:
+        return verbs.delete_run(opened, delete)
+    if follow is not None:
+        return follow_run(opened, follow)
+    return {"runs": verbs.list_runs(opened)}
