@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from napari_hsi_ssl.cubes.cube import row_blocks
 
-Spectra = NDArray[np.float64]
+Spectra = NDArray[Any]
 Result = TypeVar("Result")
 
 # Spectra that are worked on at a time: enough for GEMM to run at full speed, few enough to stay near the cache.
@@ -35,7 +35,7 @@ class Chunk:
         The rows of the cube, the end excluded.
     pixels : int array (n,)
         Flat pixel numbers in the cube's frame, ascending.
-    spectra : float64 array (n, B)
+    spectra : float64 array (n, B), or of the type asked for
         Fresh, so that the receiver may overwrite it.
     """
 
@@ -60,7 +60,9 @@ def one_blas_thread() -> Iterator[int]:
         yield threads
 
 
-def map_chunks(cube: xr.DataArray, area: NDArray[np.bool_], work: Callable[[Chunk], Result], used: NDArray[np.bool_] | None = None) -> Iterator[Result]:
+def map_chunks(
+    cube: xr.DataArray, area: NDArray[np.bool_], work: Callable[[Chunk], Result], used: NDArray[np.bool_] | None = None, kind: type[np.floating] = np.float64
+) -> Iterator[Result]:
     """Yield ``work(chunk)`` for the measured spectra of an area, from top to bottom.
 
     The chunks are gathered and worked on in as many threads as BLAS would take, each with a BLAS of one thread: where the
@@ -76,13 +78,15 @@ def map_chunks(cube: xr.DataArray, area: NDArray[np.bool_], work: Callable[[Chun
         Takes a `Chunk`; runs in a thread.
     used : bool array (band,), optional
         Only these bands decide whether a pixel is measured, and only they are given.
+    kind : type
+        Of the spectra given: float32 halves the work where seven digits suffice.
     """
     nodata = cube.attrs.get("nodata")
     width = cube.shape[1]
 
     def piece(first: int, left: int, block: NDArray[np.generic], chosen: NDArray[np.bool_]) -> Result:
         y, x = np.nonzero(chosen)
-        spectra, measured = gather(block, chosen, nodata, used)
+        spectra, measured = gather(block, chosen, nodata, used, kind)
         pixels = (y + first) * width + (x + left)
         return work(Chunk(first, first + len(block), pixels if measured is None else pixels[measured], spectra))
 
@@ -114,9 +118,13 @@ def _pieces(cube: xr.DataArray, area: NDArray[np.bool_]) -> Iterator[tuple[int, 
 
 
 def gather(
-    block: NDArray[np.generic], chosen: NDArray[np.bool_], nodata: float | None, used: NDArray[np.bool_] | None = None
+    block: NDArray[np.generic],
+    chosen: NDArray[np.bool_],
+    nodata: float | None,
+    used: NDArray[np.bool_] | None = None,
+    kind: type[np.floating] = np.float64,
 ) -> tuple[Spectra, NDArray[np.bool_] | None]:
-    """Return the measured ones of the chosen spectra of a block (rows, x, band) as float64 (n, B), and which they are (None: all)."""
+    """Return the measured ones of the chosen spectra of a block (rows, x, band) as floats (n, B), and which they are (None: all)."""
     if block.strides[2] > min(block.strides[:2]):
         # Bands far apart in memory (BSQ, BIL): pick along the pixels, which lie close together.
         upright = np.moveaxis(block, 2, 0)
@@ -125,7 +133,7 @@ def gather(
         raw = block.reshape(-1, block.shape[2]) if chosen.all() else block[chosen]
     if used is not None and not used.all():
         raw = raw[:, used]
-    spectra = raw.astype(np.float64)
+    spectra: Spectra = raw.astype(kind)
     measured = np.ones(len(spectra), dtype=bool)
     if not np.issubdtype(raw.dtype, np.integer):
         # One sum a pixel shows a NaN or an infinity at a fraction of the cost of looking at every value.
