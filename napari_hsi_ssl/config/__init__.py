@@ -1,5 +1,6 @@
 """Frozen settings of every step, with a JSON round trip that refuses unknown keys."""
 
+from napari_hsi_ssl.config.data import AnglesConfig as AnglesConfig
 from napari_hsi_ssl.config.data import MaskConfig as MaskConfig
 from napari_hsi_ssl.config.data import PatchConfig as PatchConfig
 from napari_hsi_ssl.config.data import PcaConfig as PcaConfig

@@ -26,6 +26,13 @@ class MaskConfig(Settings):
     drop_specks: int = Field(16, ge=0, description="drop foreground objects smaller than this many pixels")
 
 
+class AnglesConfig(Settings):
+    """How a cube is mapped by spectral angle (`steps.angles`)."""
+
+    max_angle: float = Field(0.1, gt=0, le=3.1416, description="largest spectral angle in radians to the nearest reference; pixels farther away stay unmapped")
+    prepared: bool = Field(False, description="use the project's chain of preprocessing")
+
+
 class PcaConfig(Settings):
     """How all domains are brought to one band grid and projected (`steps.pca`)."""
 
