@@ -1,0 +1,250 @@
+"""A step as a text that does it again: a line for the command line, and a few lines of Python.
+
+Both name only what differs from the defaults, so that they say what was chosen.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from napari_hsi_ssl.config import (
+    ClassifyConfig,
+    DistilConfig,
+    EvaluateConfig,
+    MaskConfig,
+    PatchConfig,
+    PcaConfig,
+    PretrainConfig,
+    Settings,
+)
+
+PROGRAM = "napari-hsi-ssl"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A step that can be done again elsewhere.
+
+    Attributes
+    ----------
+    verb : str
+        Of the command line.
+    arguments : tuple of str
+        In their order.
+    options : dict of str
+        By name, underscores for dashes. True is a flag, None and False are left out, a tuple of numbers is written with commas,
+        a list is repeated, a dict is repeated as ``KEY=VALUE``.
+    python : str
+        A text that Python can run.
+    """
+
+    verb: str
+    arguments: tuple[str, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    python: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What follows the program's name, unquoted."""
+        found = [self.verb, *self.arguments]
+        for name, value in self.options.items():
+            found += _words(f"--{name.replace('_', '-')}", value)
+        return tuple(found)
+
+    @property
+    def command(self) -> str:
+        """The line for a shell."""
+        return shlex.join((PROGRAM, *self.words))
+
+
+def _words(option: str, value: Any) -> list[str]:  # noqa: ANN401 - whatever an option can be
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [option]
+    if isinstance(value, Mapping):
+        return [word for key, part in value.items() for word in (option, f"{key}={part}")]
+    if isinstance(value, list):
+        return [word for part in value for word in (option, str(part))]
+    if isinstance(value, tuple):
+        return [f"{option}={','.join(map(str, value))}"] if str(value[0]).startswith("-") else [option, ",".join(map(str, value))]
+    return [f"{option}={value}"] if str(value).startswith("-") else [option, str(value)]
+
+
+def changes(config: Settings, base: Settings | None = None) -> dict[str, Any]:
+    """Return the fields of settings that differ from those of ``base``, the defaults unless given."""
+    plain, default = config.model_dump(), (base or type(config)()).model_dump()
+    return {name: value for name, value in plain.items() if value != default[name]}
+
+
+def literal(value: Any) -> str:  # noqa: ANN401 - whatever a step takes
+    """Return a value as Python writes it; a path as ``Path('…')``."""
+    if isinstance(value, Path):
+        return f"Path({str(value)!r})"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key!r}: {literal(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(literal, value)) + "]"
+    return repr(value)
+
+
+def called(name: str, *arguments: str, **named: Any) -> str:  # noqa: ANN401 - whatever a step takes
+    """Return a call as Python writes it: ``arguments`` are texts already, ``named`` values that are left out where None."""
+    return f"{name}({', '.join([*arguments, *(f'{key}={literal(value)}' for key, value in named.items() if value is not None)])})"
+
+
+def script(project: Path | None, module: str, call: str, *settings: str) -> str:
+    """Return a whole script: imports, the project, one step, its report.
+
+    Parameters
+    ----------
+    project : Path or None
+        Opened as ``project`` where the call needs one.
+    module : str
+        Of `napari_hsi_ssl.steps`; the call begins with the name of its function.
+    call : str
+        The call of the step.
+    *settings : str
+        Names to import from `napari_hsi_ssl.config`.
+    """
+    function = call.split("(", 1)[0]
+    lines = ["from pathlib import Path", ""] if "Path(" in call else []
+    lines.append(f"from napari_hsi_ssl import {'Project, ' if project is not None else ''}run")
+    if settings:
+        lines.append(f"from napari_hsi_ssl.config import {', '.join(settings)}")
+    lines += [f"from napari_hsi_ssl.steps.{module} import {function}", ""]
+    if project is not None:
+        lines.append(f"project = Project.open({str(project.absolute())!r})")
+    return "\n".join([*lines, f"report = run({call})", "print(report)", ""])
+
+
+def _of_project(verb: str, folder: Path, options: dict[str, Any], module: str, call: str, *settings: str) -> Recipe:
+    return Recipe(verb, (str(folder.absolute()),), options, script(folder, module, call, *settings))
+
+
+# -- cubes ------------------------------------------------------------------------------------------------------------
+
+
+def new(folder: Path, paths: Sequence[Path] = ()) -> Recipe:
+    """Make a project with the cubes of files and folders."""
+    absolute = [path.absolute() for path in paths]
+    folder = folder.absolute()
+    given = [literal(absolute)] if absolute else []
+    return Recipe("new", (str(folder), *map(str, absolute)), {}, script(None, "cubes", called("new", literal(folder), *given)))
+
+
+def add(project: Path, path: Path, **how: Any) -> Recipe:  # noqa: ANN401 - as `steps.cubes.add` takes them
+    """Add a file or a folder to a project."""
+    how = {name: value.absolute() if isinstance(value, Path) else value for name, value in how.items() if value is not None}
+    call = called("add", "project", literal(path.absolute()), **how)
+    return Recipe("add", (str(project.absolute()), str(path.absolute())), how, script(project, "cubes", call))
+
+
+def crop(project: Path, cube: str, box: tuple[int, int, int, int] | None) -> Recipe:
+    """Use only a box of a cube, or all of it again."""
+    return _of_project("crop", project, {"cube": cube, "box": box}, "cubes", called("crop", "project", repr(cube), repr(box)))
+
+
+# -- masks and labels -------------------------------------------------------------------------------------------------
+
+
+def masks(project: Path, config: MaskConfig, cubes: Sequence[str] | None = None) -> Recipe:
+    """Find masks by a rule."""
+    changed = changes(config)
+    options = {"cube": list(cubes or []), **changed}
+    if "fill_holes" in options:
+        options["keep_holes"] = not options.pop("fill_holes")
+    arguments = [] if cubes is None else [literal(list(cubes))]
+    return _of_project("mask", project, options, "mask", called("make_masks", "project", called("MaskConfig", **changed), *arguments), "MaskConfig")
+
+
+def labels(project: Path, cube: str, *, source: Path | None = None, key: str | None = None, class_name: str | None = None) -> Recipe:
+    """Label a cube from a file or as of one class."""
+    if source is not None:
+        source = source.absolute()
+        call = called("labels_from_file", "project", repr(cube), literal(source), key=key)
+        return _of_project("labels", project, {"cube": cube, "from": source, "key": key}, "labels", call)
+    call = called("label_whole_cube", "project", repr(cube), repr(class_name))
+    return _of_project("labels", project, {"cube": cube, "class": class_name}, "labels", call)
+
+
+def labels_of_all(project: Path, table: Path | None = None) -> Recipe:
+    """Label all cubes from a table, or by the names of their folders."""
+    if table is not None:
+        table = table.absolute()
+        return _of_project("labels", project, {"table": table}, "labels", called("labels_from_table", "project", literal(table)))
+    return _of_project("labels", project, {"folders": True}, "labels", called("labels_from_folders", "project"))
+
+
+# -- projection and patches -------------------------------------------------------------------------------------------
+
+
+def pca(project: Path, config: PcaConfig) -> Recipe:
+    """Fit the projection."""
+    changed = changes(config)
+    return _of_project("pca", project, changed, "pca", called("fit_pca", "project", called("PcaConfig", **changed)), "PcaConfig")
+
+
+def patches(project: Path, config: PatchConfig) -> Recipe:
+    """Cut the patches."""
+    changed = changes(config)
+    return _of_project("patches", project, changed, "patches", called("cut_patches", "project", called("PatchConfig", **changed)), "PatchConfig")
+
+
+# -- training and maps ------------------------------------------------------------------------------------------------
+
+
+def pretrain(project: Path, config: PretrainConfig) -> Recipe:
+    """Pretrain on the patches."""
+    changed = changes(config, PretrainConfig.from_recipe(config.recipe))
+    named = {"recipe": config.recipe} if config.recipe != PretrainConfig().recipe else {}
+    made = called("PretrainConfig.from_recipe", repr(config.recipe), **changed) if named else called("PretrainConfig", **changed)
+    return _of_project("pretrain", project, {**named, **changed}, "train", called("pretrain", "project", made), "PretrainConfig")
+
+
+def distil(project: Path, config: DistilConfig, init: str | None = None) -> Recipe:
+    """Train the self-distillation network on the labels."""
+    changed = changes(config)
+    call = called("distil", "project", called("DistilConfig", **changed), init=init)
+    return _of_project("distil", project, {**changed, "init": init}, "train", call, "DistilConfig")
+
+
+def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[str] | None, train: Mapping[str, Path] | None = None) -> Recipe:
+    """Make maps of some cubes, or of all."""
+    changed = changes(config)
+    files = {cube: path.absolute() for cube, path in (train or {}).items()} or None
+    where: dict[str, Any] = {"all": True} if cubes is None else {"cube": list(cubes)}
+    call = called("classify", "project", repr(run), called("ClassifyConfig", **changed), cubes=None if cubes is None else list(cubes), train=files)
+    options = {"run": run, "method": config.method, **changed, **where, "train": files}
+    return _of_project("classify", project, options, "classify", call, "ClassifyConfig")
+
+
+def evaluate(project: Path, run: str, config: EvaluateConfig) -> Recipe:
+    """Judge a pretrained run."""
+    changed = changes(config)
+    call = called("evaluate", "project", repr(run), called("EvaluateConfig", **changed))
+    return _of_project("evaluate", project, {"run": run, **changed}, "evaluate", call, "EvaluateConfig")
+
+
+def score(found: Path, truth: Path) -> Recipe:
+    """Score a map against labels."""
+    found, truth = found.absolute(), truth.absolute()
+    return Recipe("score", (str(found),), {"labels": truth}, script(None, "judge", called("score", literal(found), literal(truth))))
+
+
+def compare(first: Path, second: Path, truth: Path | None) -> Recipe:
+    """Compare two maps."""
+    first, second = first.absolute(), second.absolute()
+    truth = truth.absolute() if truth is not None else None
+    call = called("compare", literal(first), literal(second), *([literal(truth)] if truth is not None else []))
+    return Recipe("compare", (str(first), str(second)), {"labels": truth}, script(None, "judge", call))
+
+
+def export(source: Path, to: Path) -> Recipe:
+    """Write a map for other programs."""
+    source, to = source.absolute(), to.absolute()
+    return Recipe("export", (str(source),), {"to": to}, script(None, "export", called("export", literal(source), literal(to))))
