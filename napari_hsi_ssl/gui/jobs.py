@@ -16,6 +16,7 @@ from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_hsi_ssl.errors import CancelledError, HsiError
+from napari_hsi_ssl.gui.activity import Work, activity
 from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.progress import Progress, Steps
 
@@ -101,6 +102,8 @@ class Job(QObject):
         super().__init__(parent)
         self.label = label
         self.running = True
+        self.work: Work | None = None
+        """What the shared row shows of it; None when it is none of the user's business."""
         self.stop = threading.Event()
         self._worker = _Worker(steps, self.stop)
         self._worker.yielded.connect(self._update)
@@ -117,14 +120,18 @@ class Job(QObject):
     def forget(self) -> None:
         """Cancel, and say nothing more: a newer request has taken its place."""
         self.blockSignals(True)
+        activity.end(self.work)
         self.cancel()
 
     def _update(self, update: Update) -> None:
+        if self.work is not None:
+            self.work.progress, self.work.seconds_left = update.progress, update.seconds_left
         if self.running:
             self.updated.emit(update)
 
     def _end(self, outcome: _Outcome) -> None:
         self.running = False
+        activity.end(self.work)
         if outcome.error is not None:
             sentence = in_window(str(outcome.error)) if isinstance(outcome.error, HsiError) else _unexpected(self.label, outcome.error)
             self.failed.emit(outcome.error, sentence, outcome.details)
@@ -202,7 +209,8 @@ class Jobs(QObject):
         pool.setMaxThreadCount(max(_THREADS, pool.maxThreadCount()))
         self._stops: set[threading.Event] = set()
         self._slots: dict[str, Job] = {}
-        when_destroyed(self, partial(_stop_all, self._stops))
+        self._work: dict[threading.Event, Work] = {}
+        when_destroyed(self, partial(_leave, self._stops, self._work))
 
     def start(
         self,
@@ -214,6 +222,8 @@ class Jobs(QObject):
         on_update: Callable[[Update], None] | None = None,
         on_error: Callable[[BaseException, str, str], None] | None = None,
         on_cancelled: Callable[[str], None] | None = None,
+        shown: Callable[[], bool] | None = None,
+        quiet: bool = False,
     ) -> Job:
         """Run a step.
 
@@ -227,6 +237,10 @@ class Jobs(QObject):
             What is being done, in words.
         slot : str, optional
             Of the jobs in one slot only the latest counts: the older is cancelled and what it gives is dropped.
+        shown : callable, optional
+            Says whether the job has a progress bar of its own on the screen; the shared one shows it otherwise.
+        quiet : bool
+            Never shown by the shared bar: it waits rather than works.
         """
         job = Job(steps, label, self)
         for signal, slot_function in ((job.updated, on_update), (job.succeeded, on_result), (job.failed, on_error), (job.cancelled, on_cancelled)):
@@ -238,6 +252,10 @@ class Jobs(QObject):
                 older.forget()
             self._slots[slot] = job
         self._stops.add(job.stop)
+        words = label or slot or ""
+        if words and not quiet:
+            job.work = self._work[job.stop] = Work(words, job.stop.set, shown)
+            activity.begin(job.work)
         job.ended.connect(partial(self._ended, job, slot))
         job.start()
         return job
@@ -257,6 +275,7 @@ class Jobs(QObject):
 
     def _ended(self, job: Job, slot: str | None) -> None:
         self._stops.discard(job.stop)
+        self._work.pop(job.stop, None)
         if slot is not None and self._slots.get(slot) is job:
             del self._slots[slot]
         job.deleteLater()
@@ -265,6 +284,12 @@ class Jobs(QObject):
 def _stop_all(stops: set[threading.Event]) -> None:
     for stop in list(stops):
         stop.set()
+
+
+def _leave(stops: set[threading.Event], work: dict[threading.Event, Work]) -> None:
+    _stop_all(stops)
+    for one in work.values():
+        activity.end(one)
 
 
 def _one_step(function: Callable[..., Any], *args: Any) -> Steps[Any]:  # noqa: ANN401

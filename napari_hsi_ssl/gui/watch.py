@@ -72,6 +72,7 @@ class RunWatch(QObject):
             follow_run(project, run),
             partial(self._ended, run, "info", f"run '{run}' has finished"),
             label=f"watching {run}",
+            quiet=True,
             on_update=partial(self._heard, run),
             on_error=lambda _error, sentence, _details: self._ended(run, "error", sentence),
             on_cancelled=lambda words: self._ended(run, "info", words.replace("continue it with --resume", "form 5 resumes it")),

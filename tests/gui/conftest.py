@@ -46,6 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _projects_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Projects that the window makes by itself go to the test's own folder."""
     monkeypatch.setenv("HSI_PROJECTS", str(tmp_path / "projects"))
+    monkeypatch.setenv("HSI_SETTINGS", str(tmp_path / "window.json"))
 
 
 @pytest.fixture(autouse=True)

@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.config import Settings
+from napari_hsi_ssl.errors import ConfigError, HsiError
 from napari_hsi_ssl.gui.canvas import Canvas, canvas_for
 from napari_hsi_ssl.gui.desk import Desk, desk_for
+from napari_hsi_ssl.gui.forms.copying import CopyButton, defaults_button, put_beside
+from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, ProgressRow, words_label
 from napari_hsi_ssl.gui.jobs import Job, Jobs, Update
+from napari_hsi_ssl.gui.memory import memory_for
+from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.watch import RunWatch, watch_for
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps.recipe import Recipe, changes
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -59,6 +65,8 @@ class Form(QWidget):
     number: ClassVar[int]
     title: ClassVar[str]
     hint: ClassVar[str] = ""
+    passing: ClassVar[frozenset[str]] = frozenset({"at", "low", "high", "band", "wavelength"})
+    """Settings that belong to one cube and are not remembered between starts."""
     standing_changed = Signal()
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -66,10 +74,14 @@ class Form(QWidget):
         self.desk: Desk = desk_for(napari_viewer)
         self.canvas: Canvas = canvas_for(self.desk)
         self.watch: RunWatch = watch_for(self.desk)
+        self.memory = memory_for(self.desk)
+        palette.follow(self.desk.viewer)
         self.jobs = Jobs(self)
         self._job: Job | None = None
         self._writing = False
         self._opened_folder: Path | None = None
+        self.done: Recipe | None = None
+        """The last step that was done here, where it is another one than that of the main button."""
 
         self.status = words_label(QUIET)
         self.body = QVBoxLayout()
@@ -97,6 +109,8 @@ class Form(QWidget):
         self._buttons: list[QPushButton | QToolButton] = []
 
         self.build()
+        self.copies: list[CopyButton] = []
+        self._complete()
         desk = self.desk
         for signal in (
             desk.project_changed, desk.cube_changed, desk.masks_changed, desk.labels_changed, desk.inlet_changed, desk.patches_changed,
@@ -117,6 +131,16 @@ class Form(QWidget):
 
     def update_widgets(self) -> None:
         """Bring the form's own widgets up to date."""
+
+    def recipe(self) -> Recipe | None:
+        """Return the step that the main button would do now, as a text that does it elsewhere; None when there is none.
+
+        Raises
+        ------
+        HsiError
+            When the settings contradict each other.
+        """
+        return None
 
     def project_opened(self) -> None:
         """Take over what the project that has just been opened says of this step."""
@@ -190,6 +214,7 @@ class Form(QWidget):
             on_update=partial(self._updated, on_update),
             on_error=partial(self._failed, on_error),
             on_cancelled=self._cancelled,
+            shown=self.progress.isVisible,
         )
         self._job = job
         self.refresh()
@@ -204,7 +229,7 @@ class Form(QWidget):
     def say(self, words: str, level: str = "info") -> None:
         """Show words to the user under the button; "" takes them away."""
         colour = {"error": BAD, "warning": CAREFUL}.get(level, GOOD)
-        self.words.setStyleSheet(f"color: {colour}; background: transparent;")
+        self.words.set_colour(colour)
         self.words.setText(words)
         self.words.setToolTip("")
         self.words.setVisible(bool(words))
@@ -214,6 +239,68 @@ class Form(QWidget):
         self._warned += [sentence for sentence in sentences if sentence not in self._warned]
         self.warnings.setText("\n".join(f"⚠ {sentence}" for sentence in self._warned))
         self.warnings.setVisible(bool(self._warned))
+
+    # -- copying, defaults, memory ----------------------------------------------------------------------------------------
+
+    def _complete(self) -> None:
+        """Put the small buttons beside the main ones, and take over what was set when the window was last open."""
+        everything = self.findChildren(ConfigFields)
+        for number, button in enumerate(self.findChildren(QPushButton, "primary")):
+            copies = CopyButton(self.copy, self._last_verb)
+            self.copies.append(copies)
+            defaults = []
+            if everything and number == 0:
+                defaults = [defaults_button()]
+                defaults[0].clicked.connect(self.back_to_defaults)
+            put_beside(button, copies, *defaults)
+        for fields in everything:
+            key = f"{self.title}: {fields.model.__name__}"
+            kept = self.memory.get("forms", key)
+            if isinstance(kept, dict) and self.project is None:
+                fields.take(kept)
+            fields.edited.connect(partial(self._remember, key))
+
+    def _remember(self, key: str, value: Settings) -> None:
+        kept = {name: part for name, part in value.model_dump(mode="json").items() if name in changes(value) and name not in self.passing}
+        self.memory.put("forms", key, kept or None)
+
+    def back_to_defaults(self) -> None:
+        """Take every setting of the form back to its default."""
+        for fields in self.findChildren(ConfigFields):
+            fields.reset()
+
+    def _last_verb(self) -> str:
+        return self.done.verb if self.done is not None else ""
+
+    def copy(self, kind: str, last: bool = False) -> bool:
+        """Put the form's step on the clipboard, as a "command" or as "python"; says why where it cannot."""
+        try:
+            recipe = self.done if last else self.recipe()
+        except HsiError as error:
+            self.say(str(error), "error")
+            return False
+        if recipe is None:
+            self.say(f"There is nothing to copy yet. {self.standing().words}", "warning")
+            return False
+        QApplication.clipboard().setText(recipe.command if kind == "command" else recipe.python)
+        return True
+
+    def main_buttons(self) -> list[QPushButton]:
+        """Return the main buttons that can be seen now."""
+        return [button for button in self.findChildren(QPushButton, "primary") if button.isVisibleTo(self)]
+
+    def run_main(self) -> None:
+        """Press the main button; says what is missing where it is off."""
+        buttons = self.main_buttons()
+        if buttons and buttons[0].isEnabled():
+            buttons[0].click()
+        elif not self.running:
+            self.say(self.standing().words, "warning")
+
+    @property
+    def running(self) -> bool:
+        """Whether a step of this form is on its way."""
+        return self._job is not None and self._job.running
 
     # -- how a step goes ------------------------------------------------------------------------------------------------
 

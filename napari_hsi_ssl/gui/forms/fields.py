@@ -142,7 +142,9 @@ class ConfigFields(QWidget, Generic[Model]):
     """
 
     changed = Signal(object)
-    """The new model, after every edit that gives a valid one."""
+    """The new model, after every change that gives a valid one."""
+    edited = Signal(object)
+    """The same, after edits by hand alone."""
 
     def __init__(
         self,
@@ -220,7 +222,17 @@ class ConfigFields(QWidget, Generic[Model]):
         for name, editor in self.editors.items():
             editor.setValue(getattr(value, name))
         self.blockSignals(blocked)
-        self._edited()
+        self._tell()
+
+    def reset(self) -> None:
+        """Take every setting back to its default."""
+        self.setValue(self._model())
+        self.edited.emit(self.value())
+
+    @property
+    def model(self) -> type[Model]:
+        """The kind of settings that are edited."""
+        return self._model
 
     def take(self, values: Mapping[str, Any]) -> None:
         """Show settings as a project notes them; none, or such that no longer fit, change nothing."""
@@ -231,12 +243,17 @@ class ConfigFields(QWidget, Generic[Model]):
                 return
 
     def _edited(self, *_: object) -> None:
+        self._tell(by_hand=True)
+
+    def _tell(self, by_hand: bool = False) -> None:
         if not self.signalsBlocked():
             try:
                 value = self.value()
             except ConfigError:
                 return  # the primary button says so when it is pressed
             self.changed.emit(value)
+            if by_hand:
+                self.edited.emit(self.value())  # who heard of the change may have changed other fields
 
 
 def fold(title: str, inside: QWidget) -> QCollapsible:

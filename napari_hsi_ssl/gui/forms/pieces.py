@@ -9,9 +9,59 @@ from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QProgressBar, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.gui.jobs import Update, time_words
+from napari_hsi_ssl.gui.palette import palette
 
 GOOD, BAD, CAREFUL, QUIET = "#6cc644", "#ff8a80", "#f0c24f", "#9aa4b0"
-"""Text colours that reach a contrast of 4.5 to 1 on napari's dark theme."""
+"""Colours of words as they look on napari's dark theme; `Words` and `palette.ink` make them legible on others."""
+_BLUE = "#0072b2"
+
+
+class Words(QLabel):
+    """A label for sentences in a colour that stays legible when napari's theme changes.
+
+    Parameters
+    ----------
+    colour : str
+        ``#rrggbb`` as chosen for the dark theme.
+    """
+
+    def __init__(self, colour: str) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+        self._colour = colour
+        self._shown = ""
+        self._dress()
+        palette.changed.connect(self._dress)
+
+    def set_colour(self, colour: str) -> None:
+        """Take another colour."""
+        self._colour = colour
+        self._dress()
+
+    def _dress(self) -> None:
+        ink = palette.ink(self._colour)
+        if ink != self._shown:  # a style sheet is parsed anew even when it says the same
+            self._shown = ink
+            self.setStyleSheet(f"color: {ink}; background: transparent;")
+
+
+class Primary(QPushButton):
+    """The main button of a form; its look when it is off follows napari's theme."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setObjectName("primary")
+        self.setMinimumHeight(30)
+        self._dress()
+        palette.changed.connect(self._dress)
+
+    def _dress(self) -> None:
+        off, ink = ("#3a4450", "#b0b9c2") if palette.theme.dark else ("#cfd3d8", "#4d555e")
+        self.setStyleSheet(
+            f"QPushButton#primary {{ background: {_BLUE}; color: white; font-weight: bold; }}"
+            "QPushButton#primary:hover { background: #0b68a0; }"
+            f"QPushButton#primary:disabled {{ background: {off}; color: {ink}; }}"
+        )
 
 
 class ProgressRow(QWidget):
@@ -22,6 +72,7 @@ class ProgressRow(QWidget):
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.bar.setFormat("%p %")
+        self.bar.setToolTip("How far the step is")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("End this step; what is finished is kept")
         self.text = words_label(QUIET)
@@ -97,25 +148,15 @@ class Tabs(QTabWidget):
         return QSize(max(page.width(), widest), page.height() + self.tabBar().sizeHint().height() + 4)
 
 
-def words_label(colour: str) -> QLabel:
+def words_label(colour: str) -> Words:
     """Return a label for sentences."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setStyleSheet(f"color: {colour}; background: transparent;")
-    return label
+    return Words(colour)
 
 
-def primary(text: str, tooltip: str) -> QPushButton:
+def primary(text: str, tooltip: str) -> Primary:
     """Return the form's main button."""
-    button = QPushButton(text)
+    button = Primary(text)
     button.setToolTip(tooltip)
-    button.setObjectName("primary")
-    button.setMinimumHeight(30)
-    button.setStyleSheet(
-        "QPushButton#primary { background: #0072b2; color: white; font-weight: bold; }"
-        "QPushButton#primary:hover { background: #1a86c4; }"
-        "QPushButton#primary:disabled { background: #3a4450; color: #8a94a0; }"
-    )
     return button
 
 
