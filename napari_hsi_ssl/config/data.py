@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from napari_hsi_ssl.config.settings import Settings
 
@@ -12,18 +12,41 @@ from napari_hsi_ssl.config.settings import Settings
 class MaskConfig(Settings):
     """How the foreground of a cube is found (`steps.mask`)."""
 
-    method: Literal["otsu", "threshold", "angle", "all"] = "otsu"
+    # The rules that need a click, a file or an older mask stand last: the window offers them elsewhere than among the rules.
+    method: Literal["otsu", "threshold", "angle", "kmeans", "all", "grow", "labels", "saved", "file"] = "otsu"
     source: Literal["brightness", "band", "pc1"] = Field("brightness", description="the image that is thresholded")
     band: int | None = Field(None, ge=0, description="band index when the source is 'band'")
     wavelength: float | None = Field(None, gt=0, description="nm; the nearest band, instead of a band index")
     low: float | None = Field(None, description="threshold: keep values of at least this")
     high: float | None = Field(None, description="threshold: keep values of at most this")
     keep: Literal["bright", "dark"] = Field("bright", description="otsu: the side of the threshold that is foreground")
-    at: tuple[int, int] | None = Field(None, description="angle: pixel (y, x) whose spectrum is the reference")
+    at: tuple[tuple[int, int], ...] = Field((), description="angle, grow: pixels (y, x) whose spectra are the references or from which regions grow")
+    reference: str | None = Field(None, description="angle, kmeans: the cube that the pixels or clusters are of; every cube's own by default")
     max_angle: float = Field(0.1, gt=0, description="angle: largest spectral angle in radians that is kept")
+    grow_by: Literal["angle", "brightness"] = Field("angle", description="grow: what pixels of one region have in common")
+    follow: Literal["seed", "mean"] = Field("seed", description="grow: compare with the pixel that was clicked, or with the mean of the region so far")
+    tolerance: float = Field(0.1, gt=0, description="grow: largest angle in radians, or largest difference in brightness as a share of it")
+    clusters: int = Field(4, ge=2, le=12, description="kmeans: how many kinds of pixels are told apart")
+    features: Literal["spectra", "shape"] = Field("spectra", description="kmeans: whole spectra, or their shape alone, blind to brightness (SNV)")
+    background: tuple[int, ...] | None = Field(None, description="kmeans: clusters that are background, counted from 0, the darkest")
+    foreground: tuple[int, ...] | None = Field(None, description="kmeans: clusters that are foreground, instead of naming the background")
+    classes: tuple[int, ...] = Field((), description="labels: class numbers that are foreground; every labelled pixel by default")
+    file: str | None = Field(None, description="file: a mask, labels or polygons; or a folder of masks named like the cubes")
+    seed: int = Field(0, ge=0, description="kmeans: the draw of pixels and of first centres follows from it")
+    combine: Literal["replace", "add", "intersect", "subtract"] = Field("replace", description="what becomes of the mask that is there already")
     invert: bool = False
     fill_holes: bool = True
     drop_specks: int = Field(16, ge=0, description="drop foreground objects smaller than this many pixels")
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _one_pixel_or_several(cls, value: Any) -> Any:  # noqa: ANN401 - whatever a file or a caller gives
+        """Take a single pixel (y, x), as notes of older projects have it, or none."""
+        if value is None:
+            return ()
+        if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(part, int) for part in value):
+            return (tuple(value),)
+        return value
 
 
 class AnglesConfig(Settings):

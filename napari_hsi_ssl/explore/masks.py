@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
@@ -10,15 +13,31 @@ from skimage.draw import polygon2mask
 from skimage.filters import threshold_otsu
 
 from napari_hsi_ssl.config import MaskConfig
-from napari_hsi_ssl.cubes.cube import band_image, nearest_band, row_blocks, spectrum
+from napari_hsi_ssl.cubes.cube import band_image, nearest_band, row_blocks
 from napari_hsi_ssl.errors import ConfigError, CubeError
+from napari_hsi_ssl.explore.clusters import Clusters, assign, fit_clusters, foreground_clusters
+from napari_hsi_ssl.explore.regions import angle_image, grow, pixel_spectra
 from napari_hsi_ssl.explore.sources import band_use
-from napari_hsi_ssl.explore.spectra import spectral_angle
+from napari_hsi_ssl.progress import Progress, Steps, run
 
 Mask = NDArray[np.bool_]
 
 
-def make_mask(cube: xr.DataArray, config: MaskConfig, area: Mask | None = None, pc1: NDArray[np.floating] | None = None) -> Mask:
+def make_mask(cube: xr.DataArray, config: MaskConfig, area: Mask | None = None, pc1: NDArray[np.floating] | None = None, **known: Any) -> Mask:  # noqa: ANN401
+    """Find the foreground of a cube by a rule, to its end; see `find_mask`."""
+    return run(find_mask(cube, config, area, pc1, **known))
+
+
+def find_mask(
+    cube: xr.DataArray,
+    config: MaskConfig,
+    area: Mask | None = None,
+    pc1: NDArray[np.floating] | None = None,
+    *,
+    references: NDArray[np.floating] | None = None,
+    clusters: Clusters | None = None,
+    given: Mask | None = None,
+) -> Steps[Mask]:
     """Find the foreground of a cube by a rule.
 
     Parameters
@@ -27,22 +46,29 @@ def make_mask(cube: xr.DataArray, config: MaskConfig, area: Mask | None = None, 
         Read a few rows at a time, and only where ``area`` lies.
     config : MaskConfig
         With ``method="otsu"`` the foreground is what lies above the threshold (Otsu 1979), or at most at it with
-        ``keep="dark"``. ``low`` and ``high`` are in the units of the source image.
+        ``keep="dark"``. ``low`` and ``high`` are in the units of the source image. With ``method="angle"`` a pixel near any of
+        the references is foreground.
     area : bool array (y, x), optional
         Where to look, the crop for instance; the whole frame by default.
     pc1 : array (y, x), optional
         First component, for ``source="pc1"``; NaN where not measured.
+    references : array (n, band), optional
+        For ``method="angle"``, instead of the cube's own pixels ``at``.
+    clusters : Clusters, optional
+        For ``method="kmeans"``, instead of the cube's own.
+    given : bool array (y, x), optional
+        What ``method`` "labels", "saved" or "file" stands for.
 
     Returns
     -------
     bool array (y, x)
-        Never True outside ``area`` or where the cube was not measured. Inverted, filled and freed of specks in this order;
-        ``method="all"`` is taken as it is.
+        Never True outside ``area`` or where the cube was not measured. Inverted, filled and freed of specks in this order; what was
+        pointed at ("grow", "labels", "saved", "file", "all") is only inverted.
 
     Raises
     ------
     ConfigError
-        When the rule lacks a setting or names a band or pixel that is not there.
+        When the rule lacks a setting or names a band, pixel or cluster that is not there.
     CubeError
         When the image to be thresholded is constant or nothing in it was measured.
     """
@@ -51,14 +77,31 @@ def make_mask(cube: xr.DataArray, config: MaskConfig, area: Mask | None = None, 
         area = np.ones(shape, dtype=bool)
     if area.shape != shape:
         raise CubeError(f"mask of {cube.name}: the area has shape {area.shape}, expected {shape} (y, x); use one made for this cube.")
-    result = np.zeros(shape, dtype=bool)
     if not area.any():
-        return result
+        return np.zeros(shape, dtype=bool)
+    if config.method == "angle":
+        if references is None:
+            references = pixel_spectra(cube, config.at)
+        angles = yield from angle_image(cube, references, area)
+        return cut_angles(angles, config)
+    if config.method == "kmeans":
+        return (yield from _by_clusters(cube, config, area, clusters))
+    if config.method == "grow":
+        region = yield from grow(cube, config, area)
+        return region ^ area if config.invert else region
+    if config.method in {"labels", "saved", "file"}:
+        if given is None or given.shape != shape:
+            raise ConfigError(f"mask of {cube.name}: method '{config.method}' was given no mask of shape {shape} (y, x), expected one; give it.")
+        return (given ^ config.invert) & area
+    return (yield from _by_image(cube, config, area, pc1))
+
+
+def _by_image(cube: xr.DataArray, config: MaskConfig, area: Mask, pc1: NDArray[np.floating] | None) -> Steps[Mask]:
+    """Threshold an image of the cube, or keep all that was measured."""
+    result = np.zeros(area.shape, dtype=bool)
     rows, columns = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))
     box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    part = cube[box]
-    reference = _reference(cube, config) if config.method == "angle" else None
-    bright, measured = _brightness(part)
+    bright, measured = yield from _brightness(cube[box])
     allowed = area[box] & measured
     if not allowed.any():
         raise CubeError(
@@ -67,27 +110,64 @@ def make_mask(cube: xr.DataArray, config: MaskConfig, area: Mask | None = None, 
     if config.method == "all":
         result[box] = allowed & (not config.invert)
         return result
-    if reference is not None:
-        mask = spectral_angle(part, reference) <= config.max_angle
-    else:
-        image = bright if config.source == "brightness" else _image(cube, config, pc1)[box]
-        mask = _threshold(image, allowed & np.isfinite(image), config, f"mask of {cube.name}")
-        allowed &= np.isfinite(image)
+    image = bright if config.source == "brightness" else _image(cube, config, pc1)[box]
+    mask = _threshold(image, allowed & np.isfinite(image), config, f"mask of {cube.name}")
+    allowed &= np.isfinite(image)
     result[box] = clean_mask(mask, allowed, invert=config.invert, fill_holes=config.fill_holes, drop_specks=config.drop_specks)
     return result
 
 
-def _reference(cube: xr.DataArray, config: MaskConfig) -> NDArray[np.float32]:
-    if config.at is None:
-        raise ConfigError(f"mask of {cube.name}: method 'angle' has no reference, expected a pixel Y,X; click one or give --at Y,X.")
-    y, x = config.at
-    if not (0 <= y < cube.shape[0] and 0 <= x < cube.shape[1]):
-        raise ConfigError(f"mask of {cube.name}: pixel {y},{x} lies outside its {cube.shape[0]}×{cube.shape[1]} pixels; give --at Y,X within them.")
-    reference = spectrum(cube, y, x)
-    nodata, values = cube.attrs.get("nodata"), reference[band_use(cube)]
-    if not np.isfinite(values).all() or not values.any() or (nodata is not None and (values == np.float32(nodata)).all()):
-        raise ConfigError(f"mask of {cube.name}: pixel {y},{x} was not measured (ignore value, zero or not finite); give another --at Y,X.")
-    return reference
+def cut_angles(angles: NDArray[np.floating], config: MaskConfig) -> Mask:
+    """Return the mask (y, x) of what `regions.angle_image` found, at the rule's largest angle: no pass over the cube."""
+    return clean_mask(
+        angles <= config.max_angle, ~np.isnan(angles), invert=config.invert, fill_holes=config.fill_holes, drop_specks=config.drop_specks
+    )  # fmt: skip
+
+
+def cut_clusters(numbers: NDArray[np.integer], chosen: Sequence[int], config: MaskConfig) -> Mask:
+    """Return the mask (y, x) of some of the clusters that `clusters.assign` found."""
+    return clean_mask(
+        np.isin(numbers, list(chosen)), numbers >= 0, invert=config.invert, fill_holes=config.fill_holes, drop_specks=config.drop_specks
+    )  # fmt: skip
+
+
+def _by_clusters(cube: xr.DataArray, config: MaskConfig, area: Mask, clusters: Clusters | None) -> Steps[Mask]:
+    if clusters is None:
+        clusters = yield from fit_clusters(cube, config.clusters, features=config.features, area=area, seed=config.seed)
+    chosen = foreground_clusters(clusters.count, config.background, config.foreground, clusters.background(), str(cube.name))
+    numbers = yield from assign(cube, clusters, area)
+    return cut_clusters(numbers, chosen, config)
+
+
+def combine(mask: Mask | None, new: Mask, how: str, area: Mask | None = None) -> Mask:
+    """Return what becomes of a mask (y, x) when a new one is found: ``replace``, ``add``, ``intersect`` or ``subtract``.
+
+    Parameters
+    ----------
+    mask : bool array (y, x) or None
+        The mask that is there. Without one, a cube is used as a whole: that is what is intersected with or subtracted from, while
+        ``add`` adds to nothing.
+    new : bool array (y, x)
+    how : str
+    area : bool array (y, x), optional
+        What "the whole" means, the crop for instance.
+    """
+    if how == "replace" or (how == "add" and mask is None):
+        return new
+    whole = np.ones_like(new) if area is None else area
+    old = whole if mask is None else mask
+    if how == "add":
+        return old | new
+    return old & new if how == "intersect" else old & ~new
+
+
+def verdict(mask: Mask, area: Mask, where: str) -> str:
+    """Return one sentence when a mask (y, x) is empty or holds all of an area, what that means and what helps; "" otherwise."""
+    if not mask.any():
+        return f"the mask of {where} is empty: choose another rule, or it is left out of everything"
+    if mask[area].all():
+        return f"the mask of {where} holds every pixel, so nothing is background: use stricter limits or another rule, unless the whole image is meant"
+    return ""
 
 
 def _image(cube: xr.DataArray, config: MaskConfig, pc1: NDArray[np.floating] | None) -> NDArray[np.floating]:
@@ -173,15 +253,16 @@ def brightness(cube: xr.DataArray) -> NDArray[np.float32]:
 
     Values that are not finite are left out of a pixel's mean; NaN where nothing was measured.
     """
-    return _brightness(cube)[0]
+    return run(_brightness(cube))[0]
 
 
-def _brightness(cube: xr.DataArray) -> tuple[NDArray[np.float32], Mask]:
+def _brightness(cube: xr.DataArray) -> Steps[tuple[NDArray[np.float32], Mask]]:
     """Return the brightness, and which pixels were measured in every band that is not bad."""
     image = np.empty(cube.shape[:2], dtype=np.float32)
     measured = np.ones(cube.shape[:2], dtype=bool)
     used, nodata = band_use(cube), cube.attrs.get("nodata")
     for rows, whole in row_blocks(cube):
+        yield Progress(rows.start, cube.shape[0], f"brightness of {cube.name}")
         block = whole if used.all() else whole[..., used]
         with np.errstate(invalid="ignore", over="ignore"):
             mean = block.mean(axis=-1, dtype=np.float64)
