@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_hsi_ssl import config as settings
-from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, axis_order, numbers, options_given
+from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, axis_order, numbers, options_given, several
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.terminal import Report, verb
@@ -83,29 +83,52 @@ def remove(project: ProjectFolder, cube: Annotated[str, typer.Option(help="a cub
 def mask(
     project: ProjectFolder,
     cube: Annotated[list[str] | None, typer.Option(help="a cube's name, may be repeated; all by default")] = None,
-    method: Annotated[str | None, typer.Option(help="otsu, threshold, angle or all")] = None,
+    method: Annotated[str | None, typer.Option(help="otsu, threshold, angle, grow, kmeans, labels, saved, file or all")] = None,
     source: Annotated[str | None, typer.Option(help="brightness, band or pc1")] = None,
     band: Annotated[int | None, typer.Option(help="band index from 0, with --source band")] = None,
     wavelength: Annotated[float | None, typer.Option(help="nm, with --source band")] = None,
     low: Annotated[float | None, typer.Option(help="threshold: keep values of at least this")] = None,
     high: Annotated[float | None, typer.Option(help="threshold: keep values of at most this")] = None,
     keep: Annotated[str | None, typer.Option(help="otsu: keep the bright or the dark side")] = None,
-    at: Annotated[str | None, typer.Option(metavar="Y,X", help="angle: the pixel of the reference spectrum")] = None,
+    at: Annotated[list[str] | None, typer.Option(metavar="Y,X", help="angle, grow: a reference pixel; may be repeated")] = None,
+    reference: Annotated[str | None, typer.Option(help="angle, kmeans: the cube that --at or the clusters are of; each cube's own by default")] = None,
     max_angle: Annotated[float | None, typer.Option(help="angle: largest angle in radians")] = None,
+    grow_by: Annotated[str | None, typer.Option(help="grow: angle or brightness")] = None,
+    follow: Annotated[str | None, typer.Option(help="grow: compare with the seed, or with the region's mean")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="grow: largest angle in radians, or difference in brightness as a share of it")] = None,
+    clusters: Annotated[int | None, typer.Option(help="kmeans: kinds of pixels, 2 to 12 (4)")] = None,
+    features: Annotated[str | None, typer.Option(help="kmeans: spectra, or shape (SNV, blind to brightness)")] = None,
+    background: Annotated[str | None, typer.Option(metavar="N,N", help="kmeans: clusters that are background, from 0, the darkest")] = None,
+    foreground: Annotated[str | None, typer.Option(metavar="N,N", help="kmeans: clusters that are foreground")] = None,
+    class_number: Annotated[list[int] | None, typer.Option("--class", help="labels: a class number; may be repeated, all by default")] = None,
+    file: Annotated[Path | None, typer.Option("--from", help="a mask, labels or polygons (TIFF, NPY, PNG, GeoJSON, ENVI ROI), or a folder of them")] = None,
+    combine: Annotated[str | None, typer.Option(help="replace the saved mask, add to it, intersect with it or subtract from it")] = None,
+    seed: Seed = None,
     invert: Annotated[bool | None, typer.Option("--invert", help="keep the other side")] = None,
     fill_holes: Annotated[bool | None, typer.Option("--fill-holes/--keep-holes")] = None,
     drop_specks: Annotated[int | None, typer.Option(help="drop objects of fewer pixels")] = None,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="write thumbnails of all masks to look through")] = None,
 ) -> Steps[Report]:
     """Find the foreground of cubes and save it as their masks."""
     from napari_hsi_ssl.steps.mask import make_masks
 
     if source is None and (band is not None or wavelength is not None):
         source = "band"
+    if file is not None:
+        if method not in {None, "file"}:
+            raise typer.BadParameter(f"it is a method of its own, found --method {method} beside it; leave one out", param_hint="--from")
+        method = "file"
+    if tolerance is not None and method == "angle" and max_angle is None:
+        max_angle, tolerance = tolerance, None
     given = options_given(
-        method=method, source=source, band=band, wavelength=wavelength, low=low, high=high, keep=keep, at=numbers(at, 2, "--at"),
-        max_angle=max_angle, invert=invert, fill_holes=fill_holes, drop_specks=drop_specks,
+        method=method, source=source, band=band, wavelength=wavelength, low=low, high=high, keep=keep, reference=reference, max_angle=max_angle,
+        at=[numbers(pixel, 2, "--at") for pixel in at] if at else None, grow_by=grow_by, follow=follow, tolerance=tolerance, clusters=clusters,
+        features=features, background=several(background, "--background"), foreground=several(foreground, "--foreground"), classes=class_number or None,
+        file=None if file is None else str(file), combine=combine, seed=seed, invert=invert, fill_holes=fill_holes, drop_specks=drop_specks,
     )  # fmt: skip
-    return make_masks(Project.open(project), settings.MaskConfig.parse(given, "mask"), cube)
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise typer.BadParameter(f"{sheet} does not end in .png", param_hint="--sheet")
+    return make_masks(Project.open(project), settings.MaskConfig.parse(given, "mask"), cube, sheet)
 
 
 @verb

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from napari_hsi_ssl.config import SlurmConfig
+
+if TYPE_CHECKING:
+    from napari_hsi_ssl.steps.train import Cluster
 
 ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="the project folder")]
 CubeName = Annotated[str | None, typer.Option("--cube", help="a cube's name")]
@@ -18,6 +23,17 @@ Devices = Annotated[str | None, typer.Option(help="a number, or auto")]
 Precision = Annotated[str | None, typer.Option(help="auto, 32, 16 or bf16")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")]
 Detach = Annotated[bool, typer.Option("--detach", help="return once the trainer has started")]
+Submit = Annotated[str | None, typer.Option(metavar="slurm", help="hand the run to a Slurm cluster instead of training here")]
+Partition = Annotated[str | None, typer.Option(help="slurm: the cluster's default when not given")]
+Account = Annotated[str | None, typer.Option(help="slurm: who pays")]
+TimeLimit = Annotated[str | None, typer.Option(metavar="H:MM:SS", help="slurm: limit of one job (24:00:00); a longer run is queued again")]
+Gpus = Annotated[int | None, typer.Option(help="slurm: on each node (1); 0 trains on CPUs")]
+Nodes = Annotated[int | None, typer.Option(help="slurm: computers (1)")]
+Tasks = Annotated[int | None, typer.Option(help="slurm: ranks on each node when there is no GPU (1)")]
+Cpus = Annotated[int | None, typer.Option(help="slurm: cores a rank (4)")]
+Memory = Annotated[str | None, typer.Option(metavar="32G", help="slurm: a node")]
+Setup = Annotated[str | None, typer.Option(metavar="COMMAND", help="slurm: shell commands before training, such as 'module load cuda'")]
+Print = Annotated[bool, typer.Option("--print", help="slurm: write and show the job script, submit nothing")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="the config.json of a run: starts it again")]
 
 
@@ -32,6 +48,11 @@ def numbers(text: str | None, count: int, option: str) -> tuple[int, ...] | None
     if len(values) != count:
         raise typer.BadParameter(f"'{text}' holds {len(values)} numbers, expected {count}", param_hint=option)
     return values
+
+
+def several(text: str | None, option: str) -> tuple[int, ...] | None:
+    """Return any number of whole numbers separated by commas."""
+    return None if text is None else numbers(text, text.count(",") + 1, option)
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, Path]:
@@ -58,3 +79,17 @@ def axis_order(text: str) -> str:
     if text not in {"C", "F"}:
         raise typer.BadParameter(f"'{text}' is not C or F", param_hint="--order")
     return text
+
+
+def cluster_given(submit: str | None, show: bool, **options: object) -> Cluster | None:
+    """Return how a run goes to a cluster, or None when it trains here; without Slurm options its job script stays as it is."""
+    from napari_hsi_ssl.steps.train import Cluster
+
+    given = options_given(**options)
+    if submit not in {None, "slurm"}:
+        raise typer.BadParameter(f"'{submit}' is not slurm", param_hint="--submit")
+    if submit is None and not show:
+        if given:
+            raise typer.BadParameter(f"--{next(iter(given))} is for a cluster: give --submit slurm too")
+        return None
+    return Cluster(SlurmConfig.parse(given, "slurm") if given else None, submit=not show)

@@ -156,6 +156,13 @@ def masks(project: Path, config: MaskConfig, cubes: Sequence[str] | None = None)
     """Find masks by a rule."""
     changed = changes(config)
     options = {"cube": list(cubes or []), **changed}
+    # What the command line calls or repeats otherwise than the settings do.
+    if "at" in options:
+        options["at"] = [f"{y},{x}" for y, x in options["at"]]
+    if "classes" in options:
+        options["class"] = list(options.pop("classes"))
+    if "file" in options:
+        options["from"] = options.pop("file")
     if "fill_holes" in options:
         options["keep_holes"] = not options.pop("fill_holes")
     arguments = [] if cubes is None else [literal(list(cubes))]
