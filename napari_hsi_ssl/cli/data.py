@@ -192,12 +192,15 @@ def patches(
     block: Annotated[int | None, typer.Option(help="side of a block (twice the size)")] = None,
     test_share: Annotated[float | None, typer.Option(help="share held out (0.25)")] = None,
     seed: Seed = None,
+    preview: Annotated[bool, typer.Option("--preview", help="only count what would be cut; the project stays as it is")] = False,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="draw example patches of every domain")] = None,
 ) -> Steps[Report]:
     """Cut the patch index, stratified by domain, and hold a test part out."""
-    from napari_hsi_ssl.steps.patches import cut_patches
+    from napari_hsi_ssl.steps.patches import cut_patches, preview_report
 
     given = options_given(
         size=size, stride=stride, coverage=coverage, background=background, per_domain=per_domain, split=split, guard=guard,
         block=block, test_share=test_share, seed=seed,
     )  # fmt: skip
-    return cut_patches(Project.open(project), settings.PatchConfig.parse(given, "patches"))
+    made = settings.PatchConfig.parse(given, "patches")
+    return (preview_report if preview else cut_patches)(Project.open(project), made, sheet)

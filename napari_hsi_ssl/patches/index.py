@@ -190,6 +190,24 @@ def build_index(sources: Sequence[PatchSource], config: PatchConfig) -> tuple[Pa
     return index, left_out
 
 
+def foreground_in_windows(foreground: NDArray[np.bool_], size: int, step: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int64]]:
+    """Return the grid of windows over a frame: rows (a,) and columns (b,) of their corners, and the foreground pixels (a, b) in each."""
+    height, width = foreground.shape
+    sums = np.zeros((height + 1, width + 1), dtype=np.int64)
+    sums[1:, 1:] = foreground.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    ys, xs = np.arange(0, height - size + 1, step), np.arange(0, width - size + 1, step)
+    below, right = ys[:, None] + size, xs + size
+    return ys, xs, sums[below, right] - sums[ys[:, None], right] - sums[below, xs] + sums[ys[:, None], xs]
+
+
+def least_foreground(config: PatchConfig) -> float:
+    """Return how many foreground pixels a window must hold.
+
+    Compared as counts, so that a coverage of 0.3 does not hang on a rounding; a window of background alone is never a patch.
+    """
+    return max(1.0, config.coverage * config.size**2 - 1e-6)
+
+
 def _windows(source: PatchSource, config: PatchConfig) -> _Candidates | str:
     """Return the windows with enough foreground, or why there are none."""
     size, (height, width) = config.size, source.foreground.shape
@@ -197,13 +215,8 @@ def _windows(source: PatchSource, config: PatchConfig) -> _Candidates | str:
         return f"its frame of {height}×{width} pixels is smaller than the window of {size}×{size}; use a smaller --size"
     if not source.foreground.any():
         return "its mask is empty; draw or compute it again"
-    sums = np.zeros((height + 1, width + 1), dtype=np.int64)
-    sums[1:, 1:] = source.foreground.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
-    ys, xs = np.arange(0, height - size + 1, config.step), np.arange(0, width - size + 1, config.step)
-    below, right = ys[:, None] + size, xs + size
-    inside = sums[below, right] - sums[ys[:, None], right] - sums[below, xs] + sums[ys[:, None], xs]
-    # Compared as counts, so that a coverage of 0.3 does not hang on a rounding; a window of background alone is never a patch.
-    enough = inside >= max(1.0, config.coverage * size * size - 1e-6)
+    ys, xs, inside = foreground_in_windows(source.foreground, size, config.step)
+    enough = inside >= least_foreground(config)
     if not enough.any():
         best = inside.max() / size**2
         return f"no window of {size}×{size} has {config.coverage:.0%} foreground (the best has {best:.0%}); lower --coverage or --size"
