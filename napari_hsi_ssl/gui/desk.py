@@ -12,6 +12,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
+import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ class Desk(QObject):
         Path of a new map.
     result_made : Signal(str, object)
         Kind of a report ("score", "compare", "audit") and the report itself.
+    selection_changed : Signal(str)
+        Other pixels of the current cube are selected, and who selected them: "scatter", "image", "form", or "" when the cube changed.
     plot_wanted : Signal(str)
         The plot to bring to the front of the explorer dock: "spectra", "scatter", "training" or "results".
     message : Signal(str, str)
@@ -65,6 +69,7 @@ class Desk(QObject):
     evaluated = Signal(str, object)
     map_made = Signal(str)
     result_made = Signal(str, object)
+    selection_changed = Signal(str)
     plot_wanted = Signal(str)
     message = Signal(str, str)
     busy_changed = Signal(str)
@@ -75,6 +80,7 @@ class Desk(QObject):
         self._project: Project | None = None
         self._cube = ""
         self._busy = ""
+        self._selection: NDArray[np.bool_] | None = None
         self.runs: list[dict[str, Any]] = []
         """One row a run, oldest first, as of `steps.runs.list_runs`."""
 
@@ -102,8 +108,10 @@ class Desk(QObject):
         self._project = project
         self._cube = next(iter(project.entries), "") if project else ""
         self.runs = []
+        self._selection = None
         self.project_changed.emit()
         self.cube_changed.emit(self._cube)
+        self.selection_changed.emit("")
 
     def cubes_changed(self) -> None:
         """Say that cubes were added to or removed from the project."""
@@ -121,7 +129,27 @@ class Desk(QObject):
         """Make a cube of the project the current one."""
         if name != self._cube:
             self._cube = name
+            self._selection = None
             self.cube_changed.emit(name)
+            self.selection_changed.emit("")
+
+    @property
+    def selection(self) -> NDArray[np.bool_] | None:
+        """Selected pixels (y, x) of the current cube, at least one; None when none is."""
+        return self._selection
+
+    def set_selection(self, mask: NDArray[np.bool_] | None, source: str) -> None:
+        """Select pixels (y, x) of the current cube; None, or a mask without a pixel, selects nothing.
+
+        Parameters
+        ----------
+        mask : bool array (y, x) or None
+            Kept as it is, so the caller must not change it afterwards.
+        source : str
+            Who asks: "scatter", "image" or "form".
+        """
+        self._selection = mask if mask is not None and mask.any() else None
+        self.selection_changed.emit(source)
 
     @property
     def busy(self) -> str:
