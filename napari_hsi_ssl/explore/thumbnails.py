@@ -116,7 +116,7 @@ def doubts(shares: Sequence[float]) -> list[str]:
         elif share == 1:
             found.append("everything")
         elif len(others) >= 2 and abs(share - middle) > max(_FAR, _SPREADS * spread):
-            found.append(f"{'more' if share > middle else 'less'} than the others ({middle:.0%})")
+            found.append(f"the others have {middle:.0%}")
         else:
             found.append("")
     return found

@@ -11,23 +11,30 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
-from napari.layers import Image, Labels, Layer, Shapes
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.gui.bandstack import BandStack
+from napari_hsi_ssl.gui.mask_history import history_for
 from napari_hsi_ssl.gui.pictures import CubePicture, band_words
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-ROLES = ("cube", "rgb", "pcs", "confidence", "map", "mask", "labels", "grid", "draw")
+ROLES = ("cube", "rgb", "pcs", "confidence", "map", "clusters", "heat", "mask", "labels", "selection", "grid", "draw", "picks")
 """From the bottom of the stack to its top."""
 MASK_COLOUR = "#56b4e9"
+PICK_COLOUR = "#ffd600"
+SELECTION_COLOUR = "#ff2bd6"
+"""Of selected pixels, in the image as in the plots."""
 GRID_COLOURS = {1: "#e69f00", 2: "#56b4e9"}
 """Of the outlines of training (1) and test (2) patches."""
-_TITLES = {"cube": "bands", "rgb": "RGB", "pcs": "PCs", "confidence": "confidence", "map": "map", "mask": "mask", "labels": "labels", "grid": "patches"}
+_TITLES = {
+    "clusters": "clusters", "picks": "picked pixels", "cube": "bands", "rgb": "RGB", "pcs": "PCs", "confidence": "confidence", "map": "map",
+    "mask": "mask", "labels": "labels", "grid": "patches", "heat": "patch coverage", "selection": "selection",
+}  # fmt: skip
 
 
 # -- finding ----------------------------------------------------------------------------------------------------------
@@ -181,20 +188,101 @@ def _tell_band(layer: Image, centres: NDArray[np.float64] | None) -> None:
 # -- masks and labels -------------------------------------------------------------------------------------------------
 
 
-def show_mask(viewer: Viewer, cube: str, mask: NDArray[np.bool_], *, saved: bool) -> Labels:
-    """Lay a mask (y, x) over the image."""
+def show_mask(viewer: Viewer, cube: str, mask: NDArray[np.bool_], *, saved: bool, merge: str = "") -> Labels:
+    """Lay a mask (y, x) over the image; what was there can be brought back (`step_mask`).
+
+    Parameters
+    ----------
+    merge : str
+        Changes that follow one another under the same name are taken back at once.
+    """
     data = mask.astype(np.uint8)
     layer = find(viewer, "mask", cube)
+    if layer is not None:
+        history_for(viewer).record(cube, np.asarray(layer.data) != 0, mask, merge)
+    elif not saved:
+        history_for(viewer).record(cube, np.zeros_like(mask), mask, merge)
     if layer is None:
         colours = _colours({1: MASK_COLOUR})
         layer = Labels(data, name=_title("mask", cube), opacity=0.4, colormap=colours)
         _add(viewer, layer, "mask", cube)
         _watch_painting(layer)
+        _watch_strokes(viewer, layer)
     else:
         _swap(layer, data)
     layer.visible = not (saved and bool(mask.all()))  # a mask of everything says nothing and veils the image
     mark_unsaved(layer, not saved)
+    layer.metadata["hsi"]["bits"] = np.packbits(mask)
     return layer
+
+
+def _watch_strokes(viewer: Viewer, layer: Labels) -> None:
+    """Remember every stroke of a brush on a mask as a step that can be taken back."""
+    canvas, this = ref(viewer), ref(layer)
+
+    def painted(_: object = None) -> None:
+        layer, viewer = this(), canvas()
+        if layer is not None and viewer is not None:
+            after = np.asarray(layer.data) != 0
+            before = np.unpackbits(layer.metadata["hsi"]["bits"], count=after.size).reshape(after.shape).astype(bool)
+            history_for(viewer).record(cube_of(layer), before, after)
+            layer.metadata["hsi"]["bits"] = np.packbits(after)
+
+    layer.events.paint.connect(painted)
+
+
+def step_mask(viewer: Viewer, cube: str, forward: bool) -> bool:
+    """Take the last step back that a mask on the canvas went through, or do the next one again; returns whether there was one."""
+    layer = find(viewer, "mask", cube)
+    if layer is None:
+        return False
+    history = history_for(viewer)
+    mask = (history.redo if forward else history.undo)(cube, np.asarray(layer.data) != 0)
+    if mask is None:
+        return False
+    _swap(layer, mask.astype(np.uint8))
+    layer.metadata["hsi"]["bits"] = np.packbits(mask)
+    layer.visible = True
+    mark_unsaved(layer)
+    return True
+
+
+def show_clusters(viewer: Viewer, cube: str, numbers: NDArray[np.integer], colours: Sequence[str], faded: Sequence[int]) -> Labels:
+    """Show clusters (y, x), numbered from 1 with 0 for none, in their colours; those in ``faded`` are transparent: the background."""
+    known = {number: f"{colour}30" if number in faded else colour for number, colour in enumerate(colours, start=1)}
+    layer = find(viewer, "clusters", cube)
+    if layer is None:
+        layer = Labels(numbers.astype(np.uint8), name=_title("clusters", cube), opacity=0.6, colormap=_colours(known))
+        _add(viewer, layer, "clusters", cube)
+    else:
+        _swap(layer, numbers.astype(np.uint8))
+        layer.colormap = _colours(known)
+    layer.visible = True
+    return layer
+
+
+def show_picks(viewer: Viewer, cube: str, pixels: Sequence[tuple[int, int]], cursor: tuple[int, int] | None = None) -> None:
+    """Mark pixels (y, x) that were picked, and where the keyboard's cursor stands."""
+    layer = find(viewer, "picks", cube)
+    places = np.array([*pixels, *([cursor] if cursor is not None else [])], dtype=np.float64).reshape(-1, 2)
+    if layer is None:
+        if not len(places):
+            return
+        layer = Points(np.zeros((0, 2)), ndim=2, name=_title("picks", cube), size=9, border_width=2, border_width_is_relative=False, opacity=1.0)
+        layer.size = 9
+        layer.border_color = PICK_COLOUR
+        layer.current_size = 9
+        layer.editable = False
+        _add(viewer, layer, "picks", cube)
+    layer.data = places
+    if len(places):
+        layer.symbol = ["disc"] * len(pixels) + (["cross"] if cursor is not None else [])
+        layer.size = [7] * len(pixels) + ([11] if cursor is not None else [])
+        layer.face_color = [PICK_COLOUR] * len(pixels) + (["#ffffff"] if cursor is not None else [])
+        layer.border_color = "#000000"
+        layer.border_width = 1
+    layer.selected_data = set()
+    layer.visible = bool(len(places))
 
 
 def mask_on_canvas(viewer: Viewer, cube: str) -> NDArray[np.bool_] | None:
@@ -273,6 +361,25 @@ def paint_with(viewer: Viewer, layer: Labels, number: int, mode: str = "paint", 
     layer.mode = mode
 
 
+# -- selected pixels --------------------------------------------------------------------------------------------------
+
+
+def show_selection(viewer: Viewer, cube: str, mask: NDArray[np.bool_] | None) -> Labels | None:
+    """Light up selected pixels (y, x) over the image, or none of them; returns their layer where there is one."""
+    layer = find(viewer, "selection", cube)
+    if mask is None:
+        if layer is not None and layer.visible:
+            layer.visible = False
+            layer.data[...] = 0
+        return layer
+    if layer is None:
+        layer = Labels(mask.astype(np.uint8), name=_title("selection", cube), opacity=0.75, colormap=_colours({1: SELECTION_COLOUR}))
+        return _add(viewer, layer, "selection", cube)  # type: ignore[no-any-return]
+    _swap(layer, mask.astype(np.uint8))
+    layer.visible = True
+    return layer  # type: ignore[no-any-return]
+
+
 # -- drawn shapes -----------------------------------------------------------------------------------------------------
 
 
@@ -339,6 +446,19 @@ def show_grid(viewer: Viewer, cube: str, outlines: NDArray[np.uint8]) -> Labels:
         _add(viewer, layer, "grid", cube)
     else:
         _swap(layer, outlines)
+    layer.visible = True
+    return layer
+
+
+def show_heat(viewer: Viewer, cube: str, image: NDArray[np.float32], limits: tuple[float, float]) -> Image:
+    """Lay a figure of every pixel (y, x) over the image, NaN where there is none; an older one is updated in place."""
+    layer = find(viewer, "heat", cube)
+    if layer is None:
+        layer = Image(image, name=_title("heat", cube), colormap="viridis", opacity=0.6, contrast_limits=limits, blending="translucent_no_depth")
+        _add(viewer, layer, "heat", cube)
+    else:
+        _swap(layer, image)
+        layer.contrast_limits = limits
     layer.visible = True
     return layer
 
