@@ -37,6 +37,8 @@ class Desk(QObject):
         Masks or labels of a cube were saved; "" when several may have changed.
     inlet_changed, patches_changed : Signal()
         The project has a new PCA or a new patch index.
+    patches_previewed : Signal(object, object)
+        A `patches.preview.PatchPreview` and its example patches (tuple of `patches.sheet.Example`).
     runs_changed : Signal()
         A run appeared, ended or was deleted; ``runs`` is up to date.
     run_events : Signal(str, object)
@@ -51,7 +53,7 @@ class Desk(QObject):
     selection_changed : Signal(str)
         Other pixels of the current cube are selected, and who selected them: "scatter", "image", "form", or "" when the cube changed.
     plot_wanted : Signal(str)
-        The plot to bring to the front of the explorer dock: "spectra", "scatter", "training" or "results".
+        The plot to bring to the front of the explorer dock: "spectra", "scatter", "patches", "training" or "results".
     message : Signal(str, str)
         Words for the user and their level: "info", "warning" or "error".
     busy_changed : Signal(str)
@@ -64,6 +66,7 @@ class Desk(QObject):
     labels_changed = Signal(str)
     inlet_changed = Signal()
     patches_changed = Signal()
+    patches_previewed = Signal(object, object)
     runs_changed = Signal()
     run_events = Signal(str, object)
     evaluated = Signal(str, object)

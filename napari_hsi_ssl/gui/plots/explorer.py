@@ -15,11 +15,13 @@ from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_hsi_ssl.explore.density import Density
 from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.busy import BusyRow
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.plots import reading
+from napari_hsi_ssl.gui.plots.patches import PatchesView
 from napari_hsi_ssl.gui.plots.pointer import PixelPointer
 from napari_hsi_ssl.gui.plots.results import Result, ResultsView, evaluation, report_of
 from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
@@ -28,14 +30,16 @@ from napari_hsi_ssl.gui.plots.spectrum import Spectrum, pinned_at
 from napari_hsi_ssl.gui.plots.theme import Theme
 from napari_hsi_ssl.gui.plots.training import TrainingPlot
 from napari_hsi_ssl.gui.watch import watch_for
+from napari_hsi_ssl.patches.preview import PatchPreview
+from napari_hsi_ssl.patches.sheet import Example
 from napari_hsi_ssl.progress import Steps
 
 _HEIGHT = 220
-_TABS = {"spectra": "Spectra", "scatter": "PC scatter", "training": "Training", "results": "Result"}
+_TABS = {"spectra": "Spectra", "scatter": "PC scatter", "patches": "Patches", "training": "Training", "results": "Result"}
 
 
 class ExplorerDock(QTabWidget):
-    """Spectra | PC scatter | Training | Result, kept up to date by the desk.
+    """Spectra | PC scatter | Patches | Training | Result, kept up to date by the desk.
 
     Parameters
     ----------
@@ -52,10 +56,15 @@ class ExplorerDock(QTabWidget):
         self.jobs = Jobs(self)
         theme = Theme.named(desk.viewer.theme)
         self.spectra, self.scatter, self.training, self.results = SpectraPlot(theme), ScatterPlot(theme), TrainingPlot(theme), ResultsView(theme)
-        self._plots: dict[str, QWidget] = {"spectra": self.spectra, "scatter": self.scatter, "training": self.training, "results": self.results}
+        self.patches = PatchesView(theme)
+        self._plots: dict[str, QWidget] = {
+            "spectra": self.spectra, "scatter": self.scatter, "patches": self.patches, "training": self.training, "results": self.results,
+        }  # fmt: skip
         for name, plot in self._plots.items():
             self.addTab(plot, _TABS[name])
         self.setMinimumHeight(_HEIGHT)
+        self.busy = BusyRow(120)
+        self.setCornerWidget(self.busy)
         self._scatter_is_old = True
         self.pointer = PixelPointer(desk, self)
         self._connect()
@@ -72,6 +81,7 @@ class ExplorerDock(QTabWidget):
         desk.cube_changed.connect(self._cube_changed)
         desk.masks_changed.connect(self._area_changed)
         desk.inlet_changed.connect(self._inlet_changed)
+        desk.patches_previewed.connect(self._patches_previewed)
         desk.runs_changed.connect(self._runs_changed)
         desk.run_events.connect(self._run_events)
         desk.evaluated.connect(self._evaluated)
@@ -102,7 +112,7 @@ class ExplorerDock(QTabWidget):
     # -- tabs -----------------------------------------------------------------------------------------------------------
 
     def show_plot(self, name: str) -> None:
-        """Bring a plot to the front: "spectra", "scatter", "training" or "results"."""
+        """Bring a plot to the front: "spectra", "scatter", "patches", "training" or "results"."""
         if name in self._plots:
             self.setCurrentWidget(self._plots[name])
 
@@ -125,7 +135,7 @@ class ExplorerDock(QTabWidget):
 
     def _theme_changed(self) -> None:
         theme = Theme.named(self.desk.viewer.theme)
-        for plot in (self.spectra, self.scatter, self.training, self.results):
+        for plot in (self.spectra, self.scatter, self.patches, self.training, self.results):
             plot.set_theme(theme)
 
     # -- project --------------------------------------------------------------------------------------------------------
@@ -139,6 +149,7 @@ class ExplorerDock(QTabWidget):
         if folder != getattr(self, "_folder", None):
             self._folder = folder
             self.results.clear()
+            self.patches.clear()
             self.spectra.clear()
             if project is not None:
                 self.jobs.start(reading.saved_results(project), self._results_read, slot="results", on_error=self._failed)
@@ -240,6 +251,12 @@ class ExplorerDock(QTabWidget):
 
     def _lassoed(self, polygon: NDArray[np.float64]) -> None:
         self.lassoed.emit(*self.scatter.pair, polygon)
+
+    # -- patches --------------------------------------------------------------------------------------------------------
+
+    def _patches_previewed(self, seen: PatchPreview, examples: tuple[Example, ...]) -> None:
+        self.patches.show_preview(seen, examples)
+        self._news(self.patches)
 
     # -- training -------------------------------------------------------------------------------------------------------
 
