@@ -106,12 +106,12 @@ def open_envi(path: Path) -> EnviFile:
     for key in ("major frame offsets", "minor frame offsets"):
         if any(part.strip() not in {"0", ""} for part in header.get(key, "").split(",")):
             raise CubeError(f"{header_path}: '{key}' is {header[key]}, expected none; save the file without offsets between frames.")
-    width, height, bands = (_whole(header, key, header_path, least=1) for key in ("samples", "lines", "bands"))
-    offset = _whole(header, "header offset", header_path, least=0, default=0)
-    interleave = _needed(header, "interleave", header_path).lower()
+    width, height, bands = (whole_number(header, key, header_path, least=1) for key in ("samples", "lines", "bands"))
+    offset = whole_number(header, "header offset", header_path, least=0, default=0)
+    interleave = needed(header, "interleave", header_path).lower()
     if interleave not in _AXES:
         raise CubeError(f"{header_path}: 'interleave' is '{header['interleave']}', expected bsq, bil or bip; correct the header.")
-    dtype = _type(header, header_path)
+    dtype = stored_type(header, header_path)
     file_shape = {"bsq": (bands, height, width), "bil": (height, bands, width), "bip": (height, width, bands)}[interleave]
     expected = offset + dtype.itemsize * width * height * bands
     if data_path is None:
@@ -136,12 +136,12 @@ def read_envi(path: Path, name: str | None = None) -> xr.DataArray:
     header, where = file.header, file.header_path
     if "classification" in header.get("file type", "").lower():
         raise CubeError(f"{where} is an ENVI classification, expected a cube; use it as labels.")
-    factor = _number(header, "reflectance scale factor", where)
+    factor = number(header, "reflectance scale factor", where)
     if factor is not None and factor <= 0:
         raise CubeError(f"{where}: 'reflectance scale factor' is {factor:g}, expected a number above 0; correct or remove it.")
     quantity: Quantity = "reflectance" if factor is not None else stated_quantity(header.get("data units"), header.get("description"))
     wavelength, fwhm = _spectral_axis(header, where)
-    bad = _numbers(header, "bbl", where)
+    bad = numbers(header, "bbl", where)
     offset = {"map_info": header.get("map info"), "coordinate_system": header.get("coordinate system string")}
     return build_cube(
         file.data,
@@ -163,7 +163,7 @@ def read_envi(path: Path, name: str | None = None) -> xr.DataArray:
 
 def nodata_of(file: EnviFile) -> float | None:
     """Return the stored value that means "not measured", or None."""
-    return _number(file.header, "data ignore value", file.header_path)
+    return number(file.header, "data ignore value", file.header_path)
 
 
 def find_header(data_path: Path) -> Path | None:
@@ -209,23 +209,26 @@ def find_data(header_path: Path, expected: int) -> Path:
     return min(found)[2]
 
 
-def _needed(header: dict[str, str], key: str, path: Path) -> str:
+def needed(header: dict[str, str], key: str, path: Path) -> str:
+    """Return the text of a field on one line, or raise `CubeError` where the header lacks it."""
     if not header.get(key):
         raise CubeError(f"{path} has no field '{key}', expected it in every ENVI header; add the line '{key} = …'.")
     return " ".join(header[key].split())  # the message that quotes it stays one line
 
 
-def _whole(header: dict[str, str], key: str, path: Path, *, least: int, default: int | None = None) -> int:
+def whole_number(header: dict[str, str], key: str, path: Path, *, least: int, default: int | None = None) -> int:
+    """Return a field that is a whole number, or raise `CubeError` where it is none or too small."""
     if default is not None and not header.get(key):
         return default
-    text = _needed(header, key, path)
+    text = needed(header, key, path)
     if not re.fullmatch(r"[-+]?\d{1,18}", text) or int(text) < least:
         raise CubeError(f"{path}: '{key}' is '{text[:40]}', expected a whole number of at least {least}; correct the header.")
     return int(text)
 
 
-def _type(header: dict[str, str], path: Path) -> np.dtype[Any]:
-    number = _whole(header, "data type", path, least=0)
+def stored_type(header: dict[str, str], path: Path) -> np.dtype[Any]:
+    """Return the type of the stored values with the byte order of the file."""
+    number = whole_number(header, "data type", path, least=0)
     if number in _COMPLEX:
         raise CubeError(f"{path}: 'data type' is {number} (complex numbers), expected real numbers; save the amplitude instead.")
     if number not in TYPES:
@@ -242,7 +245,8 @@ def _type(header: dict[str, str], path: Path) -> np.dtype[Any]:
     return dtype.newbyteorder("<" if order == "0" else ">")
 
 
-def _number(header: dict[str, str], key: str, path: Path) -> float | None:
+def number(header: dict[str, str], key: str, path: Path) -> float | None:
+    """Return a field that is a number, None where the header lacks it."""
     text = header.get(key, "").strip()
     if not text:
         return None
@@ -258,7 +262,8 @@ def split_list(text: str) -> tuple[str, ...]:
     return tuple(items[:-1] if items and not items[-1] else items)
 
 
-def _numbers(header: dict[str, str], key: str, path: Path) -> NDArray[np.float64] | None:
+def numbers(header: dict[str, str], key: str, path: Path) -> NDArray[np.float64] | None:
+    """Return a field that is a list of numbers (n,), None where the header lacks it."""
     items = split_list(header.get(key, ""))
     if not items:
         return None
@@ -271,8 +276,8 @@ def _numbers(header: dict[str, str], key: str, path: Path) -> NDArray[np.float64
 def _spectral_axis(header: dict[str, str], path: Path) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
     """Return wavelengths and band widths (band,) in nm, each None where the header has none."""
     names = split_list(header.get("band names", ""))
-    stated = _numbers(header, "wavelength", path)
-    fwhm = _numbers(header, "fwhm", path)
+    stated = numbers(header, "wavelength", path)
+    fwhm = numbers(header, "fwhm", path)
     if stated is None:
         return from_band_names(names), fwhm
     units = header.get("wavelength units")
@@ -291,3 +296,22 @@ def _default_bands(header: dict[str, str], bands: int) -> tuple[int, ...] | None
     except ValueError:
         return None
     return numbers if numbers and all(0 <= number < bands for number in numbers) else None
+
+
+# -- writing headers -------------------------------------------------------------------------------------------------------
+
+
+def header_text(fields: dict[str, Any]) -> bytes:
+    """Return an ENVI header of the given fields."""
+    return ("ENVI\n" + "".join(f"{key} = {value}\n" for key, value in fields.items())).encode()
+
+
+def braced(items: list[Any]) -> str:
+    """Return a header's list."""
+    lines = [", ".join(map(str, items[start : start + 8])) for start in range(0, len(items), 8)]
+    return "{" + ",\n ".join(lines) + "}"
+
+
+def plain_item(name: str) -> str:
+    """Return a name without the signs that part a header's list."""
+    return name.replace(",", ";").replace("{", "(").replace("}", ")").replace("\n", " ")
