@@ -580,7 +580,7 @@ def test_looking_at_another_cube_keeps_its_saved_mask(opened, qtbot):
     one.fields.setValue(MaskConfig(method="threshold"))
     qtbot.waitUntil(lambda: one.range.maximum() > 1, timeout=10000)
     opened.desk.set_cube("cubes")
-    qtbot.waitUntil(lambda: one._range_of.startswith("cubes/") and layers.find(viewer, "mask", "cubes") is not None, timeout=10000)
+    qtbot.waitUntil(lambda: one.rules.range_of.startswith("cubes/") and layers.find(viewer, "mask", "cubes") is not None, timeout=10000)
     qtbot.wait(400)
     assert not layers.unsaved(layers.find(viewer, "mask", "cubes"))
 

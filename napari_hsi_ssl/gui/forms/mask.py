@@ -7,138 +7,139 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 from napari.utils.events import Event
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
-from superqt import QLabeledDoubleRangeSlider
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QHideEvent, QKeySequence, QShowEvent
+from qtpy.QtWidgets import QButtonGroup, QShortcut, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.contact_sheet import open_sheet
 from napari_hsi_ssl.gui.forms.base import Form, Standing
-from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.labels import LabelsPanel
-from napari_hsi_ssl.gui.forms.pieces import Tabs, heading, listen, plain_button, primary, row, words_label
-from napari_hsi_ssl.gui.masking import changed_mask, region_of, save_drawn, value_range
-from napari_hsi_ssl.gui.pictures import closed
+from napari_hsi_ssl.gui.forms.mask_rules import RulePage
+from napari_hsi_ssl.gui.forms.mask_tools import CheckPage, CombinePage, GrowPage, HandPage
+from napari_hsi_ssl.gui.forms.pieces import Tabs, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.mask_history import history_for
+from napari_hsi_ssl.gui.masking import NewMask, changed_mask, save_drawn
+from napari_hsi_ssl.gui.picking import PixelPicker
 from napari_hsi_ssl.steps import mask as steps
+from napari_hsi_ssl.steps import recipe as recipes
+from napari_hsi_ssl.steps.recipe import Recipe
 
-PREVIEW_MS = 150
-_NEEDED = {
-    "otsu": {"source", "keep"},
-    "threshold": {"source"},
-    "angle": {"max_angle"},
-    "all": set(),
-}  # fmt: skip
-_HINTS = {
-    "method": "Otsu finds the threshold itself; angle keeps pixels whose spectrum is near that of a chosen one; all uses the whole image",
-    "invert": "Swap foreground and background at the end",
-    "fill_holes": "Count holes inside an object as foreground",
+PAGES = {
+    "rule": ("Rule", "By a rule: thresholds, spectral angle, clusters (Shift+1)"),
+    "click": ("Click", "By clicking: regions of like pixels grow from where you click (Shift+2)"),
+    "hand": ("Hand", "By hand: polygon, lasso, brush (Shift+3)"),
+    "combine": ("Combine", "The mask with another one: OR, AND, AND NOT (Shift+4)"),
+    "check": ("Check all", "The rule on all cubes, looked through before it is saved (Shift+5)"),
 }
+_UNSAID = frozenset({"reference", "background", "foreground", "file", "classes", "combine"})
 
 
 class MaskForm(Form):
-    """The second form: which pixels count, and what they are."""
+    """The second form: which pixels count, and what they are.
+
+    Keys work in the whole window while the tab Foreground can be seen: Shift and a letter, none of which napari uses.
+    """
 
     number = 2
     title = "Mask and labels"
+    passing = Form.passing | _UNSAID
 
     def build(self) -> None:
         """Lay the form out."""
+        self.picker = PixelPicker(self.desk, self)
+        self.picker.picked.connect(self._picked)
+        self.picker.left.connect(self._left)
+        self._pointing = ""
+        self._base: NDArray[np.bool_] | None = None
+        self._region_recipe: Recipe | None = None
         self.tabs = Tabs()
         self.labels = LabelsPanel(self)
         self.tabs.addTab(self._foreground(), "Foreground")
         self.tabs.addTab(self.labels, "Labels")
         self.tabs.currentChanged.connect(self._look)
         self.body.addWidget(self.tabs)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PREVIEW_MS)
-        self._timer.timeout.connect(self.preview)
-        self.desk.cube_changed.connect(self._forget_preview)
-        self.fields.changed.connect(self._rule_changed)
-        self.range.valueChanged.connect(self._range_moved)
-        self._range_of = ""
-        self._arrange(self.fields.value())
-        listen(self.desk.viewer.layers.events.inserted, self, "_tell_share")
+        self.desk.cube_changed.connect(self._cube_changed)
+        listen(self.desk.viewer.layers.events.inserted, self, "_mask_came")
+        self._keys()
+        self.open_page("rule")
 
     def _foreground(self) -> QWidget:
-        tab = QWidget()
-        layout = QVBoxLayout(tab)
+        self.front = QWidget()
+        layout = QVBoxLayout(self.front)
         layout.setContentsMargins(0, 6, 0, 0)
-        self.fields = ConfigFields(
-            MaskConfig,
-            ("method", "source", "band", "keep", "max_angle"),
-            ("fill_holes", "drop_specks", "invert"),
-            labels={"source": "Image", "max_angle": "Largest angle (rad)", "drop_specks": "Drop specks under (px)", "fill_holes": "Fill holes"},
-            hints=_HINTS,
-            words={"otsu": "Otsu threshold", "threshold": "between two values", "angle": "spectral angle", "all": "whole image", "pc1": "PC1"},
-        )
-        layout.addWidget(self.fields)
-        self.range = QLabeledDoubleRangeSlider(Qt.Orientation.Horizontal)
-        self.range.setToolTip("Pixels with values between the two handles are kept")
-        self.range.setRange(0, 1)
-        self.range.setValue((0, 1))
-        layout.addWidget(self.range)
-        self.pick = self.needs_project(plain_button("Pick reference pixel", "Click a pixel on the image: spectra near its own are kept"))
-        self.pick.setCheckable(True)
-        self.pick.toggled.connect(self._pick)
-        layout.addWidget(self.pick)
-        self.live = QCheckBox("Preview while I change the rule")
-        self.live.setChecked(True)
-        self.live.setToolTip("The mask on the canvas follows the settings; nothing is saved before you say so")
-        layout.addWidget(self.live)
-
-        layout.addWidget(heading("By hand"))
-        draw = {
-            "Polygon": ("add_polygon", "Click the corners on the image, double-click to close, then add or remove it"),
-            "Lasso": ("add_polygon_lasso", "Draw an outline on the image, then add or remove it"),
-        }
-        tools = QHBoxLayout()
-        tools.setSpacing(4)
-        for text, (mode, tooltip) in draw.items():
-            button = self.needs_project(plain_button(text, tooltip))
-            button.clicked.connect(lambda _=False, mode=mode: self.draw(mode))
-            tools.addWidget(button)
-        for text, mode, tooltip in (("Brush", "paint", "Paint foreground"), ("Eraser", "erase", "Paint background")):
-            button = self.needs_project(plain_button(text, f"{tooltip}; [ and ] change the size, Ctrl+Z takes a stroke back"))
-            button.clicked.connect(lambda _=False, mode=mode: self.brush(mode))
-            tools.addWidget(button)
-        layout.addLayout(tools)
-        regions = []
-        for text, what, tooltip in (
-            ("Add drawn", "add", "Make what was drawn foreground"),
-            ("Remove drawn", "remove", "Make what was drawn background"),
-            ("Keep only drawn", "keep", "Make all that lies outside of what was drawn background"),
-        ):
-            button = self.needs_project(plain_button(text, tooltip))
-            button.clicked.connect(lambda _=False, what=what: self.apply_drawing(what))
-            regions.append(button)
-        layout.addLayout(row(*regions))
+        layout.setSpacing(5)
+        self.rules, self.growing, self.hand, self.combining, self.checking = RulePage(self), GrowPage(self), HandPage(self), CombinePage(self), CheckPage(self)
+        self.pages: dict[str, QWidget] = dict(zip(PAGES, (self.rules, self.growing, self.hand, self.combining, self.checking), strict=True))
+        self.choice = QButtonGroup(self)
+        self.page_buttons = {}
+        for name, (words, tooltip) in PAGES.items():
+            button = plain_button(words, tooltip)
+            button.setCheckable(True)
+            button.clicked.connect(lambda _=False, name=name: self.open_page(name))
+            self.choice.addButton(button)
+            self.page_buttons[name] = button
+        layout.addLayout(row(*self.page_buttons.values()))
+        for page in self.pages.values():
+            layout.addWidget(page)
         changes = []
         for text, what, tooltip in (
-            ("Invert", "invert", "Swap foreground and background"),
-            ("Fill holes", "fill", "Count holes inside objects as foreground"),
-            ("Drop specks", "specks", "Drop objects smaller than the number of pixels under More settings"),
+            ("Invert", "invert", "Swap foreground and background (Shift+I)"),
+            ("Fill holes", "fill", "Count holes inside objects as foreground (Shift+F)"),
+            ("Drop specks", "specks", "Drop objects smaller than the number of pixels under More settings of the rule (Shift+D)"),
         ):
             button = self.needs_project(plain_button(text, tooltip))
             button.clicked.connect(lambda _=False, what=what: self.change(what))
             changes.append(button)
-        layout.addLayout(row(*changes))
-
+        self.undo_button = plain_button("↶", "Take the last change of the mask back (Ctrl+Z)")
+        self.undo_button.clicked.connect(lambda: self.step(False))
+        self.redo_button = plain_button("↷", "Do it again (Ctrl+Shift+Z)")
+        self.redo_button.clicked.connect(lambda: self.step(True))
+        for button in (self.undo_button, self.redo_button):
+            button.setFixedWidth(32)
+        layout.addLayout(row(*changes, self.undo_button, self.redo_button))
         self.share = words_label("#9aa4b0")
         layout.addWidget(self.share)
-        self.save = self.needs_project(primary("Save mask", "Save the mask on the canvas; without one, the rule makes it"))
+        self.save = self.needs_project(primary("Save mask", "Save the mask on the canvas; without one, the rule makes it (Shift+S)"))
         self.save.clicked.connect(self.save_mask)
-        self.all = self.needs_project(plain_button("Rule on all cubes", "Make and save the masks of all cubes by the rule above"))
-        self.all.clicked.connect(self.mask_all)
         self.whole = self.needs_project(plain_button("Whole image", "Every pixel of this cube is used"))
         self.whole.clicked.connect(self.use_whole)
-        layout.addLayout(row(self.save, self.all, self.whole))
-        layout.addStretch(1)
-        return tab
+        layout.addLayout(row(self.save, self.whole))
+        # What the parts are called from outside.
+        self.fields, self.range, self.pick, self.live, self.all = self.rules.fields, self.rules.range, self.rules.pick, self.rules.live, self.checking.all
+        return self.front
+
+    def _keys(self) -> None:
+        """Give the keyboard all that the mouse can do from a cube to its saved mask."""
+        self.shortcuts: dict[str, QShortcut] = {}
+        done: dict[str, Callable[[], object]] = {
+            "Shift+O": partial(self.by_key, "otsu"),
+            "Shift+T": partial(self.by_key, "threshold"),
+            "Shift+R": partial(self.by_key, "angle"),
+            "Shift+K": partial(self.by_key, "kmeans"),
+            "Shift+G": self._grow_by_key,
+            "Shift+I": partial(self.change, "invert"),
+            "Shift+F": partial(self.change, "fill"),
+            "Shift+D": partial(self.change, "specks"),
+            "Shift+C": self.check_all,
+            "Shift+S": self.save_mask,
+            "Shift+N": self.next_cube,
+            "Ctrl+Z": partial(self.step, False),
+            "Ctrl+Shift+Z": partial(self.step, True),
+        }
+        for number, name in enumerate(PAGES, start=1):
+            done[f"Shift+{number}"] = partial(self.open_page, name)
+        for keys, action in done.items():
+            # A child of the tab: Qt lets a shortcut rest while its parent cannot be seen.
+            shortcut = QShortcut(QKeySequence(keys), self.front)
+            shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
+            shortcut.activated.connect(action)
+            self.shortcuts[keys] = shortcut
 
     # -- state ------------------------------------------------------------------------------------------------------------
 
@@ -156,9 +157,9 @@ class MaskForm(Form):
     def update_widgets(self) -> None:
         """Show how much is covered, and offer PC1 once there is a PCA."""
         self.labels.refresh()
+        self.combining.refresh()
         self._tell_share()
-        if self.range.isVisibleTo(self) and not self._range_of.startswith(f"{self.desk.cube}/"):
-            self._find_range(self.fields.value(), preview=False)
+        self.rules.refresh()
 
     def showEvent(self, event: QShowEvent) -> None:
         """Bring what the open tab is about to the canvas."""
@@ -166,14 +167,41 @@ class MaskForm(Form):
         if not event.spontaneous():
             self._look()
 
-    def _forget_preview(self, _cube: str) -> None:
-        self._timer.stop()  # it was meant for the cube before
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Let clicks on the image be clicks again."""
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self.point("")
+
+    def open_page(self, name: str) -> None:
+        """Show one of the pages: ``rule``, ``click``, ``hand``, ``combine`` or ``check``."""
+        for other, page in self.pages.items():
+            page.setVisible(other == name)
+        self.page_buttons[name].setChecked(True)
+        self.page = name
+        if (name == "rule") != (self._pointing in {"angle", "clusters"}) and self._pointing:
+            self.point("")
+        self.tabs.updateGeometry()
+
+    def _cube_changed(self, _cube: str) -> None:
+        self._base = None
+        self.growing.forget()
+        self.rules.cube_changed()
 
     def _look(self, *_: object) -> None:
         self.canvas.look_at("labels" if self.tabs.currentWidget() is self.labels else "mask")
 
-    def _tell_share(self) -> None:
+    def _mask_came(self) -> None:
         layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
+        if layer is not None and self._painted not in layer.events.paint.callbacks:
+            layer.events.paint.connect(self._painted)
+        self._tell_share()
+
+    def _tell_share(self) -> None:
+        back, forth = history_for(self.desk.viewer).able(self.desk.cube)
+        layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
+        self.undo_button.setEnabled(back > 0 and layer is not None)
+        self.redo_button.setEnabled(forth > 0 and layer is not None)
         if layer is None:
             self.share.setText("")
         else:
@@ -181,144 +209,172 @@ class MaskForm(Form):
             saved = "not saved yet" if layers.unsaved(layer) else "saved"
             self.share.setText(f"{self.desk.cube}: {count:,} of {layer.data.size:,} pixels ({count / layer.data.size:.0%}) · {saved}")
 
-    def _rule_changed(self, config: MaskConfig) -> None:
-        self._arrange(config)
-        self._timer.start()
+    def frame_shape(self) -> tuple[int, int]:
+        """Return rows and columns of the current cube."""
+        return (0, 0) if self.project is None or not self.desk.cube else self.project.entry(self.desk.cube).shape[:2]
 
-    def _arrange(self, config: MaskConfig) -> None:
-        needed = _NEEDED[config.method]
-        for name in ("source", "keep", "max_angle"):
-            self.fields.show_field(name, name in needed)
-        self.fields.show_field("band", "source" in needed and config.source == "band")
-        self.range.setVisible(config.method == "threshold")
-        self.pick.setVisible(config.method == "angle")
-        if config.method == "threshold":
-            self._find_range(config)
-
-    def _find_range(self, config: MaskConfig, preview: bool = True) -> None:
-        wanted = f"{self.desk.cube}/{config.source}/{config.band}"
-        if self.project is None or not self.desk.cube or wanted == self._range_of:
-            return
-        self._range_of = wanted
-        show = partial(self._show_range, preview)
-        self.jobs.start(value_range(self.project, self.desk.cube, config), show, slot="range", on_error=self._preview_failed)
-
-    def _show_range(self, preview: bool, limits: tuple[float, float]) -> None:
-        blocked = self.range.blockSignals(True)
-        self.range.setRange(*limits)
-        self.range.setValue((limits[0] + 0.2 * (limits[1] - limits[0]), limits[1]))
-        self.range.blockSignals(blocked)
-        if preview:  # a cube that is only looked at keeps the mask it has
-            self._range_moved()
-
-    def _range_moved(self, *_: object) -> None:
-        self._timer.start()
-
-    # -- the rule ---------------------------------------------------------------------------------------------------------
+    # -- what the pages show ------------------------------------------------------------------------------------------------
 
     def rule(self) -> MaskConfig:
-        """Return the rule as it stands.
-
-        Raises
-        ------
-        ConfigError
-            When something is missing: a band, or a reference pixel.
-        """
-        config = self.fields.value()
-        if config.method == "threshold":
-            low, high = self.range.value()
-            config = config.model_copy(update={"low": low, "high": high if high < self.range.maximum() else None})
-        if config.method == "angle" and config.at is None:
-            raise ConfigError("The angle needs a reference: press “Pick reference pixel” and click one on the image.")
-        if config.method in {"otsu", "threshold"} and config.source == "band" and config.band is None:
-            config = config.model_copy(update={"band": layers.current_band(self.desk.viewer)})
-        return config
+        """Return the rule as it stands; raises ConfigError when something is missing."""
+        return self.rules.rule()
 
     def preview(self) -> None:
-        """Show the mask that the rule gives, without saving it; the latest request wins."""
-        if not self.live.isChecked() or self.project is None or not self.desk.cube:
-            return
-        try:
-            config = self.rule()
-        except ConfigError as error:
-            self.say(str(error), "warning")
-            return
-        cube = self.desk.cube
-        self.jobs.start(
-            steps.preview_mask(self.project, cube, config), lambda mask: self._show(cube, mask), label="preview", slot="preview", on_error=self._preview_failed
-        )  # fmt: skip
+        """Show the mask that the rule gives, without saving it."""
+        self.rules.preview()
 
-    def _preview_failed(self, _error: BaseException, sentence: str, _details: str) -> None:
-        self.say(sentence, "error")
+    def base(self, how: str) -> NDArray[np.bool_] | None:
+        """Return the mask that a rule's result is combined with: the one that was there before the rule."""
+        if how == "replace":
+            return None
+        if self._base is None or self._base.shape != self.frame_shape():
+            self._base = layers.mask_on_canvas(self.desk.viewer, self.desk.cube)
+        return self._base
 
-    def _show(self, cube: str, mask: NDArray[np.bool_]) -> None:
+    def forget_base(self) -> None:
+        """Let the next rule be combined with the mask as it is now."""
+        self._base = None
+
+    def show_rule(self, cube: str, new: NewMask, follows: bool) -> None:
+        """Show what a rule gives."""
+        if cube != self.desk.cube:
+            return
+        if not follows:
+            history_for(self.desk.viewer).part(cube)
+        self._region_recipe = None
+        self.growing.forget()
+        self._show(cube, new.mask, "rule")
+        self._say_verdict(new.words)
+
+    def show_region(self, cube: str, new: NewMask, merge: str = "") -> None:
+        """Show what a click or a combination gives."""
         if cube == self.desk.cube:
-            layer = layers.show_mask(self.desk.viewer, cube, mask, saved=False)
-            self.canvas.look_at("mask")
-            layer.events.paint.connect(self._painted)
-            self.say("")
-            self._tell_share()
+            self._base = None
+            if not merge:
+                self.growing.forget()
+            self._show(cube, new.mask, merge)
+            self._say_verdict(new.words)
 
-    def _painted(self, _: Event | None = None) -> None:
+    def changed_by_hand(self) -> None:
+        """Take note that something else than a rule changed the mask."""
+        self._base = None
+        self.growing.forget()
         self._tell_share()
 
-    def _pick(self, on: bool) -> None:
-        callbacks = self.desk.viewer.mouse_drag_callbacks
-        if on:
-            callbacks.append(self._clicked)
-        elif self._clicked in callbacks:
-            callbacks.remove(self._clicked)
+    def _say_verdict(self, words: str) -> None:
+        if words:
+            self.say(f"{words[:1].upper()}{words[1:]}. Ctrl+Z brings the mask before back.", "warning")
 
-    def _clicked(self, _viewer: object, event: Any) -> None:  # noqa: ANN401 - napari's mouse event
-        y, x = (round(float(value)) for value in event.position[-2:])
-        if self.project is None or not self.desk.cube:
+    def preview_failed(self, _error: BaseException, sentence: str, _details: str) -> None:
+        """Say why there is no mask."""
+        self.say(sentence, "error")
+
+    def _show(self, cube: str, mask: NDArray[np.bool_], merge: str = "") -> None:
+        layers.show_mask(self.desk.viewer, cube, mask, saved=False, merge=merge)
+        self.canvas.look_at("mask")
+        self._mask_came()
+        self.say("")
+
+    def _painted(self, _: Event | None = None) -> None:
+        self.changed_by_hand()
+
+    # -- pointing at pixels ---------------------------------------------------------------------------------------------------
+
+    def point(self, what: str) -> None:
+        """Let clicks on the image pick: for the ``angle``, the ``clusters`` or to ``grow``; "" ends it."""
+        if what == self._pointing:
             return
-        height, width, _ = self.project.entry(self.desk.cube).shape
-        if 0 <= y < height and 0 <= x < width:
-            self.pick.setChecked(False)
-            self.fields.setValue(self.fields.value().model_copy(update={"at": (y, x)}))
+        self._pointing = what
+        for name, button in (("angle", self.rules.pick), ("clusters", self.rules.click), ("grow", self.growing.grow)):
+            if name != what:
+                button.setChecked(False)
+        if what:
+            self.picker.start()
+            self.say("Click on the image, or move the cursor with the arrow keys and press Enter; Escape ends it.")
+        else:
+            self.picker.stop()
+            self.say("")
+        if what != "clusters":
+            self.rules.hide_clusters()
+        else:
+            self.rules.show_clusters()
+
+    def _left(self) -> None:
+        self.point("")
+        self.page_buttons[self.page].setFocus()
+
+    def _picked(self, y: int, x: int, shift: bool) -> None:
+        if self._pointing == "angle":
+            self.rules.add_pick(y, x)
+        elif self._pointing == "clusters":
+            self.rules.toggle_at(y, x)
+        elif self._pointing == "grow":
+            self.growing.start(y, x, shift)
+
+    # -- keys -----------------------------------------------------------------------------------------------------------------
+
+    def by_key(self, method: str) -> None:
+        """Choose a rule and show what it gives."""
+        self.open_page("rule")
+        self.fields.setValue(self.fields.value().model_copy(update={"method": method}))
+        if method == "angle":
+            self.rules.pick.setChecked(True)
+        else:
+            self.preview()
+
+    def _grow_by_key(self) -> None:
+        self.open_page("click")
+        self.growing.grow.setChecked(True)
+
+    def next_cube(self) -> None:
+        """Go on to the next cube of the project."""
+        names = list(self.project.entries) if self.project is not None else []
+        if self.desk.cube in names:
+            self.desk.set_cube(names[(names.index(self.desk.cube) + 1) % len(names)])
+
+    def step(self, forward: bool) -> None:
+        """Take the last change of the mask back, or do it again; strokes on another layer are taken back there."""
+        active = self.desk.viewer.layers.selection.active
+        if isinstance(active, Labels) and layers.role_of(active) != "mask" and active.mode not in {"pan_zoom", "transform"}:
+            (active.redo if forward else active.undo)()
+            return
+        if layers.step_mask(self.desk.viewer, self.desk.cube, forward):
+            self._base = None
+            self.growing.forget()
+            self.rules.stop_previews()
+            self.say("")
+        else:
+            self.say("There is nothing to do again." if forward else "There is nothing to take back.", "warning")
+        self._tell_share()
 
     # -- by hand ----------------------------------------------------------------------------------------------------------
 
     def draw(self, mode: str) -> None:
         """Let the user draw an outline."""
-        self._need_mask(lambda: layers.draw(self.desk.viewer, mode))
+        self.point("")
+        self.need_mask(lambda: layers.draw(self.desk.viewer, mode))
 
     def brush(self, mode: str) -> None:
         """Let the user paint on the mask."""
-        self._need_mask(lambda: self._brush(mode))
+        self.point("")
+        self.need_mask(lambda: self._brush(mode))
 
     def _brush(self, mode: str) -> None:
         layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
         layers.paint_with(self.desk.viewer, layer, 1, mode)
-        layer.events.paint.connect(self._painted)
+        self._mask_came()
 
-    def _need_mask(self, then: Callable[[], object]) -> None:
+    def need_mask(self, then: Callable[[], object]) -> None:
         """Start from an empty mask when there is none on the canvas."""
         if self.project is None or not self.desk.cube:
             return
         if layers.find(self.desk.viewer, "mask", self.desk.cube) is None:
-            shape = self.project.entry(self.desk.cube).shape[:2]
-            layers.show_mask(self.desk.viewer, self.desk.cube, np.zeros(shape, dtype=bool), saved=False)
+            layers.show_mask(self.desk.viewer, self.desk.cube, np.zeros(self.frame_shape(), dtype=bool), saved=False)
         then()
 
     def apply_drawing(self, what: str) -> None:
         """Add what was drawn to the mask (``add``), take it away (``remove``) or take everything else away (``keep``)."""
-        shapes = [closed(points, kind) for kind, points in layers.drawn(self.desk.viewer)]
-        if not shapes or self.project is None:
-            self.say("Draw a polygon or a lasso on the image first.", "warning")
-            return
-        cube = self.desk.cube
-        self._need_mask(lambda: None)
-        shape = self.project.entry(cube).shape[:2]
-        self.jobs.call(region_of, shape, shapes, on_result=lambda region: self._apply(cube, region, what), slot="region", on_error=self._preview_failed)
-
-    def _apply(self, cube: str, region: NDArray[np.bool_], what: str) -> None:
-        outside = what == "keep"
-        layers.change_mask(self.desk.viewer, cube, ~region if outside else region, what == "add")
-        layers.clear_drawing(self.desk.viewer)
-        self.say("")
-        self._tell_share()
+        self.hand.apply(what)
 
     def change(self, what: str) -> None:
         """Change the mask on the canvas: ``invert``, ``fill`` holes or drop ``specks``."""
@@ -326,7 +382,11 @@ class MaskForm(Form):
         if mask is None:
             self.say("There is no mask on the canvas yet: draw one or change the rule.", "warning")
             return
-        self.jobs.call(changed_mask, mask, what, self.fields.value().drop_specks, on_result=lambda new: self._show(cube, new), slot="change")
+        done = partial(self._changed, cube)
+        self.jobs.call(changed_mask, mask, what, self.fields.value().drop_specks, on_result=done, slot="change", on_error=self.preview_failed)
+
+    def _changed(self, cube: str, mask: NDArray[np.bool_]) -> None:
+        self.show_region(cube, NewMask(mask, "" if mask.any() else f"the mask of cube '{cube}' is empty: choose another rule, or it is left out of everything"))
 
     # -- saving -----------------------------------------------------------------------------------------------------------
 
@@ -354,6 +414,19 @@ class MaskForm(Form):
         """Make and save the masks of all cubes by the rule."""
         self._by_rule(None)
 
+    def check_all(self) -> None:
+        """Find the masks of all cubes by the rule and put them before the eye."""
+        if self.project is None or not self.project.entries:
+            self.say("There are no cubes yet.", "warning")
+            return
+        try:
+            config = self.rules.rule_for_all()
+        except ConfigError as error:
+            self.say(str(error), "error")
+            return
+        self.point("")
+        open_sheet(self.desk).check(config)
+
     def use_whole(self) -> None:
         """Use every pixel of the current cube."""
         self._by_rule([self.desk.cube], MaskConfig(method="all", drop_specks=0))
@@ -362,7 +435,7 @@ class MaskForm(Form):
         if self.project is None:
             return
         try:
-            config = config or self.rule()
+            config = config or (self.rule() if cubes else self.rules.rule_for_all())
         except ConfigError as error:
             self.say(str(error), "error")
             return
@@ -373,7 +446,23 @@ class MaskForm(Form):
         layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
         if layer is not None and self.desk.cube in made:
             layers.mark_unsaved(layer, False)
+        self._base = None
         self.desk.masks_changed.emit("")
         shares = [row["share"] for row in made.values()]
         words = f"{len(made)} mask{'s' * (len(made) != 1)} saved: {min(shares):.0%}"
         self.say(words + (f" to {max(shares):.0%} foreground." if len(shares) > 1 else " foreground."))
+
+    # -- the step as text ---------------------------------------------------------------------------------------------------
+
+    def step_recipe(self, config: MaskConfig) -> None:
+        """Remember how the last region was made."""
+        if self.project is not None:
+            self._region_recipe = recipes.masks(self.project.folder, config, [self.desk.cube])
+
+    def recipe(self) -> Recipe | None:
+        """Return the rule, or the last region that was grown, as a text."""
+        if self.project is None or not self.desk.cube or self.tabs.currentWidget() is self.labels:
+            return None
+        if self._region_recipe is not None:
+            return self._region_recipe
+        return recipes.masks(self.project.folder, self.rule(), [self.desk.cube])
