@@ -159,9 +159,9 @@ def accumulate(
             spectra = spectra[own]
         spectra -= shift
         # NumPy sees the transpose and calls SYRK: half of GEMM's work.
-        return Part(len(spectra), spectra.sum(axis=0), spectra.T @ spectra, count, noise)
+        return Part(len(spectra), np.ones(len(spectra)) @ spectra, spectra.T @ spectra, count, noise)
 
-    for part in map_chunks(cube, wanted, sums, used):
+    for part in map_chunks(cube, wanted, sums, used, passing=True):
         moments.add(part)
         done += part.count
         yield done

@@ -154,8 +154,9 @@ def project_cube(projection: Projection, source: Source, out: NDArray[np.float16
     height, width, _ = source.cube.shape
     k = len(projection.components)
     use = band_use(source.cube)
-    matrix = resampling_matrix(_bands(source.cube, projection.grid_kind, source.name), projection.grid, projection.grid_kind, bad=~use)[:, use]
-    scores_of = _scores_of(projection, matrix, source)
+    bands = _bands(source.cube, projection.grid_kind, source.name)
+    matrix = resampling_matrix(bands, projection.grid, projection.grid_kind, bad=~use)[:, use]
+    scores_of = _scores_of(projection, matrix, source, _on_bands(projection, source, bands)[use])
     scores = np.empty((height, width, k), dtype=np.float16) if out is None else out
 
     def project(chunk: Chunk) -> tuple[Chunk, NDArray[np.float16]]:
@@ -163,14 +164,28 @@ def project_cube(projection: Projection, source: Source, out: NDArray[np.float16
         part[chunk.pixels - chunk.first * width] = np.clip(scores_of(chunk.spectra), -_LARGEST_SCORE, _LARGEST_SCORE).astype(np.float32)
         return chunk, part.reshape(-1, width, k)
 
-    for chunk, part in map_chunks(source.cube, np.ones((height, width), dtype=bool), project, use):
+    kind = np.float64 if projection.scaling == "snv" else np.float32
+    for chunk, part in map_chunks(source.cube, np.ones((height, width), dtype=bool), project, use, kind, passing=True):
         scores[chunk.first : chunk.last] = part
         yield Progress(chunk.last * width, height * width, f"projecting {source.name}")
     return scores
 
 
-def _scores_of(projection: Projection, matrix: Spectra, source: Source) -> Callable[[Spectra], Spectra]:
-    """Fold everything linear into one matrix (B, k) and one offset (k,)."""
+def _on_bands(projection: Projection, source: Source, bands: int | Spectra) -> Spectra:
+    """Return about what a mean spectrum of the cube is, in its own bands (B,)."""
+    mean = projection.mean
+    if projection.scaling == "standardise" and source.domain in projection.domains:
+        mean = projection.domain_mean[projection.domains.index(source.domain)]
+    places = np.linspace(0, 1, bands) if isinstance(bands, int) else bands
+    return np.interp(places, projection.grid, mean)
+
+
+def _scores_of(projection: Projection, matrix: Spectra, source: Source, near: Spectra) -> Callable[[Spectra], Spectra]:
+    """Fold everything linear into one matrix (B, k) and one offset (k,).
+
+    What is projected is the difference from ``near`` (B,), a spectrum close to the mean: so float32 is enough, however small a component
+    is beside the mean.
+    """
     components = (projection.components / projection.scale[:, None]).T
     if projection.scaling == "snv":
         snv, centre = _snv_on(matrix), projection.mean @ components
@@ -184,7 +199,14 @@ def _scores_of(projection: Projection, matrix: Spectra, source: Source) -> Calla
         components = components / projection.domain_std[number][:, None]
         offset = offset + projection.domain_mean[number] @ components
     folded = matrix.T @ components
-    return lambda spectra: spectra @ folded - offset
+    folded[:, ~projection.signal], offset = 0.0, np.where(projection.signal, offset, 0.0)
+    middle, weights, rest = near.astype(np.float32), folded.astype(np.float32), offset - near.astype(np.float32) @ folded
+
+    def scores(spectra: Spectra) -> Spectra:
+        spectra -= middle
+        return spectra @ weights - rest
+
+    return scores
 
 
 def _snv_on(matrix: Spectra) -> Callable[[Spectra], Spectra]:

@@ -70,7 +70,12 @@ class Projection:
     @property
     def scale(self) -> Spectra:
         """Real score = stored score × scale (k,): the root of the variance, 1 where a component is nothing but rounding."""
-        return np.where(self.variance > _SMALLEST_SHARE * self.total_variance, np.sqrt(self.variance), 1.0)
+        return np.where(self.signal, np.sqrt(self.variance), 1.0)
+
+    @property
+    def signal(self) -> NDArray[np.bool_]:
+        """Which components (k,) are more than rounding."""
+        return np.asarray(self.variance > _SMALLEST_SHARE * self.total_variance)
 
     @property
     def digest(self) -> str:
