@@ -8,17 +8,29 @@ import typer
 
 from napari_hsi_ssl import config as settings
 from napari_hsi_ssl.cli.options import (
+    Account,
     BatchSize,
     ConfigFile,
+    Cpus,
     Detach,
     Devices,
     Epochs,
+    Gpus,
+    Memory,
+    Nodes,
     Pairs,
+    Partition,
     Precision,
+    Print,
     ProjectFolder,
     Resume,
     RunName,
     Seed,
+    Setup,
+    Submit,
+    Tasks,
+    TimeLimit,
+    cluster_given,
     options_given,
     pairs,
 )
@@ -35,7 +47,10 @@ def pretrain(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
+    weight_decay: Annotated[float | None, typer.Option()] = None,
     temperature: Annotated[float | None, typer.Option(help="of NT-Xent")] = None,
+    projection: Annotated[int | None, typer.Option(help="length of the output of the projection head (128)")] = None,
+    neighbour: Annotated[int | None, typer.Option(help="the second view's window is moved by up to this many pixels")] = None,
     max_steps: Annotated[int | None, typer.Option(help="stop after this many steps")] = None,
     seed: Seed = None,
     devices: Devices = None,
@@ -44,24 +59,38 @@ def pretrain(
     resume: Resume = False,
     detach: Detach = False,
     config: ConfigFile = None,
+    submit: Submit = None,
+    partition: Partition = None,
+    account: Account = None,
+    time: TimeLimit = None,
+    gpus: Gpus = None,
+    nodes: Nodes = None,
+    tasks: Tasks = None,
+    cpus: Cpus = None,
+    memory: Memory = None,
+    setup: Setup = None,
+    show: Print = False,
 ) -> Steps[Report]:
     """Train SimCLR on the patches, in a process of its own."""
     from napari_hsi_ssl.steps import train
 
     given = options_given(
         inlet=inlet, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, temperature=temperature, max_steps=max_steps,
-        seed=seed, devices=devices, precision=precision,
+        seed=seed, devices=devices, precision=precision, weight_decay=weight_decay, projection=projection, neighbour=neighbour,
     )  # fmt: skip
+    cluster = cluster_given(
+        submit, show, partition=partition, account=account, time=time, gpus=gpus, nodes=nodes, tasks=tasks, cpus=cpus, memory=memory, setup=setup
+    )
     opened = Project.open(project)
     if config is not None:
-        return train.start_again(opened, config, kind="pretrain", changes=options_given(recipe=recipe, **given), run=run_name, detach=detach)
+        return train.start_again(opened, config, kind="pretrain", changes=options_given(recipe=recipe, **given), run=run_name, detach=detach, cluster=cluster)
     stored = train.stored_settings(opened, "pretrain", run_name) if resume else None
     made = (
         settings.PretrainConfig.parse({**stored.model_dump(), **options_given(recipe=recipe, **given)}, "pretrain")
         if stored is not None
         else settings.PretrainConfig.from_recipe(recipe or "poster", **given)
     )
-    return train.pretrain(opened, made, run=run_name, resume=resume, detach=detach)
+    return train.pretrain(opened, made, run=run_name, resume=resume, detach=detach, cluster=cluster)
 
 
 @verb
@@ -73,6 +102,12 @@ def distil(
     direction: Annotated[str | None, typer.Option(help="both, deep, early or none")] = None,
     window: Annotated[int | None, typer.Option(help="side in pixels, best odd")] = None,
     source: Annotated[str | None, typer.Option("--input", help="pcs or bands")] = None,
+    weight_decay: Annotated[float | None, typer.Option()] = None,
+    temperature: Annotated[float | None, typer.Option(help="softens the targets between exits (3)")] = None,
+    distil_weight: Annotated[float | None, typer.Option(help="weight of the soft-target terms (0.5)")] = None,
+    feature_weight: Annotated[float | None, typer.Option(help="weight of the feature consistency between exits (0.05)")] = None,
+    label_smoothing: Annotated[float | None, typer.Option()] = None,
+    freeze: Annotated[bool | None, typer.Option("--freeze", help="with --init: train only the exits")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -84,21 +119,36 @@ def distil(
     resume: Resume = False,
     detach: Detach = False,
     config: ConfigFile = None,
+    submit: Submit = None,
+    partition: Partition = None,
+    account: Account = None,
+    time: TimeLimit = None,
+    gpus: Gpus = None,
+    nodes: Nodes = None,
+    tasks: Tasks = None,
+    cpus: Cpus = None,
+    memory: Memory = None,
+    setup: Setup = None,
+    show: Print = False,
 ) -> Steps[Report]:
     """Train the self-distillation network on labels, in a process of its own."""
     from napari_hsi_ssl.steps import train as verbs
 
     given = options_given(
         direction=direction, window=window, input=source, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-        max_steps=max_steps, seed=seed, devices=devices, precision=precision,
+        max_steps=max_steps, seed=seed, devices=devices, precision=precision, weight_decay=weight_decay, temperature=temperature,
+        distil_weight=distil_weight, feature_weight=feature_weight, label_smoothing=label_smoothing, freeze=freeze,
     )  # fmt: skip
     train_files, held_out = pairs(train, "--train"), pairs(validation, "--validation")
+    cluster = cluster_given(
+        submit, show, partition=partition, account=account, time=time, gpus=gpus, nodes=nodes, tasks=tasks, cpus=cpus, memory=memory, setup=setup
+    )
     opened = Project.open(project)
     if config is not None:
-        return verbs.start_again(opened, config, kind="distil", changes=given, run=run_name, detach=detach)
+        return verbs.start_again(opened, config, kind="distil", changes=given, run=run_name, detach=detach, cluster=cluster)
     stored = verbs.stored_settings(opened, "distil", run_name) if resume else None
     made = settings.DistilConfig.parse({**(stored.model_dump() if stored else {}), **given}, "distil")
-    return verbs.distil(opened, made, train=train_files, validation=held_out, init=init, run=run_name, resume=resume, detach=detach)
+    return verbs.distil(opened, made, train=train_files, validation=held_out, init=init, run=run_name, resume=resume, detach=detach, cluster=cluster)
 
 
 @verb

@@ -17,5 +17,6 @@ from napari_hsi_ssl.config.training import EvaluateConfig as EvaluateConfig
 from napari_hsi_ssl.config.training import LabelInput as LabelInput
 from napari_hsi_ssl.config.training import PretrainConfig as PretrainConfig
 from napari_hsi_ssl.config.training import RunConfig as RunConfig
+from napari_hsi_ssl.config.training import SlurmConfig as SlurmConfig
 from napari_hsi_ssl.config.training import TrainerConfig as TrainerConfig
 from napari_hsi_ssl.config.training import TrunkConfig as TrunkConfig

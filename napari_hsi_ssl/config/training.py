@@ -39,6 +39,28 @@ class TrainerConfig(Settings):
     max_steps: int | None = Field(None, ge=1, description="stop after this many steps, whatever the epochs say")
 
 
+class SlurmConfig(Settings):
+    """How a run is handed to a Slurm cluster (`runs.slurm`)."""
+
+    partition: str | None = Field(None, description="the cluster's default when not given")
+    account: str | None = None
+    time: str = Field(
+        "24:00:00", pattern=r"^(\d+-)?\d+(:\d{1,2}){0,2}$", description="limit as Slurm writes it (minutes, H:MM:SS, D-H:MM:SS); a longer run is queued again"
+    )
+    nodes: int = Field(1, ge=1)
+    gpus: int = Field(1, ge=0, description="on each node, one rank each; 0 trains on CPUs")
+    tasks: int = Field(1, ge=1, description="ranks on each node when there is no GPU")
+    cpus: int = Field(4, ge=1, description="cores a rank")
+    memory: str | None = Field(None, pattern=r"^\d+[KMGT]?$", description="a node, such as 32G; the cluster's default when not given")
+    setup: str | None = Field(None, description="shell commands before training, such as `module load cuda`")
+    python: str | None = Field(None, description="the cluster's Python, when it is not the one that submits")
+
+    @property
+    def ranks(self) -> int:
+        """How many processes train."""
+        return self.nodes * (self.gpus or self.tasks)
+
+
 class TrunkConfig(Settings):
     """The universal trunk: a narrow residual network without batch statistics."""
 

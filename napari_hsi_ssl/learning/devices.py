@@ -9,7 +9,7 @@ import psutil
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from torch import Tensor
 
@@ -19,8 +19,14 @@ from napari_hsi_ssl.errors import RunError
 _PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 
 
-def make_fabric(settings: TrainerConfig) -> Fabric:
+def make_fabric(settings: TrainerConfig, *, cluster: bool = False) -> Fabric:
     """Return Fabric for the devices and the precision the settings ask for.
+
+    Parameters
+    ----------
+    settings : TrainerConfig
+    cluster : bool
+        This process is one of the tasks of a Slurm job step: Slurm says how many there are, whatever ``devices`` says.
 
     Raises
     ------
@@ -32,7 +38,8 @@ def make_fabric(settings: TrainerConfig) -> Fabric:
         raise RunError("a GPU was asked for, but torch sees none on this computer; train with accelerator 'cpu' or 'auto', or install torch for your GPU.")
     on_gpu = graphics > 0 and settings.accelerator != "cpu"
     there = graphics if on_gpu else _cores()
-    ranks = _ranks(settings, there, "GPU(s)" if on_gpu else "CPU core(s)", on_gpu)
+    nodes = int(os.environ.get("SLURM_NNODES", "1")) if cluster else 1
+    ranks = _tasks(settings, nodes) if cluster else _ranks(settings, there, "GPU(s)" if on_gpu else "CPU core(s)", on_gpu)
     precision = _precision(settings.precision, on_gpu)
     if not on_gpu:
         torch.set_num_threads(max(1, min(_cores() // ranks, int(os.environ.get("OMP_NUM_THREADS") or there))))
@@ -40,9 +47,17 @@ def make_fabric(settings: TrainerConfig) -> Fabric:
         torch.set_default_dtype(torch.float64)  # Fabric hands results back in the default type, and would round them
     # Lightning's own environment is named so that a window opened inside a Slurm job starts its ranks here and not there.
     device = torch.device("cuda" if on_gpu else "cpu", 0) if on_gpu else torch.device("cpu")
-    strategy: Strategy = DDPStrategy() if ranks > 1 else SingleDeviceStrategy(device)
-    environment = [LightningEnvironment()] if ranks > 1 else None
-    return Fabric(accelerator="cuda" if on_gpu else "cpu", devices=ranks, strategy=strategy, precision=precision, plugins=environment)
+    several = ranks * nodes > 1
+    strategy: Strategy = DDPStrategy() if several else SingleDeviceStrategy(device)
+    environment: ClusterEnvironment = SLURMEnvironment(auto_requeue=False) if cluster else LightningEnvironment()
+    return Fabric(
+        accelerator="cuda" if on_gpu else "cpu",
+        devices=ranks,
+        num_nodes=nodes,
+        strategy=strategy,
+        precision=precision,
+        plugins=[environment] if several else None,
+    )
 
 
 def describe(fabric: Fabric) -> str:
@@ -85,6 +100,16 @@ def _ranks(settings: TrainerConfig, there: int, kind: str, on_gpu: bool) -> int:
     if settings.batch_size % asked:
         raise RunError(f"batch_size is {settings.batch_size}, which {asked} devices cannot share evenly; choose a multiple of {asked}.")
     return asked
+
+
+def _tasks(settings: TrainerConfig, nodes: int) -> int:
+    """Return the tasks of a Slurm job step on each node."""
+    tasks = int(os.environ.get("SLURM_NTASKS", "1"))
+    if tasks % nodes or settings.batch_size % tasks:
+        raise RunError(
+            f"batch_size is {settings.batch_size}, which {tasks} ranks of Slurm cannot share evenly; ask for another number of ranks."
+        )
+    return tasks // nodes
 
 
 def _precision(asked: str, on_gpu: bool) -> str:

@@ -26,7 +26,7 @@ STALE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _SETTLE_SECONDS = 0.05
 
-State = Literal["new", "running", "finished", "cancelled", "failed", "stopped"]
+State = Literal["new", "queued", "running", "finished", "cancelled", "failed", "stopped"]
 
 
 class RunFolder:
@@ -253,15 +253,15 @@ class RunFolder:
 
     @property
     def state(self) -> State:
-        """Where the run stands: ``stopped`` means it ended without a word and can be resumed."""
+        """Where the run stands: ``queued`` on a cluster; ``stopped`` means it ended without a word and can be resumed."""
         if self.result is not None:
             return "finished"
         if self.alive:
             return "running"
-        last = self.last("launched", "started", "resumed", *_ENDINGS)
+        last = self.last("submitted", "requeued", "launched", "started", "resumed", *_ENDINGS)
         if last is None:
             return "stopped" if (self.path / "events.jsonl").exists() else "new"
-        return _ENDINGS.get(last["type"], "stopped")
+        return "queued" if last["type"] in {"submitted", "requeued"} else _ENDINGS.get(last["type"], "stopped")
 
 
 _ENDINGS: dict[str, State] = {"cancelled": "cancelled", "failed": "failed", "finished": "finished"}

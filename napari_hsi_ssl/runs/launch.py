@@ -16,11 +16,14 @@ import psutil
 
 from napari_hsi_ssl.errors import CancelledError, RunError
 from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.runs import slurm
 from napari_hsi_ssl.runs.folder import RunFolder
 
 _TRAINER = "napari_hsi_ssl.runs.train"
 _POLL_SECONDS: Final = 0.1
 _LEAVING_SECONDS: Final = 5.0
+_QUEUE_SECONDS: Final = 3.0
+_PATIENCE_SECONDS: Final = 300.0
 _children: list[subprocess.Popen[bytes]] = []
 """Trainers started by this process, kept so that the system can forget them once they have ended."""
 
@@ -93,7 +96,7 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
         When somebody cancelled it.
     """
     ended = 0.0
-    story = _Story()
+    story, queue = _Story(), _Queue(folder)
     progress = Progress(message="starting")
     earlier, offset = folder.events(0, end=since)
     for event in earlier:
@@ -101,7 +104,7 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
     while True:
         # Whether anybody trains is asked before the log is read, so that the last words of one who has left are not missed.
         _reap()
-        alive = folder.alive
+        alive = folder.alive or queue.has_it()
         events, offset = folder.events(offset)
         for event in events:
             progress = story.tell(event)
@@ -110,7 +113,11 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
         # Who has said that it ended still holds the lock for a moment; it can be started again only after that.
         if not alive or (ended and time.monotonic() - ended > _LEAVING_SECONDS):
             return _outcome(folder, story.ending)
-        if not events:
+        if queue.news:
+            progress = Progress(progress.done, progress.total, queue.news, warning=queue.silent)
+            queue.news = ""
+            yield progress
+        elif not events:
             yield progress
         time.sleep(_POLL_SECONDS)
 
@@ -146,6 +153,12 @@ def stop(folder: RunFolder, force_after: float = 10.0) -> bool:
     RunError
         When it does not leave and runs on another computer, where it cannot be killed from here.
     """
+    job = slurm.queued(folder)
+    if job is not None and not folder.alive:
+        folder.request_cancel()  # seen by a trainer that starts just now
+        slurm.cancel(job)
+        _say_cancelled(folder)
+        return True
     if not folder.alive:
         return True
     folder.request_cancel()
@@ -155,15 +168,23 @@ def stop(folder: RunFolder, force_after: float = 10.0) -> bool:
         if not folder.alive:
             return True
         time.sleep(_POLL_SECONDS / 2)
+    if job is not None:
+        slurm.cancel(job)
+        _say_cancelled(folder)
+        return False
     for process in (folder.owner, folder.launched):
         if process is not None and process["host"] != socket.gethostname():
             raise RunError(f"run '{folder.name}' was asked to stop but has not yet, and it runs on {process['host']}; wait for it, or end it there.")
         if process is not None:
             _kill(process["pid"])
     _reap()
-    last = folder.last("checkpoint")
-    folder.emit("cancelled", step=last.get("step") if last else None, message=_cancelled(folder, last.get("step") if last else None))
+    _say_cancelled(folder)
     return False
+
+
+def _say_cancelled(folder: RunFolder) -> None:
+    last = folder.last("checkpoint") or {}
+    folder.emit("cancelled", step=last.get("step"), message=_cancelled(folder, last.get("step")))
 
 
 def lower_priority(pid: int) -> None:
@@ -231,10 +252,55 @@ def _cancelled(folder: RunFolder, step: int | None) -> str:
 def _vanished(folder: RunFolder) -> str:
     begin = (folder.last("launched") or {}).get("log", 0)
     words = last_line(folder.log_path, begin)
+    job = slurm.job_of(folder)
+    ended = f" (Slurm says that job {job} is {slurm.state(job).lower() or 'gone'})" if job else ""
     said = f'its log ends with "{words}"' if words else "its log says nothing"
     if not (folder.path / "events.jsonl").exists():
         return f"run '{folder.name}' has not been started; start it with --resume."
-    return f"run '{folder.name}' stopped without a word ({said}); continue it from its last checkpoint with --resume."
+    return f"run '{folder.name}' stopped without a word{ended} ({said}); continue it from its last checkpoint with --resume."
+
+
+class _Queue:
+    """Whether Slurm still has a run's job, asked every few seconds.
+
+    Attributes
+    ----------
+    news : str
+        What has changed since it was last emptied.
+    silent : bool
+        Whether Slurm does not answer.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._asked = self._heard = float("-inf")
+        self._has = False
+        self._told = ""
+        self.news = ""
+        self.silent = False
+
+    def has_it(self) -> bool:
+        now = time.monotonic()
+        if now - self._asked < _QUEUE_SECONDS:
+            return self._has
+        self._asked = now
+        job = slurm.job_of(self._folder)
+        if job is None:
+            self._has = False
+            return False
+        try:
+            state = slurm.state(job)
+            words = f"job {job}: {state.lower().replace('_', ' ')}" + (f" ({reason})" if state in slurm.WAITING and (reason := slurm.reason(job)) else "")
+            self._has, self._heard, self.silent = state in slurm.WAITING | slurm.AT_WORK, now, False
+        except RunError as error:
+            if not self.silent:
+                self._heard = now
+            elif now - self._heard >= _PATIENCE_SECONDS:
+                raise
+            words, self.silent, self._has = f"{error} The run is still being watched.", True, True
+        if words != self._told and self._has:
+            self._told = self.news = words
+        return self._has
 
 
 def last_line(path: Path, begin: int = 0) -> str:
@@ -261,7 +327,7 @@ class _Story:
 
     def tell(self, event: dict[str, Any]) -> Progress:
         kind = event["type"]
-        if kind in {"launched", "started", "resumed"}:
+        if kind in {"submitted", "launched", "started", "resumed"}:
             self.ending = None
         elif kind in {"finished", "failed", "cancelled"}:
             self.ending = event

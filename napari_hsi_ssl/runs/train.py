@@ -20,6 +20,7 @@ from napari_hsi_ssl import files
 from napari_hsi_ssl.config import RunConfig
 from napari_hsi_ssl.errors import HsiError, RunError
 from napari_hsi_ssl.runs.folder import RunFolder
+from napari_hsi_ssl.runs.slurm import AGAIN
 
 _MARK: Final = "NAPARI_HSI_SSL_RANKS"
 """Set by rank 0 for the ranks it starts: their environment is meant, a surrounding job's is not."""
@@ -31,13 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m napari_hsi_ssl.runs.train", description="Train the run of a run folder.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--slurm", action="store_true", help="one rank of a job step: Slurm has started the others")
     given = parser.parse_args(arguments)
     folder = RunFolder(given.folder.absolute())
-    if os.environ.get(_MARK) == str(folder.path):
+    if given.slurm:
+        if os.environ.get("SLURM_PROCID", "0") != "0":
+            return _follow_rank_0(folder, cluster=True)
+    elif os.environ.get(_MARK) == str(folder.path):
         return _follow_rank_0(folder)
-    for name in _FOREIGN:
-        os.environ.pop(name, None)
-    os.environ[_MARK] = str(folder.path)
+    else:
+        for name in _FOREIGN:
+            os.environ.pop(name, None)
+        os.environ[_MARK] = str(folder.path)
     # Read by OpenMP when torch is imported. Threads that spin while they wait cost a step up to four times as much, and the
     # window its fluency, as soon as another program wants the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -45,13 +51,13 @@ def main(arguments: list[str] | None = None) -> int:
         if folder.result is not None and given.resume:
             return 0
         with folder.locked() as leave:
-            return _lead(folder, leave, given.resume)
+            return _lead(folder, leave, given.resume, given.slurm)
     except HsiError as error:  # the lock is another's, or cannot be written: the events are not ours to write
         sys.stderr.write(f"{error}\n")
         return 1
 
 
-def _lead(folder: RunFolder, leave: threading.Event, resume: bool) -> int:
+def _lead(folder: RunFolder, leave: threading.Event, resume: bool, cluster: bool) -> int:
     """Train as rank 0, and tell how it ended."""
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: leave.set())
@@ -62,13 +68,13 @@ def _lead(folder: RunFolder, leave: threading.Event, resume: bool) -> int:
         if not resume and any(folder.checkpoints.glob("step-*.pt")):
             raise RunError(f"run '{folder.name}' has checkpoints; continue it with --resume, or choose another name for a new run.")  # noqa: TRY301
         verify_inputs(config, folder)
-        _train(folder, config, leave, anew=folder.last("step", "epoch") is None)
+        again = _train(folder, config, leave, anew=folder.last("step", "epoch") is None, cluster=cluster)
     except HsiError as error:
         return _failed(folder, str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, watchers must be told
         traceback.print_exc()
         return _failed(folder, f"training broke off: {type(error).__name__}: {error}; {folder.log_path} has the details.")
-    return 0
+    return AGAIN if again else 0
 
 
 def _failed(folder: RunFolder, message: str) -> int:
@@ -78,15 +84,15 @@ def _failed(folder: RunFolder, message: str) -> int:
     return 1
 
 
-def _follow_rank_0(folder: RunFolder) -> int:
+def _follow_rank_0(folder: RunFolder, *, cluster: bool = False) -> int:
     """Train as another rank; rank 0 decides when to leave."""
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, signal.SIG_IGN)
     try:
-        _train(folder, folder.config, threading.Event(), anew=True)
+        again = _train(folder, folder.config, threading.Event(), anew=True, cluster=cluster)
     except HsiError:  # rank 0 meets the same and tells it
         return 1
-    return 0
+    return AGAIN if again else 0
 
 
 def verify_inputs(config: RunConfig, folder: RunFolder) -> None:
@@ -104,14 +110,15 @@ def verify_inputs(config: RunConfig, folder: RunFolder) -> None:
             raise RunError(f"{path} has changed since run '{folder.name}' was made; put the old file back, or start another run.")
 
 
-def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew: bool) -> None:
+def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew: bool, cluster: bool) -> bool:
+    """Train, and return whether the run was only interrupted and wants to go on."""
     from napari_hsi_ssl.learning.checkpoint import States, save_model
     from napari_hsi_ssl.learning.devices import describe, make_fabric
     from napari_hsi_ssl.learning.distillation import Distillation
     from napari_hsi_ssl.learning.loop import fit
     from napari_hsi_ssl.learning.setup import prepare
 
-    fabric = make_fabric(config.trainer)
+    fabric = make_fabric(config.trainer, cluster=cluster)
     fabric.launch()
     prepared = prepare(config, folder.resolve, fabric.world_size)
     objective, card = prepared.objective, prepared.card
@@ -125,8 +132,11 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
     }
     states = States(folder.checkpoints, config.trainer.keep_checkpoints)
     outcome = fit(fabric, objective, config.trainer, states, folder.emit, leave.is_set, facts, anew=anew)
+    again = outcome.cancelled and cluster and not folder.cancel_requested
     if fabric.is_global_zero:
-        if outcome.cancelled:
+        if again:
+            folder.emit("requeued", step=outcome.step, message=f"the time is up: saved at step {outcome.step}, and queued again.")
+        elif outcome.cancelled:
             folder.emit("cancelled", step=outcome.step, message=f"saved at step {outcome.step}; continue with --resume.")
         else:
             result = {**facts, "kind": config.kind, "loss": outcome.loss, "steps": outcome.step, "epochs": -(-outcome.step // objective.steps_per_epoch)}
@@ -142,6 +152,7 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
             folder.finish(result)
             folder.emit("finished", seconds=outcome.seconds)
     fabric.barrier()
+    return again
 
 
 if __name__ == "__main__":

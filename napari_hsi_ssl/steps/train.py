@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig
+from napari_hsi_ssl.config import CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig, SlurmConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.runs import launch
+from napari_hsi_ssl.runs import launch, slurm
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.pca import fit_pca
 
 _MACHINE = ("devices", "accelerator", "precision", "checkpoint_minutes", "keep_checkpoints")
 """Settings that may differ when a run is resumed: they change the machine, not the experiment."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """That a run goes to Slurm, and how.
+
+    Attributes
+    ----------
+    settings : SlurmConfig, optional
+        Without them the job script that lies in the run folder is used as it stands, or one with the defaults.
+    submit : bool
+        False only writes the script.
+    """
+
+    settings: SlurmConfig | None = None
+    submit: bool = True
 
 
 def pretrain(
@@ -33,6 +50,7 @@ def pretrain(
     resume: bool = False,
     detach: bool = False,
     background: bool = False,
+    cluster: Cluster | None = None,
 ) -> Steps[dict[str, Any]]:
     """Train SimCLR on the project's patches in a process of its own.
 
@@ -48,6 +66,8 @@ def pretrain(
         Return once the trainer has started.
     background : bool
         Run at low priority, for a window that must stay fluent.
+    cluster : Cluster, optional
+        Hand the run to Slurm instead of training here.
     """
     path = _run_path(project, "pretrain", run, resume)
     if not (path / "config.json").exists():
@@ -69,7 +89,7 @@ def pretrain(
         folder = RunFolder.create(path, made)
     else:
         folder = _existing(path, config)
-    return (yield from _train(folder, detach=detach, background=background))
+    return (yield from _train(folder, detach=detach, background=background, cluster=cluster))
 
 
 def distil(
@@ -83,6 +103,7 @@ def distil(
     resume: bool = False,
     detach: bool = False,
     background: bool = False,
+    cluster: Cluster | None = None,
 ) -> Steps[dict[str, Any]]:
     """Train the self-distillation network on labels, in a process of its own.
 
@@ -122,7 +143,7 @@ def distil(
         folder = RunFolder.create(path, made)
     else:
         folder = _existing(path, config)
-    return (yield from _train(folder, detach=detach, background=background))
+    return (yield from _train(folder, detach=detach, background=background, cluster=cluster))
 
 
 def start_again(
@@ -134,6 +155,7 @@ def start_again(
     run: str | None = None,
     detach: bool = False,
     background: bool = False,
+    cluster: Cluster | None = None,
 ) -> Steps[dict[str, Any]]:
     """Train a new run from the ``config.json`` of another one, on the very same pinned inputs, with changed settings where given."""
     config = RunConfig.read(config_file)
@@ -154,7 +176,7 @@ def start_again(
             **{field: moved(getattr(config, field)) for field in ("inlet", "patches", "init")},
         }
     )
-    return (yield from _train(RunFolder.create(path, made), detach=detach, background=background))
+    return (yield from _train(RunFolder.create(path, made), detach=detach, background=background, cluster=cluster))
 
 
 def stored_settings(project: Project, kind: str, run: str | None) -> PretrainConfig | DistilConfig | None:
@@ -227,18 +249,29 @@ def _existing(path: Path, config: PretrainConfig | DistilConfig) -> RunFolder:
     return folder
 
 
-def _train(folder: RunFolder, *, detach: bool, background: bool) -> Steps[dict[str, Any]]:
+def _train(folder: RunFolder, *, detach: bool, background: bool, cluster: Cluster | None) -> Steps[dict[str, Any]]:
     if folder.result is not None:
         yield Progress(1, 1, f"run '{folder.name}' is finished already")
         return _report(folder, folder.result)
-    resume = folder.checkpoints.exists()
-    launch.start(folder, background=background, resume=resume)
+    if cluster is not None:
+        if folder.alive:
+            raise RunError(f"run '{folder.name}' is being trained already; follow it, or cancel it first.")
+        edited = cluster.settings is None and slurm.script_path(folder).exists()
+        script = slurm.script_path(folder).read_text(encoding="utf-8") if edited else slurm.write_script(folder, cluster.settings or SlurmConfig())
+        if not cluster.submit:
+            return {"run": folder.name, "folder": str(folder.path), "state": folder.state, "script": str(slurm.script_path(folder)), "text": script}
+        slurm.submit(folder)
+    else:
+        launch.start(folder, background=background, resume=folder.checkpoints.exists())
     yield Progress(message=f"run '{folder.name}' has started", data={"type": "launched", "run": folder.name})
     if detach:
-        return {"run": folder.name, "folder": str(folder.path), "state": "running"}
+        job = {"job": slurm.job_of(folder)} if cluster is not None else {}
+        return {"run": folder.name, "folder": str(folder.path), "state": folder.state, **job}
     try:
         return _report(folder, (yield from launch.follow(folder)))
     except KeyboardInterrupt:
+        if cluster is not None:
+            raise KeyboardInterrupt(f"interrupted; run '{folder.name}' goes on as job {slurm.job_of(folder)}: `runs --follow {folder.name}`.") from None
         launch.stop(folder)
         message = f"interrupted; run '{folder.name}' is saved in {folder.checkpoints}: go on with --run {folder.name} --resume."
         raise KeyboardInterrupt(message) from None
