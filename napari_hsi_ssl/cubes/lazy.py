@@ -97,19 +97,65 @@ class HdfDataset:
 
     def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[Any]:
         """Read a part (y, x, band)."""
-        hulls, inner = zip(*(_hull(part, length) for part, length in zip(key, self.shape, strict=True)), strict=True)
+        hulls, inner = zip(*(hull(part, length) for part, length in zip(key, self.shape, strict=True)), strict=True)
         in_file: list[slice] = [slice(None)] * 3
-        for hull, axis in zip(hulls, self.axes, strict=True):
-            in_file[axis] = hull
+        for span, axis in zip(hulls, self.axes, strict=True):
+            in_file[axis] = span
         try:
             with h5py.File(self.path, "r") as file:
                 block: NDArray[Any] = file[self.key][tuple(in_file)]
-        except (OSError, KeyError) as error:
-            raise CubeError(f"{self.path}: array '{self.key}' cannot be read ({error}); restore the file from a copy.") from error
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
+            raise CubeError(f"{self.path}: array '{self.key}' cannot be read ({error}), expected a whole file; restore the file from a copy.") from error
         return block.transpose(self.axes)[inner]
 
 
-def _hull(part: Index, length: int) -> tuple[slice, Index]:
+def check_inside(path: Path, data: Any) -> None:  # noqa: ANN401 - h5py has no types
+    """Raise `CubeError` when the values of an HDF5 data set lie in other files: a file from elsewhere must not choose what is read here."""
+    outside = [name for name, *_ in data.external or ()] + ([part.file_name for part in data.virtual_sources()] if data.is_virtual else [])
+    if any(name != "." for name in outside):
+        raise CubeError(f"{path}: the values of '{data.name}' lie in other files ({outside[0]}), expected them within this one; repack it (h5repack).")
+
+
+@dataclass(frozen=True)
+class LinearSource:
+    """A source whose values are scaled and shifted when they are read: value = stored × scale + shift."""
+
+    source: Source
+    scale: float
+    shift: float
+
+    @property
+    def path(self) -> Path | None:
+        """The file."""
+        return getattr(self.source, "path", None)
+
+    @property
+    def key(self) -> str | None:
+        """The array in the file."""
+        return getattr(self.source, "key", None)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of y, x and band."""
+        return self.source.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values given."""
+        return scaled_type(self.source.dtype)
+
+    def __getitem__(self, key: Any, /) -> NDArray[Any]:  # noqa: ANN401 - what NumPy takes
+        """Return a part (y, x, band) in memory."""
+        return self.apply(self.source[key])
+
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Scale and shift stored values; the ignore value goes the same way, so that comparing with it stays exact."""
+        kind = self.dtype
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.asarray(np.asarray(values, dtype=kind) * kind.type(self.scale) + kind.type(self.shift))
+
+
+def hull(part: Index, length: int) -> tuple[slice, Index]:
     """Split an index into a plain forward range to read and what to take of it (HDF5 knows no steps backwards)."""
     if isinstance(part, list | np.ndarray):
         places = np.arange(length)[part]
@@ -249,8 +295,10 @@ def build_cube(
     if nodata is not None and factor is not None:
         nodata = float(scaled(np.asarray(nodata, dtype=source.dtype), factor)) if _fits(nodata, source.dtype) else None
     data: Any = source.open() if isinstance(source, MappedFile) else source
-    if factor is not None or order is not None or isinstance(source, HdfDataset):
-        data = _lazily(BandView(source, order, factor)) if not isinstance(source, np.ndarray) else source[:, :, order]
+    if isinstance(source, np.ndarray):
+        data = source if order is None else source[:, :, order]
+    elif factor is not None or order is not None or not isinstance(source, MappedFile):
+        data = _lazily(BandView(source, order, factor))
     kept = {"nodata": nodata, "scale_factor": factor, "layout": layout, "source": str(path)}
     attrs |= {key: value for key, value in kept.items() if value is not None}
     arrange = np.arange(bands) if order is None else order
@@ -291,10 +339,11 @@ def _fits(nodata: float, stored: np.dtype[Any]) -> bool:
 
 def _lazily(view: BandView) -> Any:  # noqa: ANN401 - dask has no types
     source = view.source
-    path = source.path if isinstance(source, MappedFile | HdfDataset) else None
+    path = getattr(source, "path", None)
     state = path.stat() if path is not None else None
     stamp = (str(path), state.st_mtime_ns, state.st_size) if state is not None else id(source)
-    name = "cube-" + tokenize(stamp, getattr(source, "key", None), getattr(source, "offset", None), view.order, view.factor, view.shape)
+    place = [getattr(source, label, None) for label in ("key", "offset", "scale", "shift")]
+    name = "cube-" + tokenize(stamp, *place, view.order, view.factor, view.shape)
     lengths = chunks(view.shape, view.dtype.itemsize)
     # fancy=True lets dask hand indices down to the view, so that one spectrum does not read whole chunks.
     return da.from_array(view, chunks=lengths, name=name, asarray=True, fancy=True, meta=np.empty((0, 0, 0), dtype=view.dtype))

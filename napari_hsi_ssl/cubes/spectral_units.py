@@ -18,6 +18,8 @@ _NM_PER_UNIT = {
 }  # fmt: skip
 _NUMBER_IN_NAME = re.compile(r"([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*([^\d\s()\[\]]*)\s*[)\]]?\s*$")
 _LARGEST_MICROMETRES = 100.0
+_NM_EV = 1239.8419843320026
+"""h c of CODATA 2018, in nm eV: a photon's energy becomes its wavelength in vacuum."""
 
 
 def to_nm(values: NDArray[np.float64], units: str | None, band_names: tuple[str, ...] = ()) -> NDArray[np.float64] | None:
@@ -26,12 +28,15 @@ def to_nm(values: NDArray[np.float64], units: str | None, band_names: tuple[str,
     Units that are not known are taken from band names that carry the same numbers with a unit; otherwise values that are all
     below 100 are taken as µm, others as nm.
     """
-    unit = (units or "").strip().lower()
+    unit = (units or "").strip().strip("$").lower()  # some programs keep the signs of a formula around units
     if unit in _NM_PER_UNIT:
         return values * _NM_PER_UNIT[unit]
-    if unit == "wavenumber":
+    if unit in {"wavenumber", "cm-1", "cm^-1", "1/cm"}:
         with np.errstate(divide="ignore"):
             return np.asarray(1e7 / values)
+    if unit == "ev":
+        with np.errstate(divide="ignore"):
+            return np.asarray(_NM_EV / values)
     if unit in {"index", "ghz", "mhz"}:
         return None
     named = from_band_names(band_names)
@@ -40,6 +45,11 @@ def to_nm(values: NDArray[np.float64], units: str | None, band_names: tuple[str,
             if np.allclose(values * factor, named, rtol=1e-4):
                 return values * factor
     return values * guessed_factor(values)
+
+
+def is_length_unit(units: str | None) -> bool:
+    """Tell whether a unit is one of wavelengths."""
+    return (units or "").strip().strip("$").lower() in _NM_PER_UNIT
 
 
 def guessed_factor(values: NDArray[np.float64]) -> float:
