@@ -4,6 +4,7 @@ from napari_hsi_ssl.config.data import AnglesConfig as AnglesConfig
 from napari_hsi_ssl.config.data import MaskConfig as MaskConfig
 from napari_hsi_ssl.config.data import PatchConfig as PatchConfig
 from napari_hsi_ssl.config.data import PcaConfig as PcaConfig
+from napari_hsi_ssl.config.data import ViewConfig as ViewConfig
 from napari_hsi_ssl.config.settings import SCHEMA_VERSION as SCHEMA_VERSION
 from napari_hsi_ssl.config.settings import Settings as Settings
 from napari_hsi_ssl.config.settings import digest as digest

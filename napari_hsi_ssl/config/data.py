@@ -56,6 +56,36 @@ class AnglesConfig(Settings):
     prepared: bool = Field(False, description="use the project's chain of preprocessing")
 
 
+class ViewConfig(Settings):
+    """How a cube is looked at (`steps.view`)."""
+
+    kind: Literal["auto", "true", "false", "default", "bands", "band", "ratio", "index"] = Field(
+        "auto",
+        description="true colour (CIE 1931), false colour (near infrared as red), the header's default bands, three bands, one in grey, "
+        "a / b, or (a − b) / (a + b); auto: the first of true, false and default that the cube allows",
+    )
+    bands: tuple[int, ...] = Field((), description="band indices from 0: three for 'bands', one for 'band', two for 'ratio' and 'index'")
+    wavelengths: tuple[float, ...] = Field((), description="nm; the nearest bands, instead of band indices")
+    stretch: tuple[float, float] = Field((2.0, 98.0), description="percentiles of the image that become darkest and brightest")
+    joint: bool | None = Field(None, description="one stretch for all three colours; by default only for true colour of reflectance")
+
+    @field_validator("bands")
+    @classmethod
+    def _from_zero(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(band < 0 for band in value):
+            msg = "bands count from 0"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("stretch")
+    @classmethod
+    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 <= value[0] < value[1] <= 100:
+            msg = "expected two rising percentiles between 0 and 100"
+            raise ValueError(msg)
+        return value
+
+
 class PcaConfig(Settings):
     """How all domains are brought to one band grid and projected (`steps.pca`)."""
 
