@@ -258,7 +258,19 @@ def show_clusters(viewer: Viewer, cube: str, numbers: NDArray[np.integer], colou
         _swap(layer, numbers.astype(np.uint8))
         layer.colormap = _colours(known)
     layer.visible = True
+    mask = find(viewer, "mask", cube)
+    if mask is not None:
+        mask.contour = 1  # its fill would mix with the colours of the clusters
     return layer
+
+
+def hide_clusters(viewer: Viewer) -> None:
+    """Take the clusters off the image."""
+    for layer in viewer.layers:
+        if role_of(layer) == "clusters":
+            layer.visible = False
+        elif role_of(layer) == "mask" and layer.contour:
+            layer.contour = 0
 
 
 def show_picks(viewer: Viewer, cube: str, pixels: Sequence[tuple[int, int]], cursor: tuple[int, int] | None = None) -> None:
@@ -268,19 +280,17 @@ def show_picks(viewer: Viewer, cube: str, pixels: Sequence[tuple[int, int]], cur
     if layer is None:
         if not len(places):
             return
-        layer = Points(np.zeros((0, 2)), ndim=2, name=_title("picks", cube), size=9, border_width=2, border_width_is_relative=False, opacity=1.0)
-        layer.size = 9
-        layer.border_color = PICK_COLOUR
-        layer.current_size = 9
+        layer = Points(np.zeros((0, 2)), ndim=2, name=_title("picks", cube), border_width_is_relative=False)
+        layer.canvas_size_limits = (9, 13)  # on the screen: as large on a small cube as on a large one
         layer.editable = False
         _add(viewer, layer, "picks", cube)
     layer.data = places
     if len(places):
         layer.symbol = ["disc"] * len(pixels) + (["cross"] if cursor is not None else [])
-        layer.size = [7] * len(pixels) + ([11] if cursor is not None else [])
+        layer.size = 3
         layer.face_color = [PICK_COLOUR] * len(pixels) + (["#ffffff"] if cursor is not None else [])
         layer.border_color = "#000000"
-        layer.border_width = 1
+        layer.border_width = 0.3
     layer.selected_data = set()
     layer.visible = bool(len(places))
 

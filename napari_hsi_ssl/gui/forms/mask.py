@@ -63,7 +63,7 @@ class MaskForm(Form):
         self.tabs.addTab(self._foreground(), "Foreground")
         self.tabs.addTab(self.labels, "Labels")
         self.tabs.currentChanged.connect(self._look)
-        self.body.addWidget(self.tabs)
+        self.body.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignTop)
         self.desk.cube_changed.connect(self._cube_changed)
         listen(self.desk.viewer.layers.events.inserted, self, "_mask_came")
         self._keys()
@@ -110,6 +110,7 @@ class MaskForm(Form):
         self.whole = self.needs_project(plain_button("Whole image", "Every pixel of this cube is used"))
         self.whole.clicked.connect(self.use_whole)
         layout.addLayout(row(self.save, self.whole))
+        layout.addStretch(1)
         # What the parts are called from outside.
         self.fields, self.range, self.pick, self.live, self.all = self.rules.fields, self.rules.range, self.rules.pick, self.rules.live, self.checking.all
         return self.front

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QIcon, QPixmap
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QLabeledDoubleRangeSlider, QLabeledDoubleSlider
 
 from napari_hsi_ssl.config import MaskConfig
@@ -30,7 +30,7 @@ LIVE_MS = 30
 """Between two cuts of an angle image that is in memory, while the slider is dragged."""
 _ONE_STEP_S = 1.0
 """Changes of a rule that follow one another faster are taken back at once."""
-_CHIPS_A_ROW = 6
+_CHIPS_A_ROW = 4
 _ELSEWHERE = ("grow", "labels", "saved", "file")
 _NEEDED: dict[str, set[str]] = {
     "otsu": {"source", "keep"},
@@ -148,7 +148,7 @@ class RulePage(QWidget):
         )
         self.click.setCheckable(True)
         self.click.toggled.connect(lambda on: self.form.point("clusters" if on else ""))
-        self.chips: list[QToolButton] = []
+        self.chips: list[QPushButton] = []
         self._chip_grid = QGridLayout()
         self._chip_grid.setContentsMargins(0, 0, 0, 0)
         self._chip_grid.setSpacing(3)
@@ -318,9 +318,11 @@ class RulePage(QWidget):
         self.clusters, self._clusters_of = found, key
         self.foreground = set(range(found.clusters.count)) - set(found.clusters.background())
         self._show_chips()
-        self.click.setChecked(True)
-        self.show_clusters()
-        self.preview()
+        self.form.say("")
+        if self.fields.value().method == "kmeans" and self.isVisibleTo(self.form):  # the user may have gone elsewhere meanwhile
+            self.click.setChecked(True)
+            self.show_clusters()
+            self.preview()
 
     # -- what is picked -----------------------------------------------------------------------------------------------------
 
@@ -370,9 +372,7 @@ class RulePage(QWidget):
 
     def hide_clusters(self) -> None:
         """Take the clusters off the image."""
-        layer = layers.find(self.form.desk.viewer, "clusters")
-        if layer is not None:
-            layer.visible = False
+        layers.hide_clusters(self.form.desk.viewer)
 
     def _show_chips(self) -> None:
         assert self.clusters is not None  # it is called when they have come
@@ -381,13 +381,11 @@ class RulePage(QWidget):
             chip.deleteLater()
         self.chips = []
         for number, (colour, share) in enumerate(zip(palette(self.clusters.clusters.count), self.clusters.shares, strict=True)):
-            chip = QToolButton()
+            words = f"Cluster {number}, {share:.1%} of the pixels; pressed it is foreground"
+            chip = plain_button(f"{number}: {share:.0%}", words)
             chip.setCheckable(True)
             chip.setChecked(number in self.foreground)
             chip.setIcon(_square(colour))
-            chip.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-            chip.setText(f"{number}: {share:.0%}")
-            chip.setToolTip(f"Cluster {number}, {share:.1%} of the pixels; pressed it is foreground")
             chip.clicked.connect(partial(self.toggle, number))
             self.chips.append(chip)
             self._chip_grid.addWidget(chip, number // _CHIPS_A_ROW, number % _CHIPS_A_ROW)
