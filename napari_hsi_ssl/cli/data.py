@@ -80,6 +80,14 @@ def remove(project: ProjectFolder, cube: Annotated[str, typer.Option(help="a cub
 
 
 @verb
+def relink(project: ProjectFolder, folder: Annotated[Path, typer.Argument(help="the folder into which cubes were moved")]) -> Steps[Report]:
+    """Find cubes that have moved, by what they hold."""
+    from napari_hsi_ssl.steps.relink import relink as step
+
+    return step(Project.open(project), folder)
+
+
+@verb
 def mask(
     project: ProjectFolder,
     cube: Annotated[list[str] | None, typer.Option(help="a cube's name, may be repeated; all by default")] = None,

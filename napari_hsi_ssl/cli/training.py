@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -157,6 +158,9 @@ def runs(
     cancel: Annotated[str | None, typer.Option(metavar="RUN", help="save and stop a live run")] = None,
     delete: Annotated[str | None, typer.Option(metavar="RUN", help="delete a run's folder")] = None,
     follow: Annotated[str | None, typer.Option(metavar="RUN", help="watch a live run to its end")] = None,
+    pack: Annotated[str | None, typer.Option(metavar="RUN", help="write a run with its inputs into one file, for another computer")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FILE.tar", help="with --pack")] = None,
+    unpack: Annotated[Path | None, typer.Option(metavar="FILE.tar", help="take a packed run in, or bring one that came back up to date")] = None,
 ) -> Report | Steps[Report]:
     """List the runs: what is running, how far, how to reattach."""
     from napari_hsi_ssl.steps import runs as verbs
@@ -169,4 +173,8 @@ def runs(
         return verbs.delete_run(opened, delete)
     if follow is not None:
         return follow_run(opened, follow)
+    if pack is not None:
+        return verbs.pack_run(opened, pack, to or Path(f"{pack}.tar"))
+    if unpack is not None:
+        return verbs.unpack_run(opened, unpack)
     return {"runs": verbs.list_runs(opened)}
