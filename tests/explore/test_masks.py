@@ -15,7 +15,7 @@ from skimage.measure import label, regionprops
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.masks import brightness, clean_mask, make_mask, polygon_mask
+from napari_hsi_ssl.explore.masks import brightness, clean_mask, combine, make_mask, polygon_mask, verdict
 
 PLAIN = {"fill_holes": False, "drop_specks": 0}
 
@@ -173,3 +173,42 @@ def test_constant_and_empty_images_say_so():
             make_mask(as_cube(np.full((4, 4, 2), np.nan), name="gone"), MaskConfig())
     with pytest.raises(CubeError, match=r"area has shape \(3, 4\)"):
         make_mask(as_cube(np.ones((4, 4, 2))), MaskConfig(), area=np.ones((3, 4), dtype=bool))
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks=hnp.arrays(bool, st.tuples(st.just(3), st.integers(1, 9), st.integers(1, 9))))
+def test_masks_are_combined_as_sets(masks):
+    """Against the truth tables, pixel by pixel; without a mask the whole area is what a cube is used as."""
+    old, new, area = masks
+    tables = {
+        "replace": lambda o, n: n, "add": lambda o, n: o or n, "intersect": lambda o, n: o and n, "subtract": lambda o, n: o and not n,
+    }  # fmt: skip
+    for how, rule in tables.items():
+        expected = np.array([rule(bool(o), bool(n)) for o, n in zip(old.ravel(), new.ravel(), strict=True)]).reshape(old.shape)
+        np.testing.assert_array_equal(combine(old, new, how, area), expected)
+    np.testing.assert_array_equal(combine(None, new, "add", area), new)
+    np.testing.assert_array_equal(combine(None, new, "intersect", area), area & new)
+    np.testing.assert_array_equal(combine(None, new, "subtract", area), area & ~new)
+
+
+def test_a_mask_of_nothing_or_everything_is_told():
+    area = np.zeros((4, 5), dtype=bool)
+    area[1:3, 1:4] = True
+    assert "is empty: choose another rule" in verdict(np.zeros_like(area), area, "cube 'a'")
+    assert "holds every pixel" in verdict(area, area, "cube 'a'")
+    half = area.copy()
+    half[1] = False
+    assert verdict(half, area, "cube 'a'") == ""
+
+
+def test_what_was_pointed_at_is_taken_as_it_is():
+    """A mask file with small objects must not lose them to the rule for specks."""
+    given_ = np.zeros((20, 20), dtype=bool)
+    given_[3, 3] = given_[5:9, 5] = True
+    cube = as_cube(np.ones((20, 20, 3)))
+    area = np.ones((20, 20), dtype=bool)
+    area[5] = False
+    np.testing.assert_array_equal(make_mask(cube, MaskConfig(method="file"), area, given=given_), given_ & area)
+    np.testing.assert_array_equal(make_mask(cube, MaskConfig(method="labels", invert=True), area, given=given_), ~given_ & area)
+    with pytest.raises(ConfigError, match="was given no mask"):
+        make_mask(cube, MaskConfig(method="saved"), area)
