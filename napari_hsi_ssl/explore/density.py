@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.errors import CubeError
 
 Limits = tuple[tuple[float, float], tuple[float, float]]
-_CHUNK = 2**17
+_CHUNK = 2**18
 _SAMPLE = 2**18
 
 
@@ -35,11 +35,67 @@ class Density:
         return (float(self.x_edges[0]), float(self.x_edges[-1])), (float(self.y_edges[0]), float(self.y_edges[-1]))
 
 
+@dataclass(frozen=True)
+class Plane:
+    """The plane of a scatter plot, cut into bins × bins cells.
+
+    A cell's number is ``x bin * bins + y bin``; points beyond the limits belong to the cells along the border.
+
+    Attributes
+    ----------
+    limits : ((x0, x1), (y0, y1))
+    bins : int
+    """
+
+    limits: Limits
+    bins: int = 512
+
+    @property
+    def nowhere(self) -> int:
+        """The cell number of what is no point: a pixel that was not measured."""
+        return self.bins * self.bins
+
+    def cells(self, x: NDArray[np.generic], y: NDArray[np.generic], out: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+        """Return the cell numbers (n,) of points.
+
+        Binning is done in float32 and in parts that stay in the cache; a point within 1e-7 of the axis's length from an edge may be
+        given to its other side.
+        """
+        (x0, x1), (y0, y1) = self.limits
+        xs, ys = x.reshape(-1), y.reshape(-1)
+        cells = np.empty(xs.size, dtype=np.int32) if out is None else out
+        for start in range(0, xs.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            across, along = _bin(xs[part], x0, x1, self.bins), _bin(ys[part], y0, y1, self.bins)
+            lost = ~np.isfinite(across + along)
+            if lost.any():
+                across[lost] = along[lost] = 0
+            numbers = cells[part]
+            np.copyto(numbers, across, casting="unsafe")
+            numbers *= self.bins
+            numbers += along.astype(np.int32)
+            if lost.any():
+                numbers[lost] = self.nowhere
+        return cells
+
+    def count(self, cells: NDArray[np.int32]) -> NDArray[np.int64]:
+        """Return how many points lie in each cell (x bin, y bin)."""
+        counts = np.zeros(self.nowhere + 1, dtype=np.int64)
+        # In parts, because bincount makes an int64 copy and does not let other threads run.
+        for start in range(0, cells.size, _CHUNK):
+            counts += np.bincount(cells[start : start + _CHUNK], minlength=counts.size)
+        return counts[:-1].reshape(self.bins, self.bins)
+
+    def density(self, counts: NDArray[np.int64]) -> Density:
+        """Return counts with the edges of their cells."""
+        edges = (np.linspace(*axis, self.bins + 1) for axis in self.limits)
+        return Density(counts, *edges)
+
+
 def density(x: NDArray[np.generic], y: NDArray[np.generic], bins: int = 512, limits: Limits | None = None) -> Density:
     """Count points in bins × bins cells.
 
-    Binning is done in float32 and in parts that stay in the cache, which is some fifty times faster than `numpy.histogram2d`;
-    a point within 1e-7 of the axis's length from an edge may be counted on its other side.
+    Some fifty times faster than `numpy.histogram2d`; see `Plane.cells`.
 
     Parameters
     ----------
@@ -56,19 +112,13 @@ def density(x: NDArray[np.generic], y: NDArray[np.generic], bins: int = 512, lim
     """
     if x.size != y.size:
         raise CubeError(f"a scatter plot was given {x.size} values for x and {y.size} for y, expected as many; take both from the same pixels.")
-    (x0, x1), (y0, y1) = limits = limits or robust_limits(x, y)
+    plane = Plane(limits or robust_limits(x, y), bins)
+    counts = np.zeros((bins, bins), dtype=np.int64)
     xs, ys = x.reshape(-1), y.reshape(-1)
-    counts = np.zeros(bins * bins, dtype=np.int64)
     for start in range(0, xs.size, _CHUNK):
-        across = _bin(xs[start : start + _CHUNK], x0, x1, bins)
-        along = _bin(ys[start : start + _CHUNK], y0, y1, bins)
-        finite = np.isfinite(across + along)
-        if not finite.all():
-            across, along = across[finite], along[finite]
-        cells = across.astype(np.int32) * bins + along.astype(np.int32)
-        counts += np.bincount(cells, minlength=counts.size)
-    edges = (np.linspace(*axis, bins + 1) for axis in limits)
-    return Density(counts.reshape(bins, bins), *edges)
+        part = slice(start, start + _CHUNK)
+        counts += plane.count(plane.cells(xs[part], ys[part]))
+    return plane.density(counts)
 
 
 def _bin(values: NDArray[np.generic], start: float, end: float, bins: int) -> NDArray[np.float32]:
