@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_hsi_ssl import config as settings
-from napari_hsi_ssl.cli.options import Pairs, ProjectFolder, RunName, pairs
+from napari_hsi_ssl.cli.options import Pairs, ProjectFolder, RunName, Seed, options_given, pairs
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.terminal import Report, verb, watch
@@ -38,6 +38,8 @@ def classify(
     every: Annotated[bool, typer.Option("--all", help="every cube of the project")] = False,
     train: Pairs = None,
     k: Annotated[int, typer.Option(help="neighbours of kNN")] = 20,
+    references: Annotated[int | None, typer.Option(help="at most this many labelled pixels serve as references (20000)")] = None,
+    seed: Seed = None,
     out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
 ) -> Steps[Report]:
     """Make maps of whole cubes, with confidence and provenance."""
@@ -53,7 +55,7 @@ def classify(
         run_name = latest_run(opened, "distil" if method == "distil" else "pretrain")
     if method is None:
         method = "distil" if opened.run_folder(run_name).config.kind == "distil" else "knn"
-    made = settings.ClassifyConfig.parse({"method": method, "k": k}, "classify")
+    made = settings.ClassifyConfig.parse({"method": method, "k": k, **options_given(references=references, seed=seed)}, "classify")
     return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
 
 

@@ -106,14 +106,32 @@ def _layers(path: Path, choose: Chooser) -> list[LayerData]:
 
 
 def ask_for_array(path: Path, names: tuple[str, ...]) -> str | None:
-    """Ask which array of a file is the cube; the first guess where there is no window to ask in."""
+    """Ask which array of a file is the cube.
+
+    Where the workbench is open its first form asks, and the file goes to the project; a dialog asks in a bare napari alone.
+    """
     from qtpy.QtWidgets import QApplication, QInputDialog
 
     window = QApplication.activeWindow() if QApplication.instance() else None
+    workbench = _workbench() if QApplication.instance() else None
+    if workbench is not None:
+        workbench.open("cubes")
+        workbench.forms["cubes"].offer_choice(path, names)
+        return None
     if window is None:
         raise ChoiceError(path, names)
     name, said_yes = QInputDialog.getItem(window, "Which array is the cube?", f"{path.name} holds several arrays:", list(names), 0, False)
     return name if said_yes else None
+
+
+def _workbench() -> Any:  # noqa: ANN401 - a Workbench or None
+    """Return the workbench of the current viewer, where it is open."""
+    import napari
+
+    from napari_hsi_ssl.gui.workbench import TITLE
+
+    viewer = napari.current_viewer()
+    return viewer.window.dock_widgets.get(TITLE) if viewer is not None else None
 
 
 def sample_indian_pines() -> list[LayerData]:

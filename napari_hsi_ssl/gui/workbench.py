@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeyEvent, QKeySequence
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QShortcut, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_hsi_ssl.gui.busy import BusyRow
 from napari_hsi_ssl.gui.desk import desk_for
 from napari_hsi_ssl.gui.forms.base import Form
 from napari_hsi_ssl.gui.forms.classify import ClassifyForm
@@ -15,9 +19,12 @@ from napari_hsi_ssl.gui.forms.cubes import CubesForm
 from napari_hsi_ssl.gui.forms.explore import ExploreForm
 from napari_hsi_ssl.gui.forms.mask import MaskForm
 from napari_hsi_ssl.gui.forms.patches import PatchesForm
-from napari_hsi_ssl.gui.forms.pieces import CAREFUL, GOOD, QUIET, words_label
+from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, plain_button, words_label
 from napari_hsi_ssl.gui.forms.train import TrainForm
 from napari_hsi_ssl.gui.jobs import Jobs
+from napari_hsi_ssl.gui.memory import memory_for
+from napari_hsi_ssl.gui.palette import palette
+from napari_hsi_ssl.gui.shortcuts import COMMAND, FORM_KEYS, LIST, PYTHON, RUN, Keys, ShortcutList
 from napari_hsi_ssl.runs.compute import shared_process
 
 if TYPE_CHECKING:
@@ -41,8 +48,9 @@ class Section(QFrame):
         self.header.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.header.setArrowType(Qt.ArrowType.RightArrow)
         self.header.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.header.setShortcut(f"Ctrl+Alt+{form.number}")
-        self.header.setToolTip(f"Unfold or fold (Ctrl+Alt+{form.number})")
+        keys = FORM_KEYS.format(number=form.number)
+        self.header.setShortcut(keys)
+        self.header.setToolTip(f"Unfold or fold ({keys})")
         self.header.setStyleSheet("QToolButton { font-weight: bold; border: none; padding: 5px; text-align: left; }")
         self.header.toggled.connect(self._toggled)
         self.mark = QLabel()
@@ -78,7 +86,7 @@ class Section(QFrame):
         standing = self.form.standing()
         sign, colour = _MARKS[standing.state]
         # Colours as text and a bar that comes and goes: another style sheet would be applied to the whole form below, 30 ms each time.
-        self.mark.setText(f'<span style="color: {colour}">{sign}</span>')
+        self.mark.setText(f'<span style="color: {palette.ink(colour)}">{sign}</span>')
         self.mark.setToolTip(standing.words)
         self.edge.setVisible(is_next)
 
@@ -105,6 +113,7 @@ class Workbench(QWidget):
         self.message = words_label(GOOD)
         self.message.setContentsMargins(8, 4, 8, 0)
         self.message.hide()
+        self.message.setToolTip("What happened last")
         self.sections = [Section(form(napari_viewer)) for form in FORMS]
         self.forms = {section.form.title.lower(): section.form for section in self.sections}
         inside = QWidget()
@@ -123,12 +132,75 @@ class Workbench(QWidget):
         self.scroll.setWidget(inside)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(2)
+        outer.addLayout(self._top())
         outer.addWidget(self.message)
         outer.addWidget(self.scroll)
+        self.busy = BusyRow()
+        outer.addWidget(self.busy)
         bar = self.scroll.verticalScrollBar().sizeHint().width()
         self.setMinimumWidth(max(380, inside.minimumSizeHint().width() + bar, *(section.form.minimumSizeHint().width() + bar + 6 for section in self.sections)))
         self.desk.message.connect(self._say)
+        palette.changed.connect(self._tell)
         self._tell()
+        trouble = memory_for(self.desk).trouble
+        if trouble:
+            self._say(trouble, "warning")
+
+    def _top(self) -> QHBoxLayout:
+        """Return the line that says what comes next, with the sample on a first start and the list of shortcuts."""
+        self.lead = words_label(QUIET)
+        self.lead.setToolTip("What comes next")
+        self.sample = plain_button("Try a sample", "Make a project of Indian Pines, a real AVIRIS scene with labels, and show it")
+        self.sample.clicked.connect(lambda: self.forms["cubes"].add_sample("indian_pines"))
+        self.help = plain_button("?", f"Shortcuts ({LIST.keys})")
+        self.help.setFixedWidth(28)
+        self.help.clicked.connect(self.show_shortcuts)
+        top = QHBoxLayout()
+        top.setContentsMargins(8, 4, 6, 0)
+        top.setSpacing(6)
+        top.addWidget(self.lead, 1)
+        top.addWidget(self.sample)
+        top.addWidget(self.help)
+        acts = ((RUN, self._run), (COMMAND, partial(self._copy, "command")), (PYTHON, partial(self._copy, "python")))
+        for keys, act in (*acts, (LIST, self.show_shortcuts)):
+            self._shortcut(keys).activated.connect(act)
+        return top
+
+    def _shortcut(self, keys: Keys) -> QShortcut:
+        shortcut = QShortcut(QKeySequence(keys.keys), self)
+        shortcut.setObjectName(keys.words)
+        return shortcut
+
+    def show_shortcuts(self) -> None:
+        """Open the list of shortcuts; the next click closes it."""
+        self.shortcuts = ShortcutList(self)
+        self.shortcuts.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.shortcuts.show_below(self.help)
+
+    @property
+    def opened(self) -> Form | None:
+        """The form that is unfolded."""
+        return next((section.form for section in self.sections if section.header.isChecked()), None)
+
+    def _run(self) -> None:
+        if self.opened is not None:
+            self.opened.run_main()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Cancel what runs at Esc; a key press and no shortcut, so that an editor in a table still closes at it."""
+        running = [section.form for section in self.sections if section.form.running]
+        if event.key() != Qt.Key.Key_Escape or not running:
+            super().keyPressEvent(event)
+            return
+        for form in running:
+            form.cancel()
+
+    def _copy(self, kind: str) -> None:
+        form = self.opened
+        if form is not None and form.copies:
+            seen = next((button for button in form.copies if button.isVisibleTo(form)), form.copies[0])
+            seen.copy(kind)
 
     def sizeHint(self) -> QSize:
         """Ask for room for a form and leave the canvas the rest."""
@@ -147,6 +219,10 @@ class Workbench(QWidget):
 
     def _tell(self) -> None:
         upcoming = self.next_step
+        first = self.desk.project is None
+        self.sample.setVisible(first)
+        self.sample.setEnabled(not self.desk.busy)
+        self.lead.setText("Start here: add your cube files below, or try a sample." if first else f"Next: {upcoming.number} {upcoming.title}")
         for section in self.sections:
             section.tell(section.form is upcoming)
         if not any(section.header.isChecked() for section in self.sections):
@@ -161,8 +237,7 @@ class Workbench(QWidget):
         self.scroll.ensureWidgetVisible(section.header)
 
     def _say(self, words: str, level: str) -> None:
-        colour = {"error": "#ff8a80", "warning": CAREFUL}.get(level, GOOD)
-        self.message.setStyleSheet(f"color: {colour}; background: transparent;")
+        self.message.set_colour({"error": BAD, "warning": CAREFUL}.get(level, GOOD))
         self.message.setText(words)
         self.message.setVisible(bool(words))
 
@@ -194,7 +269,18 @@ def open_explorer(viewer: napari.viewer.Viewer) -> Any:  # noqa: ANN401 - the ex
     window.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
     window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
     viewer.window.add_dock_widget(explorer, name=name, area="bottom")
+    memory = memory_for(explorer.desk)
+    kept = memory.get("window", "explorer tab")
+    if isinstance(kept, str):
+        explorer.show_plot(kept)
+    explorer.currentChanged.connect(partial(_tab_shown, ref(explorer)))
     return explorer
+
+
+def _tab_shown(explorer: ref[Any], _index: int) -> None:
+    this = explorer()
+    if this is not None and this.desk.alive:
+        memory_for(this.desk).put("window", "explorer tab", this.shown_plot)
 
 
 def _warm_up() -> None:

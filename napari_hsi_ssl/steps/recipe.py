@@ -92,7 +92,7 @@ def literal(value: Any) -> str:  # noqa: ANN401 - whatever a step takes
     return repr(value)
 
 
-def called(name: str, *arguments: str, **named: Any) -> str:  # noqa: ANN401 - whatever a step takes
+def called(name: str, /, *arguments: str, **named: Any) -> str:  # noqa: ANN401 - whatever a step takes
     """Return a call as Python writes it: ``arguments`` are texts already, ``named`` values that are left out where None."""
     return f"{name}({', '.join([*arguments, *(f'{key}={literal(value)}' for key, value in named.items() if value is not None)])})"
 

@@ -17,6 +17,7 @@ from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.labels import swatch
 from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.export import export
@@ -116,7 +117,7 @@ class ClassifyForm(Form):
         """Say how many maps there are, or what is missing."""
         project = self.project
         if project is None or not project.entries:
-            return Standing("blocked", "Needs cubes.")
+            return Standing("blocked", "Needs cubes: form 1.")
         maps = len(project.maps())
         if maps:
             return Standing("done", f"{maps} map{'s' * (maps != 1)}")
@@ -128,7 +129,7 @@ class ClassifyForm(Form):
         """Say what the chosen method lacks; "" when a map can be made."""
         project = self.project
         if project is None or not self.desk.cube:
-            return "Needs cubes."
+            return "Needs cubes: form 1."
         if not self.usable_runs():
             kind = "self-distillation" if self.method.currentData() == "distil" else "pretraining"
             return f"Needs a finished {kind} run: form 5."
@@ -183,7 +184,9 @@ class ClassifyForm(Form):
     def _source_chosen(self, index: int) -> None:
         self._train_file = None
         if index == 1:
-            path, _ = QFileDialog.getOpenFileName(self, "Training labels of this cube")
+            path, _ = QFileDialog.getOpenFileName(self, "Training labels of this cube", self.memory.folder("labels"))
+            if path:
+                self.memory.used("labels", Path(path))
             self.use_labels_of(Path(path) if path else None)
         self.refresh()
 
@@ -209,9 +212,22 @@ class ClassifyForm(Form):
         except ConfigError as error:
             self.say(str(error), "error")
             return
-        train = {cube: self._train_file} if self._train_file is not None and config.method != "distil" else None
-        cubes = [cube] if self.cubes.currentIndex() == 0 else None
+        cubes, train = self._what(config)
         self.run(classify(project, run, config, cubes, train), self._made, "making the map" if cubes else "making the maps")
+
+    def _what(self, config: ClassifyConfig) -> tuple[list[str] | None, dict[str, Path] | None]:
+        """Return the cubes to classify, None for all, and the label files to learn from, None for those of the project."""
+        cube = self.desk.cube
+        train = {cube: self._train_file} if self._train_file is not None and config.method != "distil" else None
+        return ([cube] if self.cubes.currentIndex() == 0 else None), train
+
+    def recipe(self) -> recipe.Recipe | None:
+        """Return the map as it stands."""
+        project, run = self.project, self.run_box.currentText()
+        if project is None or not self.desk.cube or not run:
+            return None
+        config = self.config()
+        return recipe.classify(project.folder, run, config, *self._what(config))
 
     def _made(self, report: dict[str, Any]) -> None:
         seconds = sum(row["seconds"] for row in report["maps"])
@@ -224,6 +240,7 @@ class ClassifyForm(Form):
         """Judge the chosen pretrained run."""
         if self.project is not None and self.run_box.currentText():
             config = EvaluateConfig(k=self.fields.value().k, labels="domain" if self.target.currentIndex() == 0 else "class")
+            self.done = recipe.evaluate(self.project.folder, self.run_box.currentText(), config)
             self.run(evaluate(self.project, self.run_box.currentText(), config), self._evaluated, f"evaluating {self.run_box.currentText()}")
 
     def _evaluated(self, report: dict[str, Any]) -> None:
@@ -246,10 +263,12 @@ class ClassifyForm(Form):
             return
         labels = project.labels_path(self.desk.cube)
         if not labels.exists():
-            path, _ = QFileDialog.getOpenFileName(self, "Labels to score against")
+            path, _ = QFileDialog.getOpenFileName(self, "Labels to score against", self.memory.folder("labels"))
             if not path:
                 return
+            self.memory.used("labels", Path(path))
             labels = Path(path)
+        self.done = recipe.score(chosen[0], labels)
         self.run(score(chosen[0], labels), self._scored, "scoring the map", writes=False)
 
     def _scored(self, report: dict[str, Any]) -> None:
@@ -263,6 +282,7 @@ class ClassifyForm(Form):
         chosen = self.chosen_maps()
         if self.project is not None and len(chosen) == 2:
             labels = self.project.labels_path(self.desk.cube)
+            self.done = recipe.compare(chosen[0], chosen[1], labels if labels.exists() else None)
             self.run(compare(chosen[0], chosen[1], labels if labels.exists() else None), self._compared, "comparing the maps", writes=False)
 
     def _compared(self, report: dict[str, Any]) -> None:
@@ -275,12 +295,15 @@ class ClassifyForm(Form):
     def _ask_export(self) -> None:
         chosen = self.chosen_maps()
         if chosen:
-            path, _ = QFileDialog.getSaveFileName(self, "Export the map", f"{chosen[0].stem}.hdr", _EXPORTS)
+            name = str(Path(self.memory.folder("exports")) / f"{chosen[0].stem}.hdr")
+            path, _ = QFileDialog.getSaveFileName(self, "Export the map", name, _EXPORTS)
             if path:
+                self.memory.used("exports", Path(path))
                 self.export_map(chosen[0], Path(path))
 
     def export_map(self, source: Path, to: Path) -> None:
         """Write a map for other programs; the ending of the name says how."""
+        self.done = recipe.export(source, to)
         self.run(export(source, to), lambda report: self.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
 
     # -- display ----------------------------------------------------------------------------------------------------------

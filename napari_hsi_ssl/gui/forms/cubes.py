@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFileDialog, QHeaderView, QLabel, QLineEdit, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFileDialog,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QTableWidget,
+    QTableWidgetItem,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_hsi_ssl.errors import ChoiceError
 from napari_hsi_ssl.gui import layers
@@ -21,6 +35,7 @@ from napari_hsi_ssl.gui.projects import add_paths, add_sample, open_project, pro
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes as steps
+from napari_hsi_ssl.steps import recipe
 
 FILTER = "Cubes (*.hdr *.mat *.npy *.npz *.tif *.tiff *.img *.raw *.dat *.bil *.bip *.bsq *.h5 *.nc *.hspy);;All files (*)"
 _COLUMNS = ("Cube", "Domain", "Size", "Bands", "Quantity")
@@ -36,9 +51,18 @@ class CubesForm(Form):
         """Lay the form out."""
         self.new = plain_button("New…", "Make a new project in an empty folder")
         self.open = plain_button("Open…", "Open the folder of an existing project; runs that are still training show up again")
+        self.recent = QToolButton()
+        self.recent.setText("Recent ▾")
+        self.recent.setToolTip("Open one of the projects that were open last")
+        self.recent.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.recent.setStyleSheet("QToolButton { padding: 3px 5px; } QToolButton::menu-indicator { image: none; width: 0; }")
+        self.recent_menu = QMenu(self.recent)
+        self.recent_menu.setToolTipsVisible(True)
+        self.recent_menu.aboutToShow.connect(self._list_recent)
+        self.recent.setMenu(self.recent_menu)
         self.folder = QLabel("no project")
         self.folder.setToolTip("The open project's folder")
-        self.body.addLayout(row(self.folder, None, self.new, self.open))
+        self.body.addLayout(row(self.folder, None, self.new, self.open, self.recent))
 
         self.files = primary("Add cube files…", "ENVI (.hdr), .mat, NumPy or TIFF cubes; you can also drop files and folders on the table")
         self.add_folder = plain_button("Add folder…", "Every cube in a folder and below it; a cube's domain is its folder's name")
@@ -123,11 +147,22 @@ class CubesForm(Form):
             return Standing("ready", "The project has no cubes yet.")
         return Standing("done", f"{count} cube{'s' * (count != 1)} · {domains} domain{'s' * (domains != 1)}")
 
+    def project_opened(self) -> None:
+        """Remember the project for the next start."""
+        self.done = None
+        if self.project is not None:
+            self.memory.opened(self.project.folder)
+
+    def recipe(self) -> recipe.Recipe | None:
+        """Return the making of the project from the files of its cubes."""
+        return recipe.new(self.project.folder, [entry.path for entry in self.project.entries.values()]) if self.project is not None else None
+
     def update_widgets(self) -> None:
         """Fill the table."""
         project = self.project
         self.folder.setText(project.folder.name if project else "no project")
         self.folder.setToolTip(str(project.folder) if project else "")
+        self.recent.setEnabled(not self.desk.busy and bool(self.memory.get("projects", "recent")))
         for button in (self.new, self.open, self.files, self.add_folder, self.pines, self.laboratory):
             button.setEnabled(not self.desk.busy)
         entries = list(project.entries.values()) if project else []
@@ -165,8 +200,11 @@ class CubesForm(Form):
 
     def ask_new(self) -> None:
         """Ask for a folder and make a project there."""
-        path, _ = QFileDialog.getSaveFileName(self, "New project: name of its folder", str(project_folder("project")))
+        kept = self.memory.folder("projects")
+        suggested = Path(kept) / "project" if kept else project_folder("project")
+        path, _ = QFileDialog.getSaveFileName(self, "New project: name of its folder", str(suggested))
         if path:
+            self.memory.used("projects", Path(path))
             self.make(Path(path))
 
     def make(self, folder: Path) -> None:
@@ -175,13 +213,21 @@ class CubesForm(Form):
 
     def ask_open(self) -> None:
         """Ask for a project's folder and open it."""
-        path = QFileDialog.getExistingDirectory(self, "Open project: its folder")
+        path = QFileDialog.getExistingDirectory(self, "Open project: its folder", self.memory.folder("projects"))
         if path:
+            self.memory.used("projects", Path(path))
             self.load(Path(path))
 
     def load(self, folder: Path) -> None:
         """Open a project."""
         self.run(open_project(folder), self._opened, f"opening {folder.name}", writes=False)
+
+    def _list_recent(self) -> None:
+        self.recent_menu.clear()
+        for folder in self.memory.recent:
+            act = self.recent_menu.addAction(f"{folder.name}  ({folder.parent})")
+            act.setToolTip(str(folder))
+            act.triggered.connect(lambda _=False, folder=folder: self.load(folder))
 
     def _opened(self, project: Project) -> None:
         self.desk.open_project(project)
@@ -189,13 +235,16 @@ class CubesForm(Form):
 
     def ask_files(self) -> None:
         """Ask for files and add them."""
-        paths, _ = QFileDialog.getOpenFileNames(self, "Add cubes", "", FILTER)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add cubes", self.memory.folder("cubes"), FILTER)
+        if paths:
+            self.memory.used("cubes", Path(paths[0]))
         self.add([Path(path) for path in paths])
 
     def ask_folder(self) -> None:
         """Ask for a folder and add what is in it."""
-        path = QFileDialog.getExistingDirectory(self, "Add every cube of a folder")
+        path = QFileDialog.getExistingDirectory(self, "Add every cube of a folder", self.memory.folder("cubes"))
         if path:
+            self.memory.used("cubes", Path(path) / "cube")
             self.add([Path(path)])
 
     def add(self, paths: Sequence[Path], key: str | None = None) -> None:
@@ -203,14 +252,17 @@ class CubesForm(Form):
         if paths:
             references = {name: Path(field.text()) for name, field in (("white", self.white), ("dark", self.dark)) if field.text()}
             self.choice_box.hide()
-            self.run(add_paths(self.project, paths, key=key, **references), self._added, "adding cubes", on_error=self._cannot_add)
+            how = {"key": key, **references}
+            self.run(add_paths(self.project, paths, **how), partial(self._added, list(paths), how), "adding cubes", on_error=self._cannot_add)
 
-    def _added(self, found: tuple[Project, dict[str, Any]]) -> None:
+    def _added(self, paths: list[Path], how: dict[str, Any], found: tuple[Project, dict[str, Any]]) -> None:
         project, report = found
+        given = {name: value for name, value in how.items() if value is not None}
         if project is not self.project:
             self.desk.open_project(project)
         else:
             self.desk.cubes_changed()
+        self.done = recipe.add(project.folder, paths[0], **given) if len(paths) == 1 else None
         added = [cube["name"] for cube in report["cubes"]]
         if added:
             self.desk.set_cube(added[0])
@@ -225,12 +277,16 @@ class CubesForm(Form):
             self.desk.cubes_changed()  # those before the bad one are in
         if not isinstance(error, ChoiceError):
             return False
-        self._undecided = error.path
-        self.choice_words.setText(f"{error.path.name} holds several arrays; which one is the cube?")
-        self.choice.clear()
-        self.choice.addItems(list(error.candidates))
-        self.choice_box.show()
+        self.offer_choice(error.path, error.candidates)
         return True
+
+    def offer_choice(self, path: Path, names: Sequence[str]) -> None:
+        """Let the user say which array of a file is the cube, in the form itself."""
+        self._undecided = path
+        self.choice_words.setText(f"{path.name} holds several arrays; which one is the cube?")
+        self.choice.clear()
+        self.choice.addItems(list(names))
+        self.choice_box.show()
 
     def _choose(self) -> None:
         self.add([self._undecided], key=self.choice.currentText())
@@ -262,13 +318,16 @@ class CubesForm(Form):
         layers.clear_drawing(self.desk.viewer)
         self.desk.cubes_changed()
         box = report["crop"]
+        if self.project is not None:
+            self.done = recipe.crop(self.project.folder, report["cube"], tuple(box) if box else None)
         self.say(
             f"{report['cube']}: rows {box[0]}–{box[2] - 1}, columns {box[1]}–{box[3] - 1} are used." if box else f"{report['cube']}: the whole frame is used."
         )
 
     def _browse(self, field: QLineEdit) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Reference", "", FILTER)
+        path, _ = QFileDialog.getOpenFileName(self, "Reference", self.memory.folder("references") or self.memory.folder("cubes"), FILTER)
         if path:
+            self.memory.used("references", Path(path))
             field.setText(path)
 
     def _chosen(self) -> None:

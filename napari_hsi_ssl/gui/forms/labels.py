@@ -12,8 +12,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QListWidget, QListWid
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.gui import layers
-from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.pieces import QUIET, heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.steps import labels as steps
+from napari_hsi_ssl.steps import recipe
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
@@ -35,6 +36,8 @@ class LabelsPanel(QWidget):
         self._form = form
         self._names: dict[int, str] = {}
         """Classes named here and not saved yet."""
+        self._made: recipe.Recipe | None = None
+        """How the labels were made that were saved last, where it was not by hand."""
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 6, 0, 0)
 
@@ -67,7 +70,7 @@ class LabelsPanel(QWidget):
             button.clicked.connect(lambda _=False, mode=mode: self.paint(mode))
             tools.append(button)
         layout.addLayout(row(self.add, *tools, self.size))
-        self.told = words_label("#9aa4b0")
+        self.told = words_label(QUIET)
         layout.addWidget(self.told)
         self.save = form.needs_project(primary("Save labels", "Save what is painted as the labels of this cube"))
         layout.addWidget(self.save)
@@ -184,6 +187,7 @@ class LabelsPanel(QWidget):
             self._form.say("There are no labels on the canvas yet: choose a class and paint.", "warning")
             return
         painted = np.array(layer.data, dtype=np.int32)
+        self._made = None
         self._form.run(steps.save_painted(project, cube, painted, dict(self._names)), self._saved, "saving the labels")
 
     # -- from elsewhere ---------------------------------------------------------------------------------------------------
@@ -194,27 +198,45 @@ class LabelsPanel(QWidget):
         if project is None or not cube or not name.strip():
             self._form.say("Type the name of the class first.", "warning")
             return
+        self._made = recipe.labels(project.folder, cube, class_name=name.strip())
         self._form.run(steps.label_whole_cube(project, cube, name.strip()), self._saved, f"labelling {cube}")
 
     def from_file(self, path: Path) -> None:
         """Read the labels of the current cube from a file."""
         project, cube = self._form.project, self._form.desk.cube
         if project is not None and cube:
+            self._made = recipe.labels(project.folder, cube, source=path)
             self._form.run(steps.labels_from_file(project, cube, path), self._saved, f"reading {path.name}")
 
     def _ask_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Labels of this cube", "", _FILTER)
+        memory = self._form.memory
+        path, _ = QFileDialog.getOpenFileName(self, "Labels of this cube", memory.folder("labels") or memory.folder("cubes"), _FILTER)
         if path:
+            memory.used("labels", Path(path))
             self.from_file(Path(path))
 
     def _ask_table(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Table of classes", "", "CSV tables (*.csv *.txt);;All files (*)")
+        memory = self._form.memory
+        path, _ = QFileDialog.getOpenFileName(self, "Table of classes", memory.folder("labels"), "CSV tables (*.csv *.txt);;All files (*)")
         if path and self._form.project is not None:
+            memory.used("labels", Path(path))
+            self._made = recipe.labels_of_all(self._form.project.folder, Path(path))
             self._form.run(steps.labels_from_table(self._form.project, Path(path)), self._saved, "reading the table")
 
     def _from_folders(self) -> None:
         if self._form.project is not None:
+            self._made = recipe.labels_of_all(self._form.project.folder)
             self._form.run(steps.labels_from_folders(self._form.project), self._saved, "labelling by folder")
+
+    def recipe(self) -> recipe.Recipe | None:
+        """Return how the labels were made last; painted ones are read from their file in the project."""
+        project, cube = self._form.project, self._form.desk.cube
+        if project is None or not cube:
+            return None
+        if self._made is not None and self._made.arguments == (str(project.folder.absolute()),):
+            return self._made
+        path = project.labels_path(cube)
+        return recipe.labels(project.folder, cube, source=path) if path.exists() else None
 
     def _saved(self, report: dict[str, Any]) -> None:
         self._names.clear()

@@ -15,6 +15,7 @@ from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.pieces import ProgressRow, Tabs, heading, plain_button, primary, row
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps import train as steps
 from napari_hsi_ssl.steps.runs import cancel_run, delete_run
 
@@ -110,7 +111,7 @@ class TrainForm(Form):
         if self.watch.live:
             return Standing("done", f"Training {', '.join(self.watch.live)}")
         if project is None or not project.entries:
-            return Standing("blocked", "Needs cubes.")
+            return Standing("blocked", "Needs cubes: form 1.")
         finished = [run["run"] for run in self.desk.runs if run["state"] == "finished"]
         if finished:
             return Standing("done", f"{len(finished)} finished run{'s' * (len(finished) != 1)}, last {finished[-1]}")
@@ -122,7 +123,7 @@ class TrainForm(Form):
         """Say what the chosen kind of training lacks; "" when it can start."""
         project = self.project
         if project is None or not project.entries:
-            return "Needs cubes."
+            return "Needs cubes: form 1."
         if self.kinds.currentIndex() == 1:
             labelled = any(project.labels_path(name).exists() for name in project.entries)
             return "" if labelled else "Self-distillation needs labels: form 2, tab Labels."
@@ -246,6 +247,15 @@ class TrainForm(Form):
     def config(self) -> PretrainConfig | DistilConfig:
         """Return the settings of the kind of training that is chosen."""
         return self.distil.value() if self.kinds.currentIndex() == 1 else self.pretrain.value()
+
+    def recipe(self) -> recipe.Recipe | None:
+        """Return the training as it stands."""
+        if self.project is None:
+            return None
+        config = self.config()
+        if isinstance(config, PretrainConfig):
+            return recipe.pretrain(self.project.folder, config)
+        return recipe.distil(self.project.folder, config, self.init.currentText() if self.init.currentIndex() > 0 else None)
 
     def start_training(self) -> None:
         """Start the chosen kind of training."""

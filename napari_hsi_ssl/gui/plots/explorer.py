@@ -8,13 +8,11 @@ from typing import Any
 from weakref import ref
 
 import numpy as np
-from napari.utils.events import Event
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Signal
 from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_hsi_ssl.explore.density import Density
-from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.busy import BusyRow
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
@@ -26,13 +24,12 @@ from napari_hsi_ssl.gui.plots.pointer import PixelPointer
 from napari_hsi_ssl.gui.plots.results import Result, ResultsView, evaluation, report_of
 from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
 from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
-from napari_hsi_ssl.gui.plots.spectrum import Spectrum, pinned_at
+from napari_hsi_ssl.gui.plots.spectra_control import SpectraControl
 from napari_hsi_ssl.gui.plots.theme import Theme
 from napari_hsi_ssl.gui.plots.training import TrainingPlot
 from napari_hsi_ssl.gui.watch import watch_for
 from napari_hsi_ssl.patches.preview import PatchPreview
 from napari_hsi_ssl.patches.sheet import Example
-from napari_hsi_ssl.progress import Steps
 
 _HEIGHT = 220
 _TABS = {"spectra": "Spectra", "scatter": "PC scatter", "patches": "Patches", "training": "Training", "results": "Result"}
@@ -67,6 +64,7 @@ class ExplorerDock(QTabWidget):
         self.setCornerWidget(self.busy)
         self._scatter_is_old = True
         self.pointer = PixelPointer(desk, self)
+        self.control = SpectraControl(desk, self.spectra, self.pointer, self.jobs, self)
         self._connect()
         self._project_changed()
         self._bands_shown()
@@ -89,12 +87,7 @@ class ExplorerDock(QTabWidget):
         desk.result_made.connect(self._result_made)
         desk.plot_wanted.connect(self.show_plot)
         self.currentChanged.connect(self._tab_changed)
-        self.pointer.moved.connect(self.spectra.show_pointer)
-        self.pointer.pinned.connect(self._pinned)
-        self.spectra.pin_button.toggled.connect(partial(setattr, self.pointer, "pinning"))
-        self.spectra.band_moved.connect(self._band_wanted)
-        self.spectra.mask_asked.connect(self._mask_mean)
-        self.spectra.classes_asked.connect(self._class_means)
+        self.pointer.pinned.connect(partial(_tell, ref(self), "_pinned_news"))
         self.scatter.pair_changed.connect(self._ask_scatter)
         self.scatter.lasso_drawn.connect(self._lassoed)
         self.training.run_asked.connect(watch_for(desk).load)
@@ -115,6 +108,11 @@ class ExplorerDock(QTabWidget):
         """Bring a plot to the front: "spectra", "scatter", "patches", "training" or "results"."""
         if name in self._plots:
             self.setCurrentWidget(self._plots[name])
+
+    @property
+    def shown_plot(self) -> str:
+        """Name of the plot in front."""
+        return next((name for name, plot in self._plots.items() if plot is self.currentWidget()), "")
 
     def _tab_changed(self, _index: int) -> None:
         shown = self.currentWidget()
@@ -164,55 +162,18 @@ class ExplorerDock(QTabWidget):
     # -- spectra --------------------------------------------------------------------------------------------------------
 
     def _cube_changed(self, _name: str) -> None:
-        if canvas_for(self.desk).picture is None:
-            self.spectra.set_axis(None)
-        else:
-            self._bands_shown()
+        self.control.cube_changed()
 
     def _bands_shown(self) -> None:
-        picture = canvas_for(self.desk).picture
-        if picture is not None and layers.find(self.desk.viewer, "cube", picture.name) is not None:
-            self.pointer.following = self.currentWidget() is self.spectra
-            self.spectra.set_axis(reading.band_axis(picture.cube))
-            self._band_changed()
+        self.pointer.following = self.currentWidget() is self.spectra
+        if canvas_for(self.desk).picture is not None:
+            self.control.cube_changed()
 
     def _band_changed(self) -> None:
-        self.spectra.set_band(layers.current_band(self.desk.viewer))
+        self.control.band_changed()
 
-    def _band_wanted(self, band: int) -> None:
-        if self.desk.viewer.dims.ndim > 2:
-            self.desk.viewer.dims.set_current_step(0, band)
-
-    def _pinned(self, cube: str, y: int, x: int, values: NDArray[np.float32]) -> None:
-        picture = canvas_for(self.desk).picture
-        if picture is None or picture.name != cube:
-            return
-        label = ""
-        layer = layers.find(self.desk.viewer, "labels", cube)
-        if layer is not None:
-            classes = layer.metadata["hsi"]["classes"]
-            label = dict(zip(classes.numbers, classes.names, strict=True)).get(int(layer.data[y, x]), "")
-        self.spectra.pin(Spectrum(pinned_at(cube, y, x, label), values, reading.band_axis(picture.cube)))
+    def _pinned_news(self) -> None:
         self._news(self.spectra)
-
-    def _mask_mean(self) -> None:
-        project, picture = self.desk.project, canvas_for(self.desk).picture
-        if project is not None and picture is not None:
-            mask = layers.mask_on_canvas(self.desk.viewer, picture.name)
-            self._start_means(reading.mask_spectrum(project, picture.name, picture.cube, mask))
-
-    def _class_means(self) -> None:
-        project, picture = self.desk.project, canvas_for(self.desk).picture
-        if project is not None and picture is not None:
-            layer = layers.find(self.desk.viewer, "labels", picture.name)
-            painted = (None, None) if layer is None else (np.array(layer.data), layer.metadata["hsi"]["classes"])
-            self._start_means(reading.class_spectra(project, picture.name, picture.cube, *painted))
-
-    def _start_means(self, steps: Steps[tuple[Spectrum, ...]]) -> None:
-        self.jobs.start(steps, self._means_made, label="mean spectra", slot="means", on_error=self._failed)
-
-    def _means_made(self, found: tuple[Spectrum, ...]) -> None:
-        self.spectra.pin(*found)
 
     # -- scatter --------------------------------------------------------------------------------------------------------
 
@@ -285,7 +246,7 @@ class ExplorerDock(QTabWidget):
         self._news(self.results)
 
 
-def _tell(dock: ref[ExplorerDock], slot: str, _event: Event | None = None) -> None:
+def _tell(dock: ref[ExplorerDock], slot: str, *_event: object) -> None:
     this = dock()
     if this is not None:
         getattr(this, slot)()
