@@ -140,17 +140,17 @@ def test_cursor_and_band_slider_move_together(dock):
 
 def test_means_of_mask_and_classes_are_those_of_their_pixels(dock, qtbot):
     data = np.asarray(canvas_for(dock.desk).picture.cube.data, dtype=np.float64)
-    dock.spectra.mask_button.click()
+    dock.spectra.means.mask.trigger()
     qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 1, timeout=5000)
     assert dock.spectra.pinned[0].name == "all pixels (coffee)"
     np.testing.assert_allclose(dock.spectra.pinned[0].values, data.mean(axis=(0, 1)), rtol=1e-5)
     mask = np.zeros(SHAPE[:2], dtype=bool)
     mask[2:9, 3:20] = True
     layers.show_mask(dock.desk.viewer, "coffee", mask, saved=False)
-    dock.spectra.mask_button.click()
+    dock.spectra.means.mask.trigger()
     qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 2, timeout=5000)
     np.testing.assert_allclose(dock.spectra.pinned[1].spread, data[mask].std(axis=0), rtol=1e-4)
-    dock.spectra.classes_button.click()
+    dock.spectra.means.classes.trigger()
     qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 4, timeout=5000)
     robusta = dock.spectra.pinned[3]
     assert robusta.name == "robusta (coffee)"
@@ -163,7 +163,7 @@ def test_another_cube_brings_its_own_axis_and_keeps_pins_that_fit(dock, qtbot):
     dock.desk.set_cube("sugar")
     qtbot.waitUntil(lambda: dock.spectra._axis is not None and dock.spectra._axis.bands == 9, timeout=5000)
     assert dock.spectra.legend.texts() == ["1, 1 · arabica (coffee)"]
-    dock.spectra.classes_button.click()
+    dock.spectra.means.classes.trigger()
     with qtbot.waitSignal(dock.desk.message, timeout=5000) as heard:
         pass
     assert "no labelled pixel" in heard.args[0]
@@ -186,7 +186,7 @@ def test_news_marks_a_tab_and_only_a_wish_changes_it(dock, qtbot, tmp_path):
     desk = dock.desk
     desk.evaluated.emit("pretrain-1", {"knn_accuracy": 0.9, "linear_probe": 0.8, "random_knn_accuracy": 0.5, "random_linear_probe": 0.4, "simple": {}})
     assert dock.currentWidget() is dock.spectra
-    assert dock.tabText(3) == "Result •"
+    assert dock.tabText(dock.indexOf(dock.results)) == "Result •"
     labels = np.zeros((4, 5), dtype=np.int32)
     labels[:2] = 2
     path = tmp_path / "coffee--run--knn.tif"
@@ -196,7 +196,7 @@ def test_news_marks_a_tab_and_only_a_wish_changes_it(dock, qtbot, tmp_path):
     assert dock.results.current.table.rows == (("arabica", 10, 1.0), ("class 5", 0, 0.0))
     desk.plot_wanted.emit("results")
     assert dock.currentWidget() is dock.results
-    assert dock.tabText(3) == "Result"
+    assert dock.tabText(dock.indexOf(dock.results)) == "Result"
 
 
 def test_events_of_a_run_reach_the_training_plot(dock, qtbot):

@@ -13,11 +13,13 @@ from hypothesis.extra.numpy import arrays
 from qtpy.QtCore import Qt
 
 from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
-from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, runs_of, spectra_csv
+from napari_hsi_ssl.explore.spectra_files import spectra_csv
+from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, measured, runs_of
 from napari_hsi_ssl.gui.plots.theme import Theme, contrast
 
 NM = BandAxis(5, np.array([400.0, 500.0, 600.0, 700.0, 800.0]), "reflectance", np.array([False, True, True, False, True]))
 COUNTED = BandAxis(5)
+WHOLE = BandAxis(6, np.linspace(400.0, 900.0, 6), "reflectance", np.arange(6) == 2)
 
 
 @pytest.fixture(params=["dark", "light"])
@@ -102,14 +104,18 @@ def test_unticking_hides_and_delete_removes(plot, qtbot):
     plot.legend.item(1).setSelected(True)
     qtbot.keyClick(plot.legend, Qt.Key.Key_Delete)
     assert plot.pinned == ()
-    assert not plot.export_button.isEnabled()
+    assert not plot.save_button.isEnabled()
 
 
-def test_spread_is_drawn_one_standard_deviation_to_each_side(plot):
-    plot.pin(Spectrum("mean", np.full(5, 2.0), NM, spread=np.full(5, 0.5)))
-    low, high = (item.getData()[1] for item in plot._drawn[:2])
-    np.testing.assert_array_equal(low, np.full(5, 1.5))
-    np.testing.assert_array_equal(high, np.full(5, 2.5))
+def test_spread_is_drawn_one_standard_deviation_to_each_side_and_not_over_bad_bands(plot):
+    plot.set_axis(WHOLE)
+    plot.pin(Spectrum("mean", np.full(6, 2.0), WHOLE, spread=np.full(6, 0.5)))
+    low, high = (item.getData() for item in plot._drawn[:2])
+    np.testing.assert_array_equal(low, [[400, 500], [1.5, 1.5]])
+    np.testing.assert_array_equal(high, [[400, 500], [2.5, 2.5]])
+    np.testing.assert_array_equal(plot._drawn[3].getData()[0], [700, 800, 900])
+    values = plot._drawn[-1].getData()[1]
+    np.testing.assert_array_equal(np.isnan(values), [False, False, True, False, False, False])
 
 
 def test_pointer_of_a_cube_with_other_bands_is_not_drawn(plot):
@@ -129,7 +135,8 @@ def test_every_colour_is_legible_on_the_background(plot):
 def test_csv_holds_every_value_of_cubes_with_other_bands_and_of_wavelengths_measured_twice():
     twice = BandAxis(4, np.array([400.0, 500.0, 500.0, 600.0]))
     other = BandAxis(2, np.array([500.0, 650.0]))
-    text = spectra_csv((Spectrum("a", np.array([1.0, 2.0, 3.0, 4.0]), twice, spread=np.full(4, 0.5)), Spectrum("b", np.array([7.0, 8.0]), other)))
+    curves = (Spectrum("a", np.array([1.0, 2.0, 3.0, 4.0]), twice, spread=np.full(4, 0.5)), Spectrum("b", np.array([7.0, 8.0]), other))
+    text = spectra_csv([measured(one) for one in curves])
     rows = list(csv.reader(io.StringIO(text)))
     assert rows[0] == ["wavelength_nm", "a", "a std", "b"]
     assert rows[1:] == [["400", "1", "0.5", ""], ["500", "2", "0.5", "7"], ["500", "3", "0.5", ""], ["600", "4", "0.5", ""], ["650", "", "", "8"]]
@@ -138,5 +145,5 @@ def test_csv_holds_every_value_of_cubes_with_other_bands_and_of_wavelengths_meas
 def test_export_writes_the_pins(plot, tmp_path, monkeypatch):
     plot.pin(Spectrum("a", np.arange(5.0), NM))
     monkeypatch.setattr("napari_hsi_ssl.gui.plots.spectra.QFileDialog.getSaveFileName", lambda *_: (str(tmp_path / "s.csv"), ""))
-    plot.export_button.click()
+    plot.save_button.menu().actions()[0].trigger()
     assert (tmp_path / "s.csv").read_text().splitlines()[1] == "400,0"

@@ -9,14 +9,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.cubes.cube import Classes, wavelengths
-from napari_hsi_ssl.errors import HsiError, LabelError, ProjectError
+from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.errors import HsiError
+from napari_hsi_ssl.explore.match import Matches, library_on_bands, rank
 from napari_hsi_ssl.gui.plots.results import Result, evaluation, map_areas
 from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum
+from napari_hsi_ssl.gui.plots.views import RAW, in_view
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 
 if TYPE_CHECKING:
+    from napari_hsi_ssl.cubes.library import SpectralLibrary
     from napari_hsi_ssl.explore.density import Density
 
 _RESULTS = 20
@@ -28,53 +31,26 @@ def band_axis(cube: xr.DataArray) -> BandAxis:
     return BandAxis(cube.sizes["band"], wavelengths(cube), str(cube.attrs.get("quantity", "unknown")), None if bad is None else np.asarray(bad, dtype=bool))
 
 
-def mask_spectrum(project: Project, name: str, cube: xr.DataArray, mask: NDArray[np.bool_] | None) -> Steps[tuple[Spectrum, ...]]:
-    """Return the mean and the spread of a cube's mask (y, x): the one on the canvas, else the saved one.
+def library(path: Path) -> Steps[SpectralLibrary]:
+    """Read a spectral library."""
+    from napari_hsi_ssl.cubes.library import read_library
 
-    Raises
-    ------
-    ProjectError
-        When the mask is empty.
-    """
-    yield Progress(message=f"mask of {name}")
-    title = "all pixels" if mask is None and project.mask(name) is None else "mask"
-    used = project.area(name) if mask is None else mask
-    if not used.any():
-        raise ProjectError(f"the mask of cube '{name}' is empty, so it has no mean spectrum; draw another mask.")
-    return (_mean(cube, used, f"{title} ({name})", None),)
+    yield Progress(message=f"reading {path.name}")
+    return read_library(path)
 
 
-def class_spectra(
-    project: Project, name: str, cube: xr.DataArray, labels: NDArray[np.integer] | None, classes: Classes | None
-) -> Steps[tuple[Spectrum, ...]]:  # fmt: skip
-    """Return the mean and the spread of every class of a cube: of the labels (y, x) on the canvas, else of the saved ones.
-
-    Raises
-    ------
-    LabelError
-        When there is no labelled pixel.
-    """
-    yield Progress(message=f"labels of {name}")
-    if labels is None:
-        labels, classes = project.labels(name), project.classes
-    if labels is None or classes is None or not labels.any():
-        raise LabelError(f"cube '{name}' has no labelled pixel, so there are no class means; label some first.")
-    found: list[Spectrum] = []
-    for number, class_name, colour in zip(classes.numbers, classes.names, classes.colours, strict=True):
-        yield Progress(len(found), len(classes.numbers), f"mean spectrum of {class_name}")
-        region = labels == number
-        if region.any():
-            found.append(_mean(cube, region, f"{class_name} ({name})", colour))
-    return tuple(found)
-
-
-def _mean(cube: xr.DataArray, region: NDArray[np.bool_], title: str, colour: str | None) -> Spectrum:
-    from napari_hsi_ssl.explore.spectra import mean_spectrum
-
-    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    mean, spread = mean_spectrum(cube[box], region[box])
-    return Spectrum(title, mean, band_axis(cube), spread, colour)
+def library_match(known: SpectralLibrary, target: Spectrum, view: str) -> Steps[tuple[Matches, NDArray[np.float64]]]:
+    """Return the order of a library's entries by likeness to a curve, as the view shows both, and the entries (n, band) on its bands."""
+    yield Progress(message=f"comparing with {known.name}")
+    axis = target.axis
+    references = library_on_bands(known, axis.wavelengths, axis.bands, axis.bad, f"'{target.name}'")
+    if view == RAW:
+        return rank(target.values, references, axis.bad), references
+    aim, compared = in_view(target.shown, axis.wavelengths, view), in_view(references, axis.wavelengths, view)
+    by_shape, by_value = rank(aim, compared, axis.bad), rank(target.values, references, axis.bad)
+    scales = np.ones(len(references))
+    scales[by_value.order] = by_value.scales
+    return Matches(by_shape.order, by_shape.angles, scales[by_shape.order]), references
 
 
 def densities(project: Project, x: int, y: int) -> Steps[tuple[NDArray[np.float64], str, int, int, dict[str, Density]]]:

@@ -1,4 +1,4 @@
-"""Spectra of the current cube: under the pointer, pinned, and as mean and spread of regions."""
+"""Spectra of the current cube: under the pointer, pinned, and as mean and spread of regions, beside a library's."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from pathlib import Path
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import palette
-from napari_hsi_ssl.files import write_bytes
+from napari_hsi_ssl.errors import ConfigError, HsiError
+from napari_hsi_ssl.explore.spectra_files import write_spectra
 from napari_hsi_ssl.gui.plots.legend import LegendList
-from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, runs_of, spectra_csv
+from napari_hsi_ssl.gui.plots.library import LibraryPanel
+from napari_hsi_ssl.gui.plots.menus import MapMenu, MeansMenu, ViewMenu, action, menu_button
+from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, gapped, measured, runs_of
 from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
+from napari_hsi_ssl.gui.plots.views import RAW, VIEWS, in_view
 
 _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "Reflectance", "unknown": "Value"}
-_SIDE_WIDTH = 112
+_SIDE_WIDTH = 116
 _NEW_COLOURS = 30
+_MOST_SPREADS = 24
+"""Beyond so many curves their spreads cover each other, and cost a second to draw."""
 
 
 class SpectraPlot(QWidget):
@@ -27,10 +34,18 @@ class SpectraPlot(QWidget):
 
     band_moved = Signal(int)
     """The user moved the cursor to this band."""
-    mask_asked = Signal()
-    """The user wants the mean and spread of the mask."""
-    classes_asked = Signal()
-    """The user wants the mean and spread of every class."""
+    means_asked = Signal(str)
+    """The user wants the mean and spread of the "mask", the "classes" or the "region" that is drawn."""
+    selection_followed = Signal(bool)
+    """Whether the mean of the selection shall be shown."""
+    map_asked = Signal(float)
+    """The user wants a map by spectral angle to the curves shown; the largest angle in radians."""
+    library_asked = Signal(str)
+    """The user chose this file of a spectral library."""
+    cancelled = Signal()
+    """The user wants what is on its way to end."""
+    said = Signal(str, str)
+    """Words for the user and their level."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,14 +55,18 @@ class SpectraPlot(QWidget):
         self._pinned: dict[str, Spectrum] = {}
         self._hidden: set[str] = set()
         self._drawn: list[pg.GraphicsObject] = []
+        self._compared: list[pg.GraphicsObject] = []
         self._shades: list[pg.LinearRegionItem] = []
         self._taken = 0
+        self._words = ""
+        self._under: NDArray[np.floating] | None = None
 
         self.plot = pg.PlotWidget()
         self.plot.setMinimumSize(240, 120)
         prepare(self.plot.getPlotItem())
-        self._pointer = self.plot.plot(connect="finite")
+        self._pointer = pg.PlotCurveItem(connect="finite")
         self._pointer.setZValue(10)
+        self.plot.addItem(self._pointer)
         self._cursor = pg.InfiniteLine(angle=90, movable=True, label="", labelOpts={"position": 0.93})
         self._cursor.setVisible(False)
         self._cursor.sigDragged.connect(self._dragged)
@@ -55,32 +74,62 @@ class SpectraPlot(QWidget):
 
         self.pin_button = QPushButton("Pin on click", checkable=True)
         self.pin_button.setToolTip("While this is down, a click on the image keeps the pixel's spectrum (Shift-click does so at any time)")
-        self.mask_button = QPushButton("Mask mean")
-        self.mask_button.clicked.connect(self.mask_asked)
-        self.mask_button.setToolTip("Mean ± standard deviation of the pixels in the mask")
-        self.classes_button = QPushButton("Class means")
-        self.classes_button.clicked.connect(self.classes_asked)
-        self.classes_button.setToolTip("Mean ± standard deviation of every labelled class of this cube")
+        self.means = MeansMenu(self)
+        self.means.asked.connect(self.means_asked)
+        self.means.selection_followed.connect(self.selection_followed)
+        self.means_button = menu_button("Means", "Mean ± standard deviation of the mask, the classes, a drawn region or the selection", self.means)
+        self.library_button = QPushButton("Library…", clicked=self._open_library)
+        self.library_button.setToolTip("Compare pinned spectra with a spectral library (.sli, .hdr, .csv)")
+        self.views = ViewMenu(self)
+        self.views.changed.connect(self._view_changed)
+        self.view_button = menu_button("View", "As measured, SNV, or with the continuum removed; the library is compared in the same view", self.views)
+        self.map_menu = MapMenu(self)
+        self.map_menu.asked.connect(self.map_asked)
+        tip = "Map the cube: each pixel to the ticked curve with the smallest spectral angle (spectral angle mapper)"
+        self.map_button = menu_button("Map by angle", tip, self.map_menu)
+        self.save_button = menu_button("Save", "Write the pinned curves as a table or a library, or the plot as a picture")
+        for words, ending, tip in (
+            ("Table (.csv)…", "csv", "One column a curve and one for its deviation"),
+            ("Library (.sli)…", "sli", "An ENVI spectral library, to compare other cubes with"),
+            ("Picture (.png)…", "png", "The plot as it is seen"),
+        ):
+            action(self.save_button.menu(), words, tip).triggered.connect(lambda _=False, ending=ending: self._export(ending))
         self.clear_button = QPushButton("Clear", clicked=self.clear)
         self.clear_button.setToolTip("Remove all pinned spectra and means")
-        self.export_button = QPushButton("Export CSV…", clicked=self._export)
-        self.export_button.setToolTip("Save the pinned spectra and means, one column each")
         self.note = QLabel(wordWrap=True)
+        self.bar = QProgressBar(textVisible=False, maximum=0)
+        self.bar.setFixedHeight(10)
+        self.stop_button = QToolButton(text="×", clicked=self.cancelled)
+        self.stop_button.setToolTip("Cancel")
         self.legend = LegendList(checkable=True, removable=True)
         self.legend.toggled.connect(self._toggle)
         self.legend.removed.connect(self.unpin)
+        self.legend.itemSelectionChanged.connect(self._target_changed)
+        self.library = LibraryPanel()
+        self.library.pinned.connect(self._pin_entries)
+        self.library.shown.connect(self._draw_entries)
 
         side = QVBoxLayout()
-        side.setSpacing(3)
-        for widget in (self.pin_button, self.mask_button, self.classes_button, self.clear_button, self.export_button, self.note):
+        side.setSpacing(2)
+        self._buttons = (self.pin_button, self.means_button, self.library_button, self.view_button, self.map_button, self.save_button, self.clear_button)
+        for widget in (*self._buttons, self.note):
             widget.setFixedWidth(_SIDE_WIDTH)
             side.addWidget(widget)
         side.addStretch()
+        progress = QHBoxLayout()
+        progress.setSpacing(2)
+        progress.addWidget(self.bar, 1)
+        progress.addWidget(self.stop_button)
+        side.addLayout(progress)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 4)
         row.addLayout(side)
         row.addWidget(self.plot, 4)
         row.addWidget(self.legend, 1)
+        row.addWidget(self.library, 2)
+        QShortcut(QKeySequence("P"), self, self.pin_button.toggle, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        self.library.hide()
+        self.set_progress(None)
         self.set_theme(theme)
         self._redraw()
 
@@ -90,6 +139,23 @@ class SpectraPlot(QWidget):
     def pinned(self) -> tuple[Spectrum, ...]:
         """The pinned curves, in the order they were added."""
         return tuple(self._pinned.values())
+
+    @property
+    def shown(self) -> tuple[Spectrum, ...]:
+        """The pinned curves that are ticked and fit the axes."""
+        return tuple(spectrum for spectrum in self.pinned if self._fits(spectrum) and spectrum.name not in self._hidden)
+
+    @property
+    def target(self) -> Spectrum | None:
+        """The curve that is compared with a library: the one selected in the legend, else the last one that is no library entry."""
+        chosen = [item.data(Qt.ItemDataRole.UserRole) for item in self.legend.selectedItems()]
+        found = [spectrum for spectrum in self.shown if spectrum.name in chosen]
+        return (found or [spectrum for spectrum in self.shown if spectrum.pixels] or [None])[-1]
+
+    @property
+    def view(self) -> str:
+        """How spectra are shown: a key of `views.VIEWS`."""
+        return self.views.value
 
     def set_theme(self, theme: Theme) -> None:
         """Redraw in other colours."""
@@ -103,7 +169,10 @@ class SpectraPlot(QWidget):
 
     def set_axis(self, axis: BandAxis | None) -> None:
         """Follow another cube: its axis, its bad bands; pinned curves that do not fit it are hidden, not lost."""
+        if axis is not None and self._axis is not None and axis.same(self._axis):
+            return
         self._axis = axis
+        self._under = None
         self._pointer.setData([], [])
         self._band = min(self._band, axis.bands - 1) if axis else 0
         self._cursor.setVisible(axis is not None)
@@ -117,10 +186,11 @@ class SpectraPlot(QWidget):
 
     def show_pointer(self, values: NDArray[np.floating] | None) -> None:
         """Draw the spectrum (band,) under the pointer, or none."""
+        self._under = values
         if values is None or self._axis is None or len(values) != self._axis.bands:
             self._pointer.setData([], [])
         else:
-            self._pointer.setData(self._axis.x, np.asarray(values, dtype=np.float64))
+            self._pointer.setData(self._axis.x, in_view(gapped(values, self._axis.bad), self._axis.wavelengths, self.view))
 
     def set_band(self, band: int) -> None:
         """Put the cursor on a band without telling anyone."""
@@ -141,12 +211,14 @@ class SpectraPlot(QWidget):
             self._pinned[spectrum.name] = replace(spectrum, colour=colour)
             self._hidden.discard(spectrum.name)
         self._redraw()
+        self.library.set_target(self.target)
 
     def unpin(self, name: str) -> None:
         """Remove one pinned curve."""
-        self._pinned.pop(name, None)
-        self._hidden.discard(name)
-        self._redraw()
+        if self._pinned.pop(name, None) is not None:
+            self._hidden.discard(name)
+            self._redraw()
+            self.library.set_target(self.target)
 
     def clear(self) -> None:
         """Remove all pinned curves."""
@@ -154,23 +226,84 @@ class SpectraPlot(QWidget):
         self._hidden.clear()
         self._taken = 0
         self._redraw()
+        self.library.set_target(None)
 
-    # -- export -----------------------------------------------------------------------------------------------------------
+    def set_progress(self, share: float | None) -> None:
+        """Show how far the work is, in [0, 1], -1 where nobody knows, or None when there is none."""
+        for widget in (self.bar, self.stop_button):
+            widget.setVisible(share is not None)
+        if share is not None:
+            self.bar.setMaximum(0 if share < 0 else 100)
+            self.bar.setValue(round(100 * max(share, 0)))
 
-    def csv(self) -> str:
-        """Return the pinned curves as CSV: a row a band, a column a curve and another for its spread."""
-        return spectra_csv(self.pinned)
+    def say(self, words: str) -> None:
+        """Show a few words under the buttons until something else is done."""
+        self._words = words
+        self._write_note()
 
-    def _export(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Export spectra", "spectra.csv", "CSV (*.csv)")
+    # -- files ------------------------------------------------------------------------------------------------------------
+
+    def _export(self, ending: str) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save spectra", f"spectra.{ending}", f"{ending.upper()} (*.{ending})")
         if path:
-            write_bytes(Path(path), self.csv().encode())
+            self.save(Path(path))
+
+    def save(self, path: Path) -> None:
+        """Write the pinned curves (.csv, .sli) or the plot as it is seen (.png)."""
+        try:
+            if path.suffix.lower() == ".png":
+                self.grab_plot(path)
+            else:
+                write_spectra(path, [measured(spectrum) for spectrum in self.pinned])
+        except HsiError as error:
+            self.said.emit(str(error), "error")
+        else:
+            self.said.emit(f"{path} written.", "info")
+
+    def grab_plot(self, path: Path) -> None:
+        """Write the plot as a picture, twice as fine as on the screen."""
+        if not self.plot.grab().toImage().scaledToWidth(2 * self.plot.width(), Qt.TransformationMode.SmoothTransformation).save(str(path)):
+            raise ConfigError(f"{path} cannot be written as a picture; choose another folder or a name that ends in .png.")
+
+    def _open_library(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a spectral library", "", "Spectral libraries (*.sli *.hdr *.csv);;All files (*)")
+        if path:
+            self.library_asked.emit(path)
+
+    # -- the library ------------------------------------------------------------------------------------------------------
+
+    def _target_changed(self) -> None:
+        self.library.set_target(self.target)
+
+    def _pin_entries(self, entries: list[Spectrum]) -> None:
+        self.pin(*entries)
+
+    def _draw_entries(self, entries: list[Spectrum]) -> None:
+        for item in self._compared:
+            self.plot.removeItem(item)
+        self._compared.clear()
+        colours = palette(len(entries))
+        for entry, colour in zip(entries, colours, strict=True):
+            pen = pg.mkPen(self._theme.legible(colour), width=1.5, style=Qt.PenStyle.DashLine)
+            shown = in_view(np.asarray(entry.values, dtype=np.float64), entry.axis.wavelengths, self.view)
+            line = pg.PlotCurveItem(entry.axis.x, shown, pen=pen, connect="finite", name=entry.name)
+            line.setZValue(5)
+            self.plot.addItem(line)
+            self._compared.append(line)
+        self.library.colour({entry.name: self._theme.legible(colour) for entry, colour in zip(entries, colours, strict=True)})
+
+    def _view_changed(self) -> None:
+        self._redraw()
+        self.show_pointer(self._under)
+        self.library.set_view(self.view)
 
     # -- drawing ----------------------------------------------------------------------------------------------------------
 
     def _fits(self, spectrum: Spectrum) -> bool:
         ours, theirs = self._axis, spectrum.axis
-        return ours is not None and (ours.wavelengths is None) == (theirs.wavelengths is None) and ours.quantity == theirs.quantity
+        if ours is None or (ours.wavelengths is None) != (theirs.wavelengths is None):
+            return False
+        return self.view != RAW or ours.quantity == theirs.quantity  # without brightness any units go together
 
     def _redraw(self) -> None:
         for item in (*self._drawn, *self._shades):
@@ -179,45 +312,53 @@ class SpectraPlot(QWidget):
         self._shades.clear()
         self._shade_bad_bands()
         shown = [spectrum for spectrum in self.pinned if self._fits(spectrum)]
-        for spectrum in shown:
-            if spectrum.name not in self._hidden:
-                self._draw(spectrum)
+        curves = [spectrum for spectrum in shown if spectrum.name not in self._hidden]
+        for spectrum in curves:
+            self._draw(spectrum, spread=len(curves) <= _MOST_SPREADS)
         bottom = "Wavelength (nm)" if self._axis is not None and self._axis.wavelengths is not None else "Band (counted from 0)"
         self.plot.setLabel("bottom", bottom)
-        self.plot.setLabel("left", _QUANTITIES.get(self._axis.quantity, "Value") if self._axis else "Value")
+        quantity = _QUANTITIES.get(self._axis.quantity, "Value") if self._axis else "Value"
+        self.plot.setLabel("left", quantity if self.view == RAW else VIEWS[self.view])
         style(self.plot.getPlotItem(), self._theme)
         for side in ("bottom", "left"):  # an empty plot has no numbers to believe
             self.plot.getAxis(side).setStyle(showValues=self._axis is not None)
         colour = self._theme.legible
         self.legend.set_entries((s.name, s.name, colour(s.colour or self._theme.text), s.name not in self._hidden) for s in shown)
         self.legend.setVisible(bool(shown))
-        for button in (self.clear_button, self.export_button):
+        for button in (self.clear_button, self.save_button):
             button.setEnabled(bool(self._pinned))
-        for button in (self.pin_button, self.mask_button, self.classes_button):
+        for button in (self.pin_button, self.means_button, self.view_button):
             button.setEnabled(self._axis is not None)
-        away = len(self._pinned) - len(shown)
-        self.note.setText(f"{away} pinned of other units hidden" if away else self._hint())
+        self.map_button.setEnabled(bool(curves))
+        self._write_note()
+
+    def _write_note(self) -> None:
+        away = sum(not self._fits(spectrum) for spectrum in self.pinned)
+        hidden = f"{away} pinned of other units hidden" if away else self._hint()
+        self.note.setText(self._words or hidden)
+        self.note.setVisible(bool(self.note.text()))
 
     def _hint(self) -> str:
         if self._axis is None:
             return "Open a cube to see spectra."
         return "" if self._pinned else "Move over the image to see spectra."
 
-    def _draw(self, spectrum: Spectrum) -> None:
+    def _draw(self, spectrum: Spectrum, *, spread: bool) -> None:
         colour = self._theme.legible(spectrum.colour or self._theme.text)
-        x, values = spectrum.axis.x, np.asarray(spectrum.values, dtype=np.float64)
-        if spectrum.spread is not None:
-            spread = np.nan_to_num(np.asarray(spectrum.spread, dtype=np.float64))
-            middle = np.nan_to_num(values)
-            edges = [pg.PlotCurveItem(x, middle + sign * spread, pen=pg.mkPen(None)) for sign in (-1, 1)]
-            fill = pg.FillBetweenItem(*edges, brush=pg.mkBrush(colour + "40"))
-            fill.setZValue(-10)
-            for item in (*edges, fill):
-                self.plot.addItem(item)
-                self._drawn.append(item)
-        curve = pg.PlotDataItem(x, values, pen=pg.mkPen(colour, width=2), connect="finite", name=spectrum.name)
-        self.plot.addItem(curve)
-        self._drawn.append(curve)
+        x, values = spectrum.axis.x, in_view(spectrum.shown, spectrum.axis.wavelengths, self.view)
+        if spread and spectrum.spread is not None and self.view == RAW:  # a deviation has no counterpart where each spectrum is scaled by itself
+            sides = np.nan_to_num(np.asarray(spectrum.spread, dtype=np.float64))
+            for start, stop in runs_of(np.isfinite(values)):
+                part = slice(start, stop)
+                edges = [pg.PlotCurveItem(x[part], values[part] + sign * sides[part], pen=pg.mkPen(None)) for sign in (-1, 1)]
+                fill = pg.FillBetweenItem(*edges, brush=pg.mkBrush(colour + "40"))
+                fill.setZValue(-10)
+                for item in (*edges, fill):
+                    self.plot.addItem(item)
+                    self._drawn.append(item)
+        line = pg.PlotCurveItem(x, values, pen=pg.mkPen(colour, width=2), connect="finite", name=spectrum.name)
+        self.plot.addItem(line)
+        self._drawn.append(line)
 
     def _shade_bad_bands(self) -> None:
         if self._axis is None or self._axis.bad is None:
@@ -244,3 +385,4 @@ class SpectraPlot(QWidget):
     def _toggle(self, name: str, shown: bool) -> None:
         (self._hidden.discard if shown else self._hidden.add)(name)
         self._redraw()
+        self.library.set_target(self.target)

@@ -1,14 +1,13 @@
-"""One spectrum and its axis, as plain data, and spectra as a table."""
+"""One spectrum and its axis, as plain data."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_hsi_ssl.explore.spectra import MeanSpectrum
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,13 @@ class BandAxis:
         """Position of every band (band,) on the axis."""
         return np.arange(self.bands, dtype=np.float64) if self.wavelengths is None else self.wavelengths
 
+    def same(self, other: BandAxis) -> bool:
+        """Whether another axis has the same bands, bad ones included, and the same units."""
+        mine, theirs = (self.wavelengths, self.bad), (other.wavelengths, other.bad)
+        return (self.bands, self.quantity) == (other.bands, other.quantity) and all(
+            (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b)) for a, b in zip(mine, theirs, strict=True)
+        )
+
     def name(self, band: int) -> str:
         """Return how a band is called beside the cursor."""
         return f"band {band}" if self.wavelengths is None else f"{self.wavelengths[band]:.1f} nm"
@@ -56,6 +62,10 @@ class Spectrum:
         Standard deviation; drawn as a band around the mean.
     colour : str, optional
         ``#rrggbb``; the next free one when not given.
+    pixels : int
+        How many were measured; 0 for an entry of a library.
+    cubes : tuple of str
+        Where they are.
     """
 
     name: str
@@ -63,6 +73,21 @@ class Spectrum:
     axis: BandAxis
     spread: NDArray[np.floating] | None = None
     colour: str | None = None
+    pixels: int = 1
+    cubes: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> NDArray[np.float64]:
+        """The values (band,) as they are drawn: bad bands are gaps."""
+        return gapped(self.values, self.axis.bad)
+
+
+def gapped(values: NDArray[np.floating], bad: NDArray[np.bool_] | None) -> NDArray[np.float64]:
+    """Return values (band,) with NaN in the bad bands, unless all are called bad."""
+    found = np.array(values, dtype=np.float64)
+    if bad is not None and bad.shape == found.shape and not bad.all():
+        found[bad] = np.nan
+    return found
 
 
 def runs_of(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -71,33 +96,18 @@ def runs_of(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in steps.reshape(-1, 2)]
 
 
-def spectra_csv(spectra: tuple[Spectrum, ...]) -> str:
-    """Return curves as CSV text, rows by wavelength (nm), else by band; cubes of other bands share the rows they have in common."""
-    in_nm = [spectrum for spectrum in spectra if spectrum.axis.wavelengths is not None]
-    tables = []
-    for group, unit in ((in_nm, "wavelength_nm"), ([s for s in spectra if s.axis.wavelengths is None], "band")):
-        if not group:
-            continue
-        # Two detectors may measure the same wavelength: the n-th band at it goes to the n-th row of it.
-        rows: dict[tuple[float, int], dict[str, float]] = {}
-        header = [unit]
-        for spectrum in group:
-            columns = {spectrum.name: spectrum.values}
-            if spectrum.spread is not None:
-                columns[f"{spectrum.name} std"] = spectrum.spread
-            header += columns
-            seen: Counter[float] = Counter()
-            for band, x in enumerate(spectrum.axis.x.tolist()):
-                row = rows.setdefault((x, seen[x]), {})
-                seen[x] += 1
-                row.update({name: float(values[band]) for name, values in columns.items()})
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        for key in sorted(rows):
-            writer.writerow([f"{key[0]:.9g}", *(f"{rows[key][name]:.7g}" if name in rows[key] else "" for name in header[1:])])
-        tables.append(stream.getvalue())
-    return "\n".join(tables)
+def measured(spectrum: Spectrum) -> MeanSpectrum:
+    """Return a curve as the steps and the files know it."""
+    axis = spectrum.axis
+    spread = None if spectrum.spread is None else np.asarray(spectrum.spread, dtype=np.float64)
+    values = np.asarray(spectrum.values, dtype=np.float64)
+    return MeanSpectrum(spectrum.name, spectrum.cubes, spectrum.pixels, values, spread, axis.wavelengths, axis.bad, axis.quantity, spectrum.colour)
+
+
+def curve(found: MeanSpectrum) -> Spectrum:
+    """Return what a step measured as a curve."""
+    axis = BandAxis(len(found.mean), found.wavelengths, found.quantity, found.bad)
+    return Spectrum(found.name, found.mean, axis, found.std, found.colour, found.pixels, found.cubes)
 
 
 def pinned_at(name: str, y: int, x: int, label: str = "") -> str:
