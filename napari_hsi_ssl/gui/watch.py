@@ -57,7 +57,7 @@ class RunWatch(QObject):
             return
         self.desk.runs = rows
         for row in rows:
-            if row["state"] == "running" and row["run"] not in self.latest:
+            if row["state"] in {"running", "queued"} and row["run"] not in self.latest:
                 self.follow(row["run"])
         self.desk.runs_changed.emit()
 

@@ -114,7 +114,8 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
         if not alive or (ended and time.monotonic() - ended > _LEAVING_SECONDS):
             return _outcome(folder, story.ending)
         if queue.news:
-            progress = Progress(progress.done, progress.total, queue.news, warning=queue.silent)
+            told = {"type": "queue", "message": queue.news}
+            progress = Progress(progress.done, progress.total, queue.news, warning=queue.silent, data=told)
             queue.news = ""
             yield progress
         elif not events:

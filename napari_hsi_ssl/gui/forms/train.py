@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderVie
 from napari_hsi_ssl.config import DistilConfig, PretrainConfig
 from napari_hsi_ssl.errors import HsiError
 from napari_hsi_ssl.gui.forms.base import Form, Standing
+from napari_hsi_ssl.gui.forms.cluster import WherePanel
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.pieces import ProgressRow, Tabs, heading, plain_button, primary, row
 from napari_hsi_ssl.progress import Progress, Steps
@@ -68,6 +70,11 @@ class TrainForm(Form):
         self.kinds.setTabToolTip(1, "Learns from the labels of the project's cubes")
         self.kinds.currentChanged.connect(self.refresh)
         self.body.addWidget(self.kinds)
+        self.where = WherePanel()
+        self.where.script_wanted.connect(lambda: self.start_training(submit=False))
+        self.where.submit_wanted.connect(self.submit_run)
+        self._buttons.append(self.where.look)
+        self.body.addWidget(self.where)
         self.start = self.needs_project(primary("Start training", "Train in a process of its own; napari stays usable, and may even be closed"))
         self.start.clicked.connect(self.start_training)
         self.body.addWidget(self.start)
@@ -257,29 +264,41 @@ class TrainForm(Form):
             return recipe.pretrain(self.project.folder, config)
         return recipe.distil(self.project.folder, config, self.init.currentText() if self.init.currentIndex() > 0 else None)
 
-    def start_training(self) -> None:
-        """Start the chosen kind of training."""
+    def start_training(self, *, submit: bool = True) -> None:
+        """Start the chosen kind of training, here or on the cluster; without ``submit`` the job script is only shown."""
         if self.project is None:
             return
         try:
-            config = self.config()
+            config, cluster = self.config(), self.where.cluster(submit=submit)
         except HsiError as error:
             self.say(str(error), "error")
             return
         if isinstance(config, PretrainConfig):
-            started = steps.pretrain(self.project, config, detach=True, background=True)
+            started = steps.pretrain(self.project, config, detach=True, background=cluster is None, cluster=cluster)
         else:
             init = self.init.currentText() if self.init.currentIndex() > 0 else None
-            started = steps.distil(self.project, config, init=init, detach=True, background=True)
-        self.run(started, self._started, "starting the training")
+            started = steps.distil(self.project, config, init=init, detach=True, background=cluster is None, cluster=cluster)
+        self.run(started, self._started if submit else self._script_written, "starting the training" if submit else "writing the job script")
 
     def _started(self, report: dict[str, Any]) -> None:
-        self.say(f"Run '{report['run']}' is training in the background.")
+        job = report.get("job")
+        self.say(f"Run '{report['run']}' is job {job} of the cluster." if job else f"Run '{report['run']}' is training in the background.")
         self._started_run = report["run"]
         self.desk.inlet_changed.emit()  # self-distillation fits a PCA where there is none
         self.desk.plot_wanted.emit("training")
         self.watch.follow(report["run"])
         self.watch.refresh()
+
+    def _script_written(self, report: dict[str, Any]) -> None:
+        self.where.show_script(report["run"], Path(report["script"]), report["text"])
+        self.say(f"Run '{report['run']}' is ready; nothing has been submitted yet.")
+        self._started_run = report["run"]
+        self.watch.refresh()
+
+    def submit_run(self, run: str) -> None:
+        """Hand a run that is ready to the cluster, by the job script in its folder."""
+        if self.project is not None and run:
+            self.run(_resume(self.project, run, steps.Cluster()), self._started, f"submitting {run}")
 
     def _stop_live(self) -> None:
         self.stop()
@@ -318,9 +337,10 @@ def _tab(fields: QWidget, above: QFormLayout | None = None) -> QWidget:
     return tab
 
 
-def _resume(project: Project, run: str) -> Steps[dict[str, Any]]:
+def _resume(project: Project, run: str, cluster: steps.Cluster | None = None) -> Steps[dict[str, Any]]:
     yield Progress(message=f"resuming {run}")
     settings = project.run_folder(run).config.trainer
+    here = cluster is None
     if isinstance(settings, PretrainConfig):
-        return (yield from steps.pretrain(project, settings, run=run, resume=True, detach=True, background=True))
-    return (yield from steps.distil(project, settings, run=run, resume=True, detach=True, background=True))
+        return (yield from steps.pretrain(project, settings, run=run, resume=True, detach=True, background=here, cluster=cluster))
+    return (yield from steps.distil(project, settings, run=run, resume=True, detach=True, background=here, cluster=cluster))

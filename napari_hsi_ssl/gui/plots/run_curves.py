@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STATES = {
+    "submitted": "queued",
+    "requeued": "queued",
     "started": "running",
     "step": "running",
     "resumed": "running",
