@@ -21,6 +21,7 @@ from napari_hsi_ssl.errors import ProjectError
 
 _SAMPLES = 16
 _SAMPLE_BYTES = 64 * 1024
+_STORE_METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
 
 
 @contextmanager
@@ -138,3 +139,18 @@ def fingerprint(path: Path) -> str:
             stream.seek(int(start))
             hasher.update(stream.read(_SAMPLE_BYTES))
     return hasher.hexdigest()[:16]
+
+
+def folder_fingerprint(folder: Path) -> dict[str, Any]:
+    """Return size, newest time and a hash of a folder that is one cube: of its names and sizes, and of sampled files' content."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    states = [path.stat() for path in found]
+    hasher = hashlib.sha256()
+    for path, state in zip(found, states, strict=True):
+        hasher.update(f"{path.relative_to(folder).as_posix()} {state.st_size}\n".encode())
+    described = [path for path in found if path.name in _STORE_METADATA]
+    sampled = [found[int(place)] for place in np.linspace(0, len(found) - 1, min(len(found), _SAMPLES), dtype=np.int64)] if found else []
+    for path in dict.fromkeys([*described[:_SAMPLES], *sampled]):
+        hasher.update(fingerprint(path).encode())
+    size, newest = sum(state.st_size for state in states), max((state.st_mtime for state in states), default=0.0)
+    return {"size": size, "time": newest, "hash": hasher.hexdigest()[:16]}

@@ -21,7 +21,29 @@ TYPES: Final[dict[int, str]] = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12:
 """ENVI's numbers of the real numeric types."""
 
 _COMPLEX: Final = {6, 9}
-_OTHER_FORMATS: Final = {".tif", ".tiff", ".mat", ".npy", ".npz", ".png", ".jpg", ".jpeg", ".json", ".xml", ".txt", ".csv", ".md", ".hdr", ".sta", ".log"}
+_OTHER_FORMATS: Final = {
+    ".tif",
+    ".tiff",
+    ".mat",
+    ".npy",
+    ".npz",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".json",
+    ".xml",
+    ".txt",
+    ".csv",
+    ".md",
+    ".hdr",
+    ".sta",
+    ".log",
+    ".nc",
+    ".h5",
+    ".hdf5",
+    ".he5",
+    ".hspy",
+}
 # File axes (slowest first) that are y, x and band.
 _AXES: Final = {"bsq": (1, 2, 0), "bil": (0, 2, 1), "bip": (0, 1, 2)}
 _HEADER_BYTES = 32 * 2**20

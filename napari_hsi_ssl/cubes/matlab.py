@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes import matlab5
-from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube
+from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube, check_inside
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor
 from napari_hsi_ssl.errors import ChoiceError, CubeError
 
@@ -144,8 +144,9 @@ def read_mat(path: Path, key: str | None = None, shape: tuple[int, int, int] | N
 def _hdf_source(path: Path, key: str) -> Source:
     with h5py.File(path, "r") as file:
         data = file[key]
+        check_inside(path, data)
         offset = data.id.get_offset()
-        plain = data.chunks is None and offset is not None and not data.external
+        plain = data.chunks is None and offset is not None
         # HDF5 holds MATLAB's arrays with their axes reversed: band, x, y.
         if plain:
             return MappedFile(path, data.dtype, int(offset), data.shape, (2, 1, 0))

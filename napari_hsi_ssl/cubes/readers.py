@@ -17,11 +17,35 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.cubes import envi, matlab, tiff
+from napari_hsi_ssl.cubes import band_folder, envi, hdf, matlab, netcdf, tiff, zarr_store
 from napari_hsi_ssl.cubes.lazy import DATA_ENDINGS, MappedFile, build_cube, cube_name
 from napari_hsi_ssl.errors import ChoiceError, CubeError
 
-SUPPORTED: Final = "ENVI (.hdr with .dat, .img, .raw, …), MATLAB (.mat), NumPy (.npy, .npz), TIFF (.tif, .tiff), and plain numbers with --shape Y,X,B"
+SUPPORTED: Final = (
+    "ENVI (.hdr with .dat, .img, .raw, …), TIFF (.tif), Zarr (.zarr), NetCDF (.nc), HDF5 (.h5, .hdf5, .he5), HyperSpy (.hspy), MATLAB (.mat), "
+    "NumPy (.npy, .npz), a folder of band images, and plain numbers with --shape Y,X,B"
+)
+FILTERS: Final = (
+    "*.hdr",
+    "*.mat",
+    "*.npy",
+    "*.npz",
+    "*.tif",
+    "*.tiff",
+    "*.img",
+    "*.raw",
+    "*.dat",
+    "*.bil",
+    "*.bip",
+    "*.bsq",
+    "*.nc",
+    "*.nc4",
+    "*.h5",
+    "*.hdf5",
+    "*.he5",
+    "*.hspy",
+)
+"""Names that file dialogs and napari offer to open."""
 
 TIFF_ENDINGS: Final = {".tif", ".tiff", ".gtif", ".gtiff"}
 _NUMPY_ERRORS: Final = (ValueError, OSError, EOFError, KeyError, TypeError, MemoryError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
@@ -32,6 +56,7 @@ _DOCUMENTS: Final = {
     ".pdf", ".html", ".htm", ".py", ".m", ".sta",
 }  # fmt: skip
 _LABELS = re.compile(r"(^|[_\-. ])(masks?|labels?|gt|ground[_\-. ]?truth|classification|classes|roi|annotations?)($|[_\-. \d])")
+_LABEL_FOLDERS: Final = {"labels", "masks", "label", "mask", "gt", "ground_truth", "groundtruth"}
 _REFERENCE = re.compile(
     r"^(white|dark)[_\-. ]?(ref|reference|frame|current|panel)|[_\-. ](white|dark)([_\-. ]?(ref|reference|frame|current|panel))?$"
     r"|[_\-. ](white|dark)[_\-. ]?(ref|reference|frame|current)|^(white|dark)\d*$"
@@ -46,7 +71,8 @@ def read_cube(
     Parameters
     ----------
     path : path
-        An ENVI header or its data file, .mat (5 and 7.3), .npy, .npz, TIFF, or plain numbers when ``shape`` is given.
+        An ENVI header or its data file, .mat (5 and 7.3), .npy, .npz, TIFF, HDF5, NetCDF, .hspy, plain numbers when ``shape`` is
+        given, or a folder: a Zarr store, or one of images that are a band each.
     key : str, optional
         Which array of a file of several.
     shape : tuple of int, optional
@@ -68,6 +94,16 @@ def read_cube(
     ending = path.suffix.lower()
     if shape is not None:
         shape = _checked_shape(path, shape)
+    if zarr_store.is_store(path):
+        return zarr_store.read_zarr(path, key, shape, name)
+    if path.is_dir():
+        if key is not None or shape is not None:
+            raise CubeError(f"{path} is a folder of band images, which tells its shape and holds one cube only; leave --key and --shape out.")
+        return band_folder.read_bands(path, name)
+    if ending in netcdf.ENDINGS:
+        return netcdf.read_netcdf(path, key, shape, name)
+    if ending in hdf.ENDINGS or ending == ".hspy":
+        return hdf.read_hdf(path, key, shape, name)
     if ending == ".mat":
         return matlab.read_mat(path, key, shape, order, name)
     if ending in TIFF_ENDINGS:
@@ -93,6 +129,14 @@ def candidates(path: str | Path) -> tuple[str, ...]:
     """
     path = _existing(path)
     ending = path.suffix.lower()
+    if zarr_store.is_store(path):
+        return zarr_store.cube_names(path)
+    if path.is_dir():
+        return (str(band_folder.read_bands(path).name),)
+    if ending in netcdf.ENDINGS:
+        return netcdf.cube_names(path)
+    if ending in hdf.ENDINGS or ending == ".hspy":
+        return hdf.cube_names(path)
     if ending == ".mat":
         found = matlab.cube_names(path)
         shapes = "" if found else ", ".join(map(str, matlab.list_arrays(path)[0]))
@@ -122,7 +166,8 @@ def find_cubes(folder: str | Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     Returns
     -------
     cubes : list of Path
-        Cube files, sorted; an ENVI cube by its header. A file with several candidates is among them.
+        Cube files, sorted; an ENVI cube by its header. A file with several candidates is among them. A Zarr store is one cube, and
+        so is a folder of band images (`band_folder.is_band_folder`), also where the given folder is such a one itself.
     skipped : list of (Path, str)
         Files that look like images but are not taken, with the reason: labels, masks, white and dark references by their
         usual names, two-dimensional images, colour pictures, formats that are not read, and broken files with their error.
@@ -130,20 +175,24 @@ def find_cubes(folder: str | Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise CubeError(f"{folder} is no folder; give a folder, or add the file itself.")
+    if is_cube_folder(folder):
+        return [folder], []
     cubes: list[Path] = []
     skipped: list[tuple[Path, str]] = []
-    for files in _walk(folder):
+    for parent, files in _walk(folder):
         taken: set[Path] = set()
+        if parent != folder and is_cube_folder(parent):
+            files = [parent]  # noqa: PLW2901 - the folder stands for what is in it
         by_name: dict[str, list[Path]] = defaultdict(list)
         for path in files:
             for name in {path.name, path.stem}:
                 by_name[name].append(path)
         for path in sorted(files, key=lambda entry: (entry.suffix.lower() != ".hdr", entry.name)):
-            if path in taken or path.suffix.lower() in _DOCUMENTS:
+            if path in taken or (path.suffix.lower() in _DOCUMENTS and path != parent):
                 continue
             if path.suffix.lower() == ".hdr":
                 # Its data, whether they fit or not: what is wrong is said once, of the header.
-                others = TIFF_ENDINGS | {".mat", ".npy", ".npz", ".hdr"}
+                others = TIFF_ENDINGS | netcdf.ENDINGS | hdf.ENDINGS | {".mat", ".npy", ".npz", ".hdr", ".hspy"}
                 taken.update(entry for entry in by_name[path.name[:-4]] if entry.suffix.lower() not in others)
             reason = _reason_to_skip(path, folder)
             if reason is None:
@@ -153,19 +202,33 @@ def find_cubes(folder: str | Path) -> tuple[list[Path], list[tuple[Path, str]]]:
     return sorted(cubes), sorted(skipped)
 
 
-def _walk(folder: Path) -> Iterator[list[Path]]:
+def is_cube_folder(folder: Path) -> bool:
+    """Tell whether a folder is one cube: a Zarr store, or images that are a band each with no other cube beside them."""
+    if zarr_store.is_store(folder):
+        return True
+    if not folder.is_dir() or "project.json" in os.listdir(folder):
+        return False
+    others = {".hdr", ".mat", ".npy", ".npz", *hdf.ENDINGS, *netcdf.ENDINGS, ".hspy"}
+    if any(path.suffix.lower() in others or (path.is_dir() and path.suffix.lower() == ".zarr") for path in folder.iterdir()):
+        return False
+    return _LABELS.search(folder.name.lower()) is None and folder.name.lower() not in _LABEL_FOLDERS and band_folder.is_band_folder(folder)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
     for parent, folders, names in os.walk(folder):
         if "project.json" in names and Path(parent) != folder:
             folders.clear()  # what a project holds was made from cubes
             continue
+        if zarr_store.is_store(Path(parent)):
+            folders.clear()  # what a store holds are its chunks
         folders[:] = sorted(label for label in folders if not label.startswith("."))
-        yield [Path(parent) / label for label in names if not label.startswith(".")]
+        yield Path(parent), [Path(parent) / label for label in names if not label.startswith(".")]
 
 
 def _reason_to_skip(path: Path, folder: Path) -> str | None:
     stem = cube_name(path).lower()
     parents = [part.lower() for part in path.relative_to(folder).parts[:-1]]
-    if _LABELS.search(stem) or any(part in {"labels", "masks", "label", "mask", "gt", "ground_truth", "groundtruth"} for part in parents):
+    if _LABELS.search(stem) or any(part in _LABEL_FOLDERS for part in parents):
         return "its name says that it holds labels or a mask"
     if _REFERENCE.search(stem):
         return "its name says that it is a white or dark reference"
@@ -182,8 +245,6 @@ def _reason_to_skip(path: Path, folder: Path) -> str | None:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if path.is_dir():
-        raise CubeError(f"{path} is a folder, expected a file; name the cube in it.")
     if not path.exists():
         raise CubeError(f"{path} does not exist; check the path.")
     return path

@@ -60,7 +60,7 @@ def new(folder: Path, paths: Sequence[Path] = ()) -> Steps[dict[str, Any]]:
             cubes, others = find_cubes(path)
             if not cubes:
                 reasons = f" (skipped: {len(others)}, the first because {others[0][1].rstrip('.')})" if others else ""
-                raise ProjectError(f"{path} holds no cube{reasons}; give a folder with ENVI, .mat, NumPy or TIFF cubes.")
+                raise ProjectError(f"{path} holds no cube{reasons}; give a folder with ENVI, TIFF, Zarr, NetCDF, HDF5, .hspy, .mat or NumPy cubes.")
             found += cubes
             skipped += others
         elif path.exists():
@@ -99,7 +99,7 @@ def add(
         raise ProjectError(f"{path} does not exist; check the path.")
     found, skipped = find_cubes(path) if path.is_dir() else ([path], [])
     if path.is_dir() and not found:
-        raise ProjectError(f"{path} holds no cube; give a folder with ENVI, .mat, NumPy or TIFF cubes.")
+        raise ProjectError(f"{path} holds no cube; give a folder with ENVI, TIFF, Zarr, NetCDF, HDF5, .hspy, .mat or NumPy cubes.")
     if len(found) > 1 and (name or key or shape):
         raise ProjectError(f"{path} holds {len(found)} cubes, but --name, --key and --shape are for one file; add the files one by one.")
     references = {kind: project.relative(file.absolute()) for kind, file in (("white", white), ("dark", dark)) if file is not None}
@@ -147,7 +147,7 @@ def _describe(
 ) -> CubeEntry:
     path = path.absolute()
     cube = read_cube(path, key=key, shape=shape, order=order)
-    folder = path.parent.name if path.is_file() else path.name
+    folder = path.parent.name
     if references and project is not None:
         cube = calibrate(cube, **{kind: read_cube(project.folder / file) for kind, file in references.items()})
     centres = wavelengths(cube)
@@ -168,6 +168,8 @@ def _describe(
 
 def fingerprint(path: Path, cube: xr.DataArray) -> dict[str, Any]:
     """Return size, time and hash of a cube's header and of sampled blocks of its data."""
+    if path.is_dir():
+        return files.folder_fingerprint(path)
     data = Path(cube.attrs.get("data_file") or path)
     content = files.fingerprint(data) if data == path else files.fingerprint(path) + files.fingerprint(data)
     return {"size": data.stat().st_size, "time": data.stat().st_mtime, "hash": content}

@@ -1,0 +1,270 @@
+"""Zarr stores of version 2 and 3 on disk: a folder of small files, each one chunk of an array."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import struct
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from napari_hsi_ssl.cubes import axes, hdf
+from napari_hsi_ssl.cubes.axes import Axes, Stored
+from napari_hsi_ssl.cubes.lazy import Index, Shape, hull
+from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiWarning
+
+# What turns bytes into numbers and nothing else: a codec that unpickles would run a stranger's program.
+_CODECS: Final = {
+    "bytes", "transpose", "sharding_indexed", "blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "bitshuffle", "delta",
+    "fixedscaleoffset", "quantize", "bitround", "astype", "packbits", "crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3", "zfpy", "pcodec",
+}  # fmt: skip
+_METADATA: Final = ("zarr.json", ".zarray", ".zgroup")
+_METADATA_BYTES = 64 * 2**20
+_LONGEST_VECTOR = 65536
+_COUNTED_CHUNKS = 50_000
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether a folder is a Zarr group or array, or is named like one."""
+    return path.is_dir() and (path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in _METADATA))
+
+
+@dataclass(frozen=True)
+class ZarrArray:
+    """One array of a store, opened once and read chunk by chunk."""
+
+    path: Path
+    key: str
+    file_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axes: Axes
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of y, x and band."""
+        y, x, band = (self.file_shape[axis] for axis in self.axes)
+        return y, x, band
+
+    def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[Any]:
+        """Read a part (y, x, band)."""
+        hulls, inner = zip(*(hull(part, length) for part, length in zip(key, self.shape, strict=True)), strict=True)
+        in_file: list[slice] = [slice(None)] * 3
+        for span, axis in zip(hulls, self.axes, strict=True):
+            in_file[axis] = span
+        block = _read(self.path, self.key, tuple(in_file))
+        return block.transpose(self.axes)[inner]
+
+
+def _read(path: Path, key: str, part: tuple[slice, ...]) -> NDArray[Any]:
+    folder = path / key
+    try:
+        stamp = max((folder / name).stat().st_mtime_ns for name in ("zarr.json", ".zarray") if (folder / name).exists())
+        return np.asarray(_opened(str(folder), stamp)[part])
+    except Exception as error:  # every codec raises errors of its own on damaged chunks
+        raise _damaged(path, f"array '{key}': " if key else "", error) from error
+
+
+@lru_cache(maxsize=32)
+def _opened(folder: str, _stamp: int) -> Any:  # noqa: ANN401 - zarr has no types here
+    import zarr
+
+    return zarr.open_array(folder, mode="r")
+
+
+def _damaged(path: Path, what: str, error: Exception) -> CubeError:
+    reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+    return CubeError(f"{path} cannot be read as Zarr ({what}{reason}), expected a whole store; copy it again.")
+
+
+def list_arrays(path: Path) -> list[Stored]:
+    """Return the arrays of a store from their metadata alone.
+
+    Raises
+    ------
+    CubeError
+        When metadata are missing, damaged or cut off, or an array is packed by a codec that is not safe.
+    """
+    if not any((path / name).is_file() for name in _METADATA):
+        raise CubeError(f"{path} holds no {' or '.join(_METADATA)}, expected one at the top of a Zarr store; copy the store again, also its hidden files.")
+    found = []
+    for folder in _array_folders(path):
+        key = folder.relative_to(path).as_posix()
+        found.append(_describe(path, folder, "" if key == "." else key))
+    missing = sorted(_promised(path) - {array.name for array in found})
+    if missing:
+        raise CubeError(f"{path} is cut off: its metadata name the array '{missing[0]}', which is not there; copy the store again.")
+    return found
+
+
+def _array_folders(path: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(path):
+        folder = Path(parent)
+        if ".zarray" in names or ("zarr.json" in names and _json(path, folder / "zarr.json").get("node_type") == "array"):
+            folders.clear()  # below are chunks, often very many
+            yield folder
+        folders.sort()
+
+
+def _json(path: Path, file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > _METADATA_BYTES:
+            raise CubeError(f"{file} has {file.stat().st_size} bytes, expected the metadata of a Zarr store, which are a short text; write the store again.")
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CubeError(f"{file} cannot be read ({str(error).rstrip('.')}), expected the JSON metadata of a Zarr store; copy {path.name} again.") from error
+    if not isinstance(content, dict):
+        raise CubeError(f"{file} holds {type(content).__name__}, expected the JSON metadata of a Zarr store; copy {path.name} again.")
+    return content
+
+
+def _promised(path: Path) -> set[str]:
+    """Return the names of the arrays that consolidated metadata list."""
+    if (path / ".zmetadata").is_file():
+        listed = _json(path, path / ".zmetadata").get("metadata")
+        return {name[: -len("/.zarray")] for name in listed if name.endswith("/.zarray")} if isinstance(listed, dict) else set()
+    if not (path / "zarr.json").is_file():
+        return set()
+    consolidated = _json(path, path / "zarr.json").get("consolidated_metadata")
+    listed = consolidated.get("metadata") if isinstance(consolidated, dict) else None
+    return {name for name, node in listed.items() if isinstance(node, dict) and node.get("node_type") == "array"} if isinstance(listed, dict) else set()
+
+
+def _describe(path: Path, folder: Path, key: str) -> Stored:
+    """Return what the metadata of one array tell, in either version."""
+    old = (folder / ".zarray").is_file()
+    told = _json(path, folder / (".zarray" if old else "zarr.json"))
+    if old:
+        attrs = _json(path, folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
+        kind, codecs = told.get("dtype"), [told.get("compressor"), *(told.get("filters") or [])]
+        dims = attrs.get("_ARRAY_DIMENSIONS")
+    else:
+        attrs, kind, codecs = told.get("attributes") or {}, told.get("data_type"), told.get("codecs") or []
+        dims = told.get("dimension_names") or attrs.get("_ARRAY_DIMENSIONS")
+    where = f"{path}: array '{key or path.name}'"
+    for name in _codec_names(codecs):
+        if name not in _CODECS:
+            raise CubeError(f"{where} is packed by '{name}', expected a codec that only turns bytes into numbers; write it with zstd, blosc or gzip.")
+    sides = told.get("shape")
+    if not isinstance(sides, list) or not all(isinstance(side, int) and side >= 0 for side in sides) or not isinstance(attrs, dict):
+        raise CubeError(f"{where} has the shape {str(sides)[:40]} in its metadata, expected whole numbers; copy the store again.")
+    try:
+        dtype = np.dtype(kind if isinstance(kind, str) else "O")
+    except TypeError:
+        dtype = np.dtype("O")  # text and times: no cube
+    named = tuple(name if isinstance(name, str) else None for name in dims) if isinstance(dims, list) and len(dims) == len(sides) == 3 else ()
+    attrs = {label: _decoded(label, value, dtype) for label, value in attrs.items()}
+    if old and dims is not None and "_FillValue" not in attrs and told.get("fill_value") is not None:
+        attrs["_FillValue"] = _decoded("_FillValue", told["fill_value"], dtype)  # as xarray means it
+    short = len(sides) == 1 and sides[0] <= _LONGEST_VECTOR
+    return Stored(key, tuple(sides), dtype, named, attrs, partial(_read, path, key, (slice(None),)) if short else None)
+
+
+def _codec_names(codecs: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    for codec in codecs if isinstance(codecs, list) else [codecs]:
+        if codec is None:
+            continue
+        if not isinstance(codec, dict):
+            yield str(codec)[:40]
+            continue
+        yield str(codec.get("id") or codec.get("name") or codec)[:60].removeprefix("numcodecs.")
+        inner = codec.get("configuration")
+        if isinstance(inner, dict):
+            for label in ("codecs", "index_codecs"):
+                yield from _codec_names(inner.get(label) or [])
+
+
+def _decoded(label: str, value: Any, dtype: np.dtype[Any]) -> Any:  # noqa: ANN401 - JSON
+    """Return an attribute; xarray writes the fill value of floats as base64 of its bytes."""
+    if label not in {"_FillValue", "missing_value"} or not isinstance(value, str):
+        return value
+    try:
+        return float(value)  # "NaN", "Infinity"
+    except ValueError:
+        pass
+    try:
+        content = base64.b64decode(value, validate=True)
+        return struct.unpack("<d" if len(content) == 8 else "<f", content)[0] if dtype.kind == "f" else value
+    except (ValueError, struct.error):
+        return value
+
+
+def cube_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the arrays that could be cubes, best guess first.
+
+    Raises
+    ------
+    CubeError
+        When the store is damaged or holds none.
+    """
+    arrays = list_arrays(path)
+    names = axes.cube_names(arrays)
+    if not names:
+        raise axes.no_cube(path, arrays)
+    return names
+
+
+def read_zarr(path: Path, key: str | None = None, shape: tuple[int, int, int] | None = None, name: str | None = None) -> xr.DataArray:
+    """Open a cube (y, x, band) of a Zarr store lazily.
+
+    Zarr leaves out chunks that hold nothing but the fill value, so a missing file may be meant or lost. It is taken as meant where
+    the array declares a value for "not measured" (``_FillValue``, as xarray writes it) or fills with NaN: a warning says how many
+    are missing. Else the values would turn up as ordinary numbers, so the store is refused.
+
+    Raises
+    ------
+    ChoiceError
+        When several arrays could be the cube and no key says which.
+    CubeError
+        When none could, or the store is damaged or cut off.
+    """
+    arrays = list_arrays(path)
+    if key is None:
+        names = axes.cube_names(arrays)
+        if not names:
+            raise axes.no_cube(path, arrays)
+        if len(names) > 1:
+            raise ChoiceError(path, names)
+        key = names[0]
+    array = axes.chosen(path, arrays, key)
+    fill = _check_chunks(path, array)
+    order = axes.find_axes(path, array, arrays, shape)
+    source = ZarrArray(path, array.name, array.shape, array.dtype, order)
+    described = replace(array, name=array.name or path.stem)
+    return hdf.described_cube(path, described, arrays, order, source, layout="Zarr", name=name, fill=fill)
+
+
+def _check_chunks(path: Path, array: Stored) -> float | None:
+    """Count the chunks that are there; return the fill value where it stands for "not measured"."""
+    import zarr
+
+    label = array.name or path.name
+    try:
+        opened = zarr.open_array(str(path / array.name), mode="r")
+        chunks = int(opened.nchunks)
+        present = int(opened.nchunks_initialized) if chunks <= _COUNTED_CHUNKS else chunks
+        fill = opened.fill_value
+    except Exception as error:  # zarr raises errors of many kinds on damaged metadata
+        raise _damaged(path, f"array '{label}': ", error) from error
+    if present >= chunks:
+        return None
+    declared = axes.number_of(array.attrs, "_FillValue", "missing_value")
+    is_nan = fill is not None and np.asarray(fill).dtype.kind == "f" and bool(np.isnan(fill))
+    if present == 0 or (declared is None and not is_nan):
+        raise CubeError(
+            f"{path}: {chunks - present} of {chunks} chunks of array '{label}' are missing and the store declares no value for \"not measured\", "
+            "expected every chunk; copy the store again, or state _FillValue among the array's attributes where they are meant to be empty."
+        )
+    message = (
+        f"{path}: {chunks - present} of {chunks} chunks of array '{label}' are missing and count as not measured; copy the store again if that is not meant."
+    )
+    warnings.warn(message, HsiWarning, stacklevel=4)
+    return None if is_nan else declared
