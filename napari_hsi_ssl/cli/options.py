@@ -51,8 +51,8 @@ def numbers(text: str | None, count: int, option: str) -> tuple[int, ...] | None
 
 
 def several(text: str | None, option: str) -> tuple[int, ...] | None:
-    """Return any number of whole numbers separated by commas."""
-    return None if text is None else numbers(text, text.count(",") + 1, option)
+    """Return any number of whole numbers separated by commas; none of an empty text."""
+    return () if text == "" else None if text is None else numbers(text, text.count(",") + 1, option)
 
 
 def pairs(texts: list[str] | None, option: str) -> dict[str, Path]:

@@ -159,6 +159,9 @@ def masks(project: Path, config: MaskConfig, cubes: Sequence[str] | None = None)
     # What the command line calls or repeats otherwise than the settings do.
     if "at" in options:
         options["at"] = [f"{y},{x}" for y, x in options["at"]]
+    for side in ("background", "foreground"):
+        if side in options:
+            options[side] = ",".join(map(str, options[side]))
     if "classes" in options:
         options["class"] = list(options.pop("classes"))
     if "file" in options:
