@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 ROLES = ("cube", "rgb", "pcs", "confidence", "map", "clusters", "heat", "mask", "labels", "selection", "grid", "draw", "picks")
 """From the bottom of the stack to its top."""
 MASK_COLOUR = "#56b4e9"
+STAYING = ("draw", "picks")
+"""Roles whose layer is emptied and hidden, never removed: vispy draws from freed memory after a Shapes or Points layer has gone."""
 PICK_COLOUR = "#ffd600"
 SELECTION_COLOUR = "#ff2bd6"
 """Of selected pixels, in the image as in the plots."""
 GRID_COLOURS = {1: "#e69f00", 2: "#56b4e9"}
 """Of the outlines of training (1) and test (2) patches."""
 _TITLES = {
-    "clusters": "clusters", "picks": "picked pixels", "cube": "bands", "rgb": "RGB", "pcs": "PCs", "confidence": "confidence", "map": "map",
+    "clusters": "clusters", "cube": "bands", "rgb": "RGB", "pcs": "PCs", "confidence": "confidence", "map": "map",
     "mask": "mask", "labels": "labels", "grid": "patches", "heat": "patch coverage", "selection": "selection",
 }  # fmt: skip
 
@@ -70,7 +72,7 @@ def unsaved(layer: Layer) -> bool:
 
 def clear_others(viewer: Viewer, cube: str) -> None:
     """Take away the layers of other cubes; what is not saved yet is hidden instead."""
-    for layer in [layer for layer in viewer.layers if role_of(layer) and role_of(layer) != "draw" and cube_of(layer) != cube]:
+    for layer in [layer for layer in viewer.layers if role_of(layer) and role_of(layer) not in STAYING and cube_of(layer) != cube]:
         if unsaved(layer):
             layer.visible = False
         else:
@@ -128,37 +130,60 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
         old = find(viewer, role, name)
         if old is not None:
             viewer.layers.remove(old)
-    data: Any = shown.bands_first if shown.bands_first is not None else BandStack(shown.cube.shape, shown.band, shown.first, read_later)
+    step, data = shown.step, shown.bands_first
+    if data is None:
+        shape = (*shown.first.shape, shown.cube.shape[2])
+        data = BandStack(shape, shown.band, shown.first, read_later, provisional=not shown.complete)
+    elif step > 1:
+        data = data[:, ::step, ::step]
+    # The slider counts bands, which lie unevenly in wavelength, so the axis keeps a scale of 1: status bar and canvas tell the nm.
+    axis = "band" if shown.wavelengths is None else "wavelength"
     bands = Image(
-        data, name=_title("cube", name), contrast_limits=shown.limits, colormap="gray", axis_labels=("band", "y", "x"),
-        visible=False, multiscale=False, rgb=False,
+        data, name=_title("cube", name), contrast_limits=shown.limits, colormap="gray", axis_labels=(axis, "y", "x"),
+        visible=False, multiscale=False, rgb=False, **_placed(step, 3),
     )  # fmt: skip
     _tell_band(bands, shown.wavelengths)
-    _add(viewer, bands, "cube", name, wavelengths=shown.wavelengths)
-    composite = Image(shown.composite, name=_title("rgb", name), rgb=True)
-    _add(viewer, composite, "rgb", name, bands=shown.composite_bands)
+    _add(viewer, bands, "cube", name, wavelengths=shown.wavelengths, step=step)
+    composite = Image(shown.composite, name=_title("rgb", name), rgb=True, **_placed(step, 2))
+    _add(viewer, composite, "rgb", name, bands=shown.composite_bands, step=step)
     viewer.dims.set_current_step(0, shown.band)
     viewer.layers.selection.active = composite
     return bands
 
 
-def show_composite(viewer: Viewer, cube: str, image: NDArray[np.uint8], bands: tuple[int, int, int]) -> None:
-    """Change the colour composite (y, x, 3) of a cube."""
+def _placed(step: int, axes: int) -> dict[str, Any]:
+    """Return where an image of every n-th row and column lies, so that it covers what the whole one would."""
+    if step == 1:
+        return {}
+    before = (1.0,) * (axes - 2)
+    return {"scale": (*before, float(step), float(step)), "translate": (*(0.0 for _ in before), (step - 1) / 2, (step - 1) / 2)}
+
+
+def show_composite(viewer: Viewer, cube: str, image: NDArray[np.uint8], bands: tuple[int, ...], step: int = 1) -> None:
+    """Change the colour composite (y / step, x / step, 3) of a cube."""
     layer = find(viewer, "rgb", cube)
     if layer is None:
-        layer = _add(viewer, Image(image, name=_title("rgb", cube), rgb=True), "rgb", cube)
+        layer = _add(viewer, Image(image, name=_title("rgb", cube), rgb=True, **_placed(step, 2)), "rgb", cube, step=step)
+        layer.visible = True
     else:
         _swap(layer, image)
     layer.metadata["hsi"]["bands"] = bands
-    layer.visible = True
 
 
-def band_arrived(viewer: Viewer, cube: str, band: int, image: NDArray[np.float32]) -> None:
-    """Show a band that a worker has read."""
+def band_arrived(viewer: Viewer, cube: str, band: int, image: NDArray[Any], *, ahead: bool = False) -> None:
+    """Show a band that a worker has read, or keep one that was read ahead."""
     layer = find(viewer, "cube", cube)
     if layer is not None and isinstance(layer.data, BandStack):
-        layer.data.put(band, image)
-        layer.refresh(thumbnail=False, extent=False, highlight=False)
+        layer.data.put(band, image, ahead=ahead)
+        if not ahead:
+            layer.refresh(thumbnail=False, extent=False, highlight=False)
+
+
+def set_band_limits(viewer: Viewer, cube: str, limits: tuple[float, float], before: tuple[float, float]) -> None:
+    """Give the bands better contrast limits, unless somebody has changed them since they were set to ``before``."""
+    layer = find(viewer, "cube", cube)
+    if layer is not None and tuple(layer.contrast_limits) == tuple(before):
+        layer.contrast_limits = limits
 
 
 def current_band(viewer: Viewer) -> int:
@@ -273,17 +298,17 @@ def hide_clusters(viewer: Viewer) -> None:
             layer.contour = 0
 
 
-def show_picks(viewer: Viewer, cube: str, pixels: Sequence[tuple[int, int]], cursor: tuple[int, int] | None = None) -> None:
+def show_picks(viewer: Viewer, pixels: Sequence[tuple[int, int]], cursor: tuple[int, int] | None = None) -> None:
     """Mark pixels (y, x) that were picked, and where the keyboard's cursor stands."""
-    layer = find(viewer, "picks", cube)
+    layer = find(viewer, "picks")
     places = np.array([*pixels, *([cursor] if cursor is not None else [])], dtype=np.float64).reshape(-1, 2)
     if layer is None:
         if not len(places):
             return
-        layer = Points(np.zeros((0, 2)), ndim=2, name=_title("picks", cube), border_width_is_relative=False)
+        layer = Points(np.zeros((0, 2)), ndim=2, name="picked pixels", border_width_is_relative=False)
         layer.canvas_size_limits = (9, 13)  # on the screen: as large on a small cube as on a large one
         layer.editable = False
-        _add(viewer, layer, "picks", cube)
+        _add(viewer, layer, "picks", "")
     layer.data = places
     if len(places):
         layer.symbol = ["disc"] * len(pixels) + (["cross"] if cursor is not None else [])

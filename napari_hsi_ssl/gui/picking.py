@@ -87,8 +87,8 @@ class PixelPicker(QObject):
     def mark(self, pixels: list[tuple[int, int]]) -> None:
         """Mark these pixels on the image, and no others."""
         self.marked = list(pixels)
-        if self.desk.cube:
-            layers.show_picks(self.desk.viewer, self.desk.cube, self.marked, self.cursor)
+        if self.desk.alive:
+            layers.show_picks(self.desk.viewer, self.marked, self.cursor)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Move the cursor with the arrows (ten pixels with Shift), pick with Enter, leave with Escape."""
@@ -120,7 +120,7 @@ class PixelPicker(QObject):
         else:
             y, x = self.cursor
             self.cursor = (min(height - 1, max(0, y + far * down)), min(width - 1, max(0, x + far * right)))
-        layers.show_picks(self.desk.viewer, self.desk.cube, self.marked, self.cursor)
+        layers.show_picks(self.desk.viewer, self.marked, self.cursor)
 
     def _shape(self) -> tuple[int, int]:
         project = self.desk.project

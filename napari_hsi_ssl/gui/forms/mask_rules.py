@@ -39,8 +39,8 @@ _NEEDED: dict[str, set[str]] = {
     "kmeans": {"clusters", "features"},
 }
 _HINTS = {
-    "method": "Otsu finds the threshold itself; angle keeps pixels whose spectrum is near that of picked ones; "
-    "clusters shows kinds of pixels to click away; all uses the whole image",
+    "method": "Otsu finds the threshold itself (Shift+O); between two values (Shift+T); angle keeps pixels whose spectrum is near that of "
+    "picked ones (Shift+R); clusters shows kinds of pixels to click away (Shift+K); all uses the whole image. Shift+N goes on to the next cube",
     "invert": "Swap foreground and background at the end",
     "fill_holes": "Count holes inside an object as foreground",
     "clusters": "How many kinds of pixels are told apart",
