@@ -65,8 +65,11 @@ def references_of(cube: xr.DataArray, spectra: Sequence[MeanSpectrum]) -> Refere
         single = SpectralLibrary(one.name, (one.name,), theirs, one.mean[None], one.quantity)
         rows.append(one.mean if same else library_on_bands(single, ours, bands, cube.attrs.get("bad_bands"), f"cube '{cube.name}'")[0])
     numbers = tuple(range(1, len(spectra) + 1))
-    colours = tuple(one.colour or other for one, other in zip(spectra, palette(len(spectra)), strict=True))
-    return References(np.stack(rows), Classes(numbers, tuple(one.name for one in spectra), colours))
+    colours: list[str] = []
+    for one in spectra:
+        free = (colour for colour in palette(2 * len(spectra)) if colour not in colours)
+        colours.append(one.colour if one.colour is not None and one.colour not in colours else next(free))
+    return References(np.stack(rows), Classes(numbers, tuple(one.name for one in spectra), tuple(colours)))
 
 
 def library_references(cube: xr.DataArray, library: SpectralLibrary) -> References:

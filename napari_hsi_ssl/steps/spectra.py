@@ -73,7 +73,7 @@ def region_spectra(project: Project, regions: Mapping[str, NDArray[np.bool_]], t
             continue
         cube = opened(project, name, prepared)
         means = yield from _scaled(_boxed(cube, region.astype(np.uint8), (1,)), index, len(regions))
-        found += [described(cube, f"{title} ({name})", name, *values) for values in means.values()]
+        found += [described(cube, f"{title} ({name})", name, *means[1]) for _ in means]
     if not found:
         named = ", ".join(f"'{name}'" for name in regions)
         raise ProjectError(f"the {title} of {named} holds no measured pixel, so there is no mean spectrum; choose another region.")
@@ -126,7 +126,8 @@ def class_spectra(
         looks = dict(zip(classes.numbers, zip(classes.names, classes.colours, strict=True), strict=True))
         for number, values in means.items():
             title, colour = looks[number]
-            found.append((number, title, described(cube, f"{title} ({name})", name, *values, colour)))
+            pixels, mean, std = values
+            found.append((number, title, described(cube, f"{title} ({name})", name, pixels, mean, std, colour)))
     if not found:
         named = ", ".join(f"'{name}'" for name in cubes)
         raise LabelError(f"{'cube' if len(cubes) == 1 else 'cubes'} {named} have no labelled pixel, so there are no class means; label some first.")

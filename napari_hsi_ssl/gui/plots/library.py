@@ -8,7 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QLabel, QLineEdit, QListWidget, QListWidgetItem, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_hsi_ssl.explore.match import Matches
 from napari_hsi_ssl.gui.plots.legend import swatch
@@ -29,6 +41,10 @@ class LibraryPanel(QWidget):
     """SpectralLibrary, Spectrum, view."""
     shown = Signal(list)
     """Entries as `Spectrum`, scaled to the curve in hand, to be drawn over it."""
+    target_chosen = Signal(str)
+    """Name of the curve that the user wants to compare."""
+    opened = Signal()
+    """The panel came or went."""
     pinned = Signal(list)
     """Entries as `Spectrum` to be pinned by themselves."""
 
@@ -54,6 +70,10 @@ class LibraryPanel(QWidget):
         self.list.itemDoubleClicked.connect(lambda _item: self._pin())
         self.pin_button = QPushButton("Pin", clicked=self._pin)
         self.pin_button.setToolTip("Pin the selected entries by themselves, scaled to the curve they were compared with; the nearest when none is selected")
+        self.target_box = QComboBox()
+        self.target_box.setToolTip("The curve that the entries are compared with; they are ordered by the spectral angle to it, in radians")
+        self.target_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.target_box.activated.connect(lambda _row: self.target_chosen.emit(self.target_box.currentText()))
         self.note = QLabel(wordWrap=True)
         top = QHBoxLayout()
         top.addWidget(self.title, 1)
@@ -66,6 +86,7 @@ class LibraryPanel(QWidget):
         column.setSpacing(2)
         column.addLayout(top)
         column.addLayout(bottom)
+        column.addWidget(self.target_box)
         column.addWidget(self.note)
         column.addWidget(self.list, 1)
         self.setMinimumWidth(_WIDTHS[0])
@@ -81,6 +102,7 @@ class LibraryPanel(QWidget):
         self._library, self._target = library, target
         self.search.clear()
         self.show()
+        self.opened.emit()
         self._ask()
 
     def dismiss(self) -> None:
@@ -88,12 +110,25 @@ class LibraryPanel(QWidget):
         self._library = self._matches = None
         self.hide()
         self.shown.emit([])
+        self.opened.emit()
 
     def set_target(self, target: Spectrum | None) -> None:
         """Take another curve in hand."""
         if target is not self._target:
             self._target = target
+            self._name_target()
             self._ask()
+
+    def set_names(self, names: list[str]) -> None:
+        """Offer these curves to be compared."""
+        if names != [self.target_box.itemText(row) for row in range(self.target_box.count())]:
+            self.target_box.clear()
+            self.target_box.addItems(names)
+        self._name_target()
+
+    def _name_target(self) -> None:
+        self.target_box.setCurrentText("" if self._target is None else self._target.name)
+        self.target_box.setVisible(self.target_box.count() > 0)
 
     def set_view(self, view: str) -> None:
         """Compare in another view."""
@@ -116,8 +151,9 @@ class LibraryPanel(QWidget):
         self._matches, self._references = matches, references
         self.title.setText(f"{library.name} · {len(library.names)}")
         self.title.setToolTip(library.name)
-        near = "" if self._target is None else f"Angle (rad) to {self._target.name}"
-        self.note.setText(words or near)
+        self._name_target()
+        self.note.setText(words)
+        self.note.setVisible(bool(words))
         self.list.blockSignals(True)
         self.list.clear()
         rows = [(place, None) for place in range(len(library.names))]

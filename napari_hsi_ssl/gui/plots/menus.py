@@ -26,7 +26,7 @@ def action(menu: QMenu, words: str, tip: str, *, checkable: bool = False) -> QAc
 
 def menu_button(words: str, tip: str, menu: QMenu | None = None) -> QPushButton:
     """Return a button that opens a menu."""
-    button = QPushButton(f"{words} ▾")
+    button = QPushButton(words)
     button.setToolTip(tip)
     button.setMenu(menu or QMenu(button))
     return button
@@ -100,6 +100,7 @@ class MapMenu(QMenu):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.angle = QDoubleSpinBox(minimum=0.001, maximum=3.14, singleStep=0.01, decimals=3, value=0.1, suffix=" rad")
+        self.angle.setMinimumWidth(120)
         self.angle.setToolTip("Pixels farther than this from every reference stay unmapped; 0.1 rad is 5.7°")
         self.make = QPushButton("Map this cube")
         self.make.setToolTip("References are the curves that are ticked in the list; a pixel gets the nearest one (spectral angle mapper)")

@@ -9,7 +9,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import palette
@@ -25,6 +25,8 @@ from napari_hsi_ssl.gui.plots.views import RAW, VIEWS, in_view
 _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "Reflectance", "unknown": "Value"}
 _SIDE_WIDTH = 116
 _NEW_COLOURS = 30
+_ROOM_FOR_BOTH = 860
+"""Pixels in which the legend and a library both leave room for the plot; the library names the curve in hand itself."""
 _MOST_SPREADS = 24
 """Beyond so many curves their spreads cover each other, and cost a second to draw."""
 
@@ -57,8 +59,9 @@ class SpectraPlot(QWidget):
         self._drawn: list[pg.GraphicsObject] = []
         self._compared: list[pg.GraphicsObject] = []
         self._shades: list[pg.LinearRegionItem] = []
-        self._taken = 0
         self._words = ""
+        self.cube = ""
+        """Name of the cube that is shown."""
         self._under: NDArray[np.floating] | None = None
 
         self.plot = pg.PlotWidget()
@@ -105,9 +108,12 @@ class SpectraPlot(QWidget):
         self.legend.toggled.connect(self._toggle)
         self.legend.removed.connect(self.unpin)
         self.legend.itemSelectionChanged.connect(self._target_changed)
+        self._wanted = ""
         self.library = LibraryPanel()
         self.library.pinned.connect(self._pin_entries)
         self.library.shown.connect(self._draw_entries)
+        self.library.target_chosen.connect(self._target_wanted)
+        self.library.opened.connect(self._make_room)
 
         side = QVBoxLayout()
         side.setSpacing(2)
@@ -149,8 +155,9 @@ class SpectraPlot(QWidget):
     def target(self) -> Spectrum | None:
         """The curve that is compared with a library: the one selected in the legend, else the last one that is no library entry."""
         chosen = [item.data(Qt.ItemDataRole.UserRole) for item in self.legend.selectedItems()]
-        found = [spectrum for spectrum in self.shown if spectrum.name in chosen]
-        return (found or [spectrum for spectrum in self.shown if spectrum.pixels] or [None])[-1]
+        found = [spectrum for spectrum in self.shown if spectrum.name in (chosen or [self._wanted])]
+        usual = found or ([spectrum for spectrum in self.shown if spectrum.pixels])
+        return usual[-1] if usual else None
 
     @property
     def view(self) -> str:
@@ -206,12 +213,17 @@ class SpectraPlot(QWidget):
             before = self._pinned.get(spectrum.name)
             colour = spectrum.colour or (before.colour if before else None)
             if colour is None:
-                colour = palette(_NEW_COLOURS)[self._taken % _NEW_COLOURS]
-                self._taken += 1
+                colour = self._free_colours(1)[0]
             self._pinned[spectrum.name] = replace(spectrum, colour=colour)
             self._hidden.discard(spectrum.name)
         self._redraw()
         self.library.set_target(self.target)
+
+    def _free_colours(self, count: int) -> list[str]:
+        """Return colours that no pinned curve has, as far as there are any."""
+        used = {spectrum.colour for spectrum in self.pinned}
+        known = palette(_NEW_COLOURS)
+        return ([colour for colour in known if colour not in used] + list(known) * count)[:count]
 
     def unpin(self, name: str) -> None:
         """Remove one pinned curve."""
@@ -224,7 +236,6 @@ class SpectraPlot(QWidget):
         """Remove all pinned curves."""
         self._pinned.clear()
         self._hidden.clear()
-        self._taken = 0
         self._redraw()
         self.library.set_target(None)
 
@@ -240,6 +251,16 @@ class SpectraPlot(QWidget):
         """Show a few words under the buttons until something else is done."""
         self._words = words
         self._write_note()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the plot wide enough to be read."""
+        super().resizeEvent(event)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        listed = self.legend.count() > 0 and (self.library.isHidden() or self.width() >= _ROOM_FOR_BOTH)
+        if self.legend.isHidden() == listed:
+            self.legend.setVisible(listed)
 
     # -- files ------------------------------------------------------------------------------------------------------------
 
@@ -272,6 +293,11 @@ class SpectraPlot(QWidget):
 
     # -- the library ------------------------------------------------------------------------------------------------------
 
+    def _target_wanted(self, name: str) -> None:
+        self.legend.clearSelection()
+        self._wanted = name
+        self.library.set_target(self.target)
+
     def _target_changed(self) -> None:
         self.library.set_target(self.target)
 
@@ -282,7 +308,7 @@ class SpectraPlot(QWidget):
         for item in self._compared:
             self.plot.removeItem(item)
         self._compared.clear()
-        colours = palette(len(entries))
+        colours = self._free_colours(len(entries))
         for entry, colour in zip(entries, colours, strict=True):
             pen = pg.mkPen(self._theme.legible(colour), width=1.5, style=Qt.PenStyle.DashLine)
             shown = in_view(np.asarray(entry.values, dtype=np.float64), entry.axis.wavelengths, self.view)
@@ -323,8 +349,11 @@ class SpectraPlot(QWidget):
         for side in ("bottom", "left"):  # an empty plot has no numbers to believe
             self.plot.getAxis(side).setStyle(showValues=self._axis is not None)
         colour = self._theme.legible
-        self.legend.set_entries((s.name, s.name, colour(s.colour or self._theme.text), s.name not in self._hidden) for s in shown)
-        self.legend.setVisible(bool(shown))
+        own = all(s.cubes in {(), (self.cube,)} for s in shown)  # where all are of one cube its name says nothing
+        suffix = f" ({self.cube})" if own else ""
+        self.legend.set_entries((s.name, s.name.removesuffix(suffix), colour(s.colour or self._theme.text), s.name not in self._hidden) for s in shown)
+        self.library.set_names([s.name for s in curves])
+        self._make_room()
         for button in (self.clear_button, self.save_button):
             button.setEnabled(bool(self._pinned))
         for button in (self.pin_button, self.means_button, self.view_button):

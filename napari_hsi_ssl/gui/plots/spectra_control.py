@@ -16,7 +16,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_hsi_ssl.config import AnglesConfig
 from napari_hsi_ssl.cubes.library import SpectralLibrary
 from napari_hsi_ssl.explore.match import Matches
-from napari_hsi_ssl.explore.spectra import MeanSpectrum, described
+from napari_hsi_ssl.explore.spectra import MeanSpectrum, described, region_means
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
@@ -75,6 +75,7 @@ class SpectraControl(QObject):
         if picture is None:
             self.plot.set_axis(None)
         elif layers.find(self.desk.viewer, "cube", picture.name) is not None:
+            self.plot.cube = picture.name
             self.plot.set_axis(reading.band_axis(picture.cube))
             self.band_changed()
 
@@ -237,5 +238,5 @@ def _region(project: Any, cube: str, region: Callable[[], NDArray[np.bool_]]) ->
 def _selection(name: str, cube: Any, chosen: NDArray[np.bool_]) -> Steps[MeanSpectrum | None]:  # noqa: ANN401 - a cube
     rows, columns = np.flatnonzero(chosen.any(axis=1)), np.flatnonzero(chosen.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    means = yield from verbs.region_means(cube[box], chosen[box].astype(np.uint8), (1,))
+    means = yield from region_means(cube[box], chosen[box].astype(np.uint8), (1,))
     return described(cube, f"selection ({name})", name, *means[1], SELECTION_COLOUR) if 1 in means else None
