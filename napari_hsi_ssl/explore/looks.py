@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ _NEEDED: Final = {"bands": 3, "band": 1, "ratio": 2, "index": 2}
 _RAMPS: Final = {"ratio": "sequential", "index": "diverging"}
 
 Values = NDArray[np.float32]
+Limits = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,15 +238,16 @@ def _read(cube: xr.DataArray, bands: NDArray[np.intp], rows: slice | NDArray[np.
     return found if high - low == len(bands) else found[bands - low]
 
 
-def sample_of(cube: xr.DataArray, look: Look) -> Values:
-    """Return the channels (n, c) of some thousand pixels: whole rows, evenly spread."""
+def sample_of(cube: xr.DataArray, look: Look, row_step: int = 1) -> Values:
+    """Return the channels (n, c) of some thousand pixels: whole rows, evenly spread among every n-th."""
     height, width = cube.shape[:2]
-    rows = np.unique(np.linspace(0, height - 1, min(height, _SAMPLE_ROWS)).round().astype(np.intp))
+    there = np.arange(0, height, row_step)
+    rows = np.unique(there[np.linspace(0, len(there) - 1, min(len(there), _SAMPLE_ROWS)).round().astype(np.intp)])
     found = channels(cube, look, rows, max(1, len(rows) * width // _SAMPLED))
     return found.reshape(-1, found.shape[-1])
 
 
-def limits_of(look: Look, sample: Values) -> tuple[tuple[float, float], ...]:
+def limits_of(look: Look, sample: Values) -> Limits:
     """Return the darkest and brightest value of each channel: percentiles of a sample (n, c), never equal.
 
     With ``joint`` all channels share the lowest and the highest; an index that has both signs is limited evenly about 0, so that the
@@ -287,10 +289,26 @@ def paint(look: Look, values: Values, limits: Sequence[tuple[float, float]]) -> 
     return colours
 
 
-def row_parts(cube: xr.DataArray, look: Look, step: int = 1) -> list[slice]:
-    """Return slices of rows whose bands fit a small budget of memory, from top to bottom, in steps."""
+def fill(cube: xr.DataArray, look: Look, limits: Limits, picture: NDArray[np.uint8], step: int = 1, row_step: int | None = None) -> Iterator[int]:
+    """Paint a cube into a picture (y / row_step, x / step, 3) from top to bottom, a few rows at a time.
+
+    Yields
+    ------
+    int
+        The number of rows of the cube that are done.
+    """
+    every = row_step or step
+    for rows in _row_parts(cube, look, step, every):
+        painted = paint(look, channels(cube, look, rows, step), limits)
+        first = rows.start // every
+        picture[first : first + len(painted)] = painted
+        yield rows.stop
+
+
+def _row_parts(cube: xr.DataArray, look: Look, step: int, row_step: int) -> list[slice]:
+    """Return slices of every n-th row whose bands fit a small budget of memory, from top to bottom."""
     height, width = cube.shape[:2]
-    wide = math.ceil(width / step)
-    span = int(look.bands[-1] - look.bands[0]) + 1 if 2 * len(look.bands) >= look.bands[-1] - look.bands[0] + 1 else len(look.bands)
-    rows = max(1, _BLOCK_BYTES // (4 * wide * span))
-    return [slice(start, min(height, start + rows * step), step) for start in range(0, height, rows * step)]
+    span = int(look.bands[-1] - look.bands[0]) + 1
+    count = span if 2 * len(look.bands) >= span else len(look.bands)
+    rows = max(1, _BLOCK_BYTES // (4 * math.ceil(width / step) * count)) * row_step
+    return [slice(start, min(height, start + rows), row_step) for start in range(0, height, rows)]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_KEPT_BYTES = 256 * 2**20
+_KEPT_BYTES = 48 * 2**20
 
 
 class BandStack:
@@ -22,23 +22,25 @@ class BandStack:
     Parameters
     ----------
     shape : (int, int, int)
-        Of the cube: y, x, band.
+        Of the cube: y, x, band, as far as it is shown.
     band : int
-    image : float32 array (y, x)
-        A first band.
+    image : array (y, x)
+        A first band; all others are of its type.
     wanted : callable
         Called with the index of a band that is not here; its image is given to `put` later.
+    provisional : bool
+        The first band is a glance, to be replaced once it is looked at.
     """
 
     ndim = 3
-    dtype = np.dtype(np.float32)
 
-    def __init__(self, shape: tuple[int, ...], band: int, image: NDArray[np.float32], wanted: Callable[[int], None]) -> None:
+    def __init__(self, shape: tuple[int, ...], band: int, image: NDArray[Any], wanted: Callable[[int], None], *, provisional: bool = False) -> None:
         height, width, bands = shape
         self.shape = (bands, height, width)
+        self.dtype = image.dtype
         self._wanted = wanted
-        self._kept: OrderedDict[int, NDArray[np.float32]] = OrderedDict({band: image})
-        self._room = max(2, _KEPT_BYTES // (4 * height * width))
+        self._kept: OrderedDict[int, NDArray[Any]] = OrderedDict() if provisional else OrderedDict({band: image})
+        self._room = max(2, _KEPT_BYTES // max(1, image.nbytes))
         self._latest = image
 
     @property
@@ -49,20 +51,20 @@ class BandStack:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def put(self, band: int, image: NDArray[np.float32]) -> None:
+    def put(self, band: int, image: NDArray[Any]) -> None:
         """Take a band that was read; the one unused longest makes room."""
         self._kept[band] = self._latest = image
         while len(self._kept) > self._room:
             self._kept.popitem(last=False)
 
-    def __getitem__(self, index: Any) -> NDArray[np.float32]:  # noqa: ANN401 - any NumPy index
+    def __getitem__(self, index: Any) -> NDArray[Any]:  # noqa: ANN401 - any NumPy index
         parts = index if isinstance(index, tuple) else (index,)
         if isinstance(parts[0], int | np.integer):
             return self._band(int(parts[0]))[parts[1:]]
         bands = np.arange(self.shape[0])[parts[0]]
         return np.stack([self._band(int(band)) for band in np.atleast_1d(bands)])[(slice(None), *parts[1:])]
 
-    def _band(self, band: int) -> NDArray[np.float32]:
+    def _band(self, band: int) -> NDArray[Any]:
         if band < 0:
             band += self.shape[0]
         if band in self._kept:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,26 @@ from napari.utils.events import Event
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_hsi_ssl.cubes.cube import Classes, ClassMap, band_image
+from napari_hsi_ssl.config import ViewConfig
+from napari_hsi_ssl.cubes.browsing import make_copy, open_copy, worthwhile
+from napari_hsi_ssl.cubes.cube import Classes, ClassMap
+from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.explore.looks import resolve
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.desk import Desk
-from napari_hsi_ssl.gui.jobs import Jobs
-from napari_hsi_ssl.gui.pictures import CubePicture, band_words, picture, stretch, window_outlines
+from napari_hsi_ssl.gui.jobs import Jobs, Update
+from napari_hsi_ssl.gui.pictures import (
+    Composite,
+    CubePicture,
+    band_pixels,
+    band_words,
+    composing,
+    glance,
+    picture,
+    sample_limits,
+    shown_type,
+    window_outlines,
+)
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 
@@ -28,15 +45,22 @@ class Canvas(QObject):
     ----------
     map_shown : Signal(str)
         Path of a map that now lies over the image.
+    looked : Signal(object)
+        A `Composite` of the current cube that is now on the canvas.
     """
 
     map_shown = Signal(str)
+    looked = Signal(object)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self.desk = desk
         self._jobs = Jobs(self)
         self._picture: CubePicture | None = None
+        self._views: dict[tuple[Path, str], ViewConfig] = {}
+        self._ordered: tuple[str, NDArray[Any]] | None = None
+        self.composite: Composite | None = None
+        """What is shown of the current cube in colour."""
         self._waiting: list[tuple[str, str, ClassMap]] = []
         self._overlay = "labels"
         self.grid_wanted = True
@@ -59,7 +83,7 @@ class Canvas(QObject):
         if project is None or not name:
             layers.clear_others(self.desk.viewer, "")
             return
-        self._jobs.start(_open(project, name), self._opened, label=f"opening {name}", slot="cube", on_error=self._failed)
+        self._jobs.start(_open(project, name, self.view_of(name)), self._opened, label=f"opening {name}", slot="cube", on_error=self._failed)
 
     def _opened(self, found: tuple[CubePicture, NDArray[Any] | None, NDArray[Any] | None, Classes]) -> None:
         shown, mask, labels, classes = found
@@ -68,8 +92,14 @@ class Canvas(QObject):
             return
         first = self._picture is None or self._picture.cube.shape[:2] != shown.cube.shape[:2]
         layers.clear_others(viewer, name)
-        self._picture = shown
+        self._picture, self._ordered = shown, None
         layers.show_cube(viewer, shown, self._read_band)
+        self._composed(Composite(name, shown.composite, shown.look, shown.composite_limits, shown.complete))
+        if not shown.complete:
+            self._jobs.start(
+                composing(name, shown.cube, shown.look, shown.step, shown.composite), self._filled, label=f"picture of {name}", slot="composite",
+                on_update=self._composing, on_error=self._failed,
+            )  # fmt: skip
         self._show_mask(name, mask)
         self._show_labels(name, labels, classes)
         if first:
@@ -79,19 +109,81 @@ class Canvas(QObject):
     def _read_band(self, band: int) -> None:
         shown = self._picture
         if shown is not None:
-            self._jobs.start(_read(shown, band), self._band_read, label=f"band {band}", slot="band", on_error=self._failed)
+            ordered = self._ordered[1] if self._ordered is not None and self._ordered[0] == shown.name else None
+            self._jobs.start(_read(shown, ordered, band), self._band_read, label=f"band {band}", slot="band", on_error=self._failed)
 
-    def _band_read(self, found: tuple[str, int, NDArray[np.float32]]) -> None:
-        layers.band_arrived(self.desk.viewer, *found)
+    def _band_read(self, found: tuple[str, int, NDArray[Any], NDArray[Any] | None]) -> None:
+        name, band, image, ordered = found
+        shown = self.picture
+        if shown is None or shown.name != name:
+            return
+        layers.band_arrived(self.desk.viewer, name, band, image)
+        if ordered is not None:
+            self._ordered = (name, ordered)
+        elif worthwhile(shown.cube):
+            # Whoever looks at one band will look at others: their file is put in order once, while the first is looked at.
+            self._jobs.start(
+                make_copy(shown.cube, shown_type(shown.cube.dtype), shown.step), partial(self._put_in_order, name), label=f"ordering {name} by bands",
+                slot="ordering", on_error=self._failed,
+            )  # fmt: skip
+
+    def _put_in_order(self, name: str, ordered: NDArray[Any] | None) -> None:
+        if ordered is not None and name == self.desk.cube:
+            self._ordered = (name, ordered)
+
+    # -- looks ----------------------------------------------------------------------------------------------------------
+
+    def view_of(self, name: str) -> ViewConfig:
+        """Return how a cube is looked at: as chosen for it, or for all cubes of the project, or by default."""
+        folder = self.desk.project.folder if self.desk.project is not None else Path()
+        return self._views.get((folder, name)) or self._views.get((folder, "")) or ViewConfig()
+
+    def show_view(self, config: ViewConfig, *, everywhere: bool = False) -> None:
+        """Look at the current cube in another way, and remember it for this session; the latest request wins.
+
+        Parameters
+        ----------
+        everywhere : bool
+            Look at all cubes of the project like this.
+        """
+        shown, project = self.picture, self.desk.project
+        if shown is None or project is None:
+            return
+        if everywhere:
+            self._views = {key: view for key, view in self._views.items() if key[0] != project.folder}
+        self._views[project.folder, "" if everywhere else shown.name] = config
+        layer = layers.find(self.desk.viewer, "rgb", shown.name)
+        if layer is not None:
+            layer.visible = True
+        self._jobs.start(
+            _look(shown, config), self._composed, label=f"picture of {shown.name}", slot="composite", on_update=self._composing, on_error=self._failed
+        )
 
     def show_composite(self, bands: tuple[int, int, int]) -> None:
-        """Show three other bands as red, green and blue."""
-        shown = self._picture
-        if shown is not None:
-            self._jobs.start(_compose(shown, bands), self._composed, label="composite", slot="composite", on_error=self._failed)
+        """Show three bands as red, green and blue."""
+        self.show_view(ViewConfig(kind="bands", bands=bands))
 
-    def _composed(self, found: tuple[str, NDArray[np.uint8], tuple[int, int, int]]) -> None:
-        layers.show_composite(self.desk.viewer, *found)
+    def _composing(self, update: Update) -> None:
+        there = [event["composite"] for event in update.events if "composite" in event]
+        if there:
+            self._composed(there[-1])
+
+    def _composed(self, made: Composite) -> None:
+        shown = self.picture
+        if shown is None or made.cube != shown.name:
+            return
+        self.composite = made
+        layers.show_composite(self.desk.viewer, made.cube, made.image, made.look.shown, shown.step)
+        self.looked.emit(made)
+
+    def _filled(self, made: Composite) -> None:
+        self._composed(made)
+        shown = self.picture
+        if shown is not None and made.cube == shown.name:
+            self._jobs.call(sample_limits, shown.cube, on_result=partial(self._set_limits, shown), slot="limits", on_error=self._failed)
+
+    def _set_limits(self, shown: CubePicture, limits: tuple[float, float]) -> None:
+        layers.set_band_limits(self.desk.viewer, shown.name, limits, shown.limits)
 
     @property
     def picture(self) -> CubePicture | None:
@@ -219,9 +311,14 @@ def canvas_for(desk: Desk) -> Canvas:
     return desk.findChild(Canvas) or Canvas(desk)
 
 
-def _open(project: Project, name: str) -> Steps[tuple[CubePicture, NDArray[Any] | None, NDArray[Any] | None, Classes]]:
+def _open(project: Project, name: str, config: ViewConfig) -> Steps[tuple[CubePicture, NDArray[Any] | None, NDArray[Any] | None, Classes]]:
     yield Progress(message=f"opening {name}")
-    shown = picture(name, project.cube(name))
+    cube = project.cube(name)
+    try:
+        shown = picture(name, cube, config, quick=True)
+    except ConfigError as error:  # what was chosen for all cubes may not fit this one
+        shown = picture(name, cube, quick=True)
+        shown = replace(shown, look=replace(shown.look, note=str(error)))
     yield Progress(message=f"mask and labels of {name}")
     return shown, project.mask(name), project.labels(name), project.classes
 
@@ -230,17 +327,22 @@ def _labels(project: Project, cube: str) -> tuple[NDArray[np.int32] | None, Clas
     return project.labels(cube), project.classes
 
 
-def _read(shown: CubePicture, band: int) -> Steps[tuple[str, int, NDArray[np.float32]]]:
+def _read(shown: CubePicture, ordered: NDArray[Any] | None, band: int) -> Steps[tuple[str, int, NDArray[Any], NDArray[Any] | None]]:
     yield Progress()
-    return shown.name, band, band_image(shown.cube, band)
+    if ordered is None and worthwhile(shown.cube):
+        ordered = open_copy(shown.cube, shown_type(shown.cube.dtype), shown.step)
+    image = band_pixels(shown.cube, band, shown.step) if ordered is None else np.array(ordered[band], copy=True, subok=False)
+    return shown.name, band, image, ordered
 
 
-def _compose(shown: CubePicture, bands: tuple[int, int, int]) -> Steps[tuple[str, NDArray[np.uint8], tuple[int, int, int]]]:
-    planes: list[NDArray[np.uint8]] = []
-    for band in bands:
-        yield Progress(len(planes), 3)
-        planes.append(stretch(band_image(shown.cube, band), shown.cube.attrs.get("nodata")))
-    return shown.name, np.stack(planes, axis=-1), bands
+def _look(shown: CubePicture, config: ViewConfig) -> Steps[Composite]:
+    yield Progress(message=f"picture of {shown.name}")
+    look = resolve(shown.cube, config)
+    first = glance(shown.name, shown.cube, look, shown.step)
+    if first.complete:
+        return first
+    yield Progress(message=f"picture of {shown.name}", data={"composite": first})
+    return (yield from composing(shown.name, shown.cube, look, shown.step, first.image))
 
 
 def _grid(project: Project, cube: str) -> NDArray[np.uint8]:

@@ -170,13 +170,12 @@ def show_composite(viewer: Viewer, cube: str, image: NDArray[np.uint8], bands: t
     layer.metadata["hsi"]["bands"] = bands
 
 
-def band_arrived(viewer: Viewer, cube: str, band: int, image: NDArray[Any], *, ahead: bool = False) -> None:
-    """Show a band that a worker has read, or keep one that was read ahead."""
+def band_arrived(viewer: Viewer, cube: str, band: int, image: NDArray[Any]) -> None:
+    """Show a band that a worker has read."""
     layer = find(viewer, "cube", cube)
     if layer is not None and isinstance(layer.data, BandStack):
-        layer.data.put(band, image, ahead=ahead)
-        if not ahead:
-            layer.refresh(thumbnail=False, extent=False, highlight=False)
+        layer.data.put(band, image)
+        layer.refresh(thumbnail=False, extent=False, highlight=False)
 
 
 def set_band_limits(viewer: Viewer, cube: str, limits: tuple[float, float], before: tuple[float, float]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +11,21 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.cubes.cube import band_image, wavelengths
+from napari_hsi_ssl.config import ViewConfig
+from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.explore.looks import Limits, Look, coarser, fill, limits_of, resolve, sample_of
+from napari_hsi_ssl.progress import Progress, Steps, run
 
-RED_GREEN_BLUE = (640.0, 550.0, 460.0)
-"""nm of the bands of a natural composite."""
-_IN_MEMORY_BYTES = 256 * 2**20
+_IN_MEMORY_BYTES = 32 * 2**20
 _SAMPLE_PIXELS = 4096
+_QUICK_BYTES = 48 * 2**20
+"""What a first glance at a cube may read from the disk."""
+_QUICK_ROWS = 64
+_PAGES_BYTES = 128 * 1024
+"""What a system reads ahead for a single touched page."""
+_SHOWN_PIXELS = 16 * 2**20
+_SHOWN_SIDE = 8192
+_EVERY_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -29,69 +40,165 @@ class CubePicture:
         In memory, or a view of it; None when the cube is too large and is read band by band.
     limits : (float, float)
         Contrast limits: the 1st and 99th percentile of a sample.
-    first : float32 array (y, x)
+    first : array (y / step, x / step)
         The band that is shown first.
     band : int
         Its index.
-    composite : uint8 array (y, x, 3)
-    composite_bands : (int, int, int)
+    composite : uint8 array (y / step, x / step, 3)
+    composite_bands : tuple of int
+        By which the composite is named: of red, green and blue, or one, or two.
     wavelengths : float64 array (band,) or None
         In nm.
+    look : Look
+        How the composite was made.
+    composite_limits : tuple of (float, float)
+        What is darkest and brightest of each of its channels.
+    step : int
+        Every how many rows and columns are shown: 1 unless the image is larger than a screen can use.
+    complete : bool
+        False for a first glance: rows between those that were read repeat them, and true colour may be of fewer bands.
     """
 
     name: str
     cube: xr.DataArray
     bands_first: NDArray[Any] | None
     limits: tuple[float, float]
-    first: NDArray[np.float32]
+    first: NDArray[Any]
     band: int
     composite: NDArray[np.uint8]
-    composite_bands: tuple[int, int, int]
+    composite_bands: tuple[int, ...]
     wavelengths: NDArray[np.float64] | None
+    look: Look
+    composite_limits: Limits = ()
+    step: int = 1
+    complete: bool = True
 
 
-def picture(name: str, cube: xr.DataArray) -> CubePicture:
-    """Read what is needed to show a cube: one to three bands and a sample, or all of a small one."""
-    shown = composite_bands(cube)
-    nodata = cube.attrs.get("nodata")
+@dataclass(frozen=True, eq=False)
+class Composite:
+    """A picture of a cube on its way.
+
+    Attributes
+    ----------
+    cube : str
+    image : uint8 array (y / step, x / step, 3)
+    look : Look
+    limits : tuple of (float, float)
+        Of each channel, in the cube's units.
+    complete : bool
+        False while rows are still being filled in.
+    """
+
+    cube: str
+    image: NDArray[np.uint8]
+    look: Look
+    limits: Limits
+    complete: bool
+
+
+def picture(name: str, cube: xr.DataArray, config: ViewConfig | None = None, *, quick: bool = False) -> CubePicture:
+    """Read what is needed to show a cube.
+
+    Parameters
+    ----------
+    config : ViewConfig, optional
+        How it is looked at; the best that the cube allows by default.
+    quick : bool
+        Read some ten megabytes at most; `composing` fills in what was skipped.
+    """
+    look, step = resolve(cube, config or ViewConfig()), shown_step(cube.shape)
+    band = look.shown[0]
     size = int(np.prod(cube.shape)) * cube.dtype.itemsize
     bands_first = np.moveaxis(np.asarray(cube.data), -1, 0) if size <= _IN_MEMORY_BYTES or type(cube.data) is np.ndarray else None
-    images = {band: band_image(cube, band) for band in dict.fromkeys(shown)}
-    planes = [stretch(images[band], nodata) for band in shown]
-    return CubePicture(
-        name, cube, bands_first, sample_limits(cube), images[shown[0]], shown[0], np.stack(planes, axis=-1), shown, wavelengths(cube)
-    )  # fmt: skip
+    if quick:
+        made, row_step = _glance(name, cube, look, step)
+        first = band_pixels(cube, band, step, row_step)
+    else:
+        made, first = run(composing(name, cube, look, step)), band_pixels(cube, band, step)
+    limits = sample_limits(cube) if made.complete else _limits(first, cube.attrs.get("nodata"))
+    return CubePicture(name, cube, bands_first, limits, first, band, made.image, look.shown, wavelengths(cube), look, made.limits, step, made.complete)
 
 
-def composite_bands(cube: xr.DataArray) -> tuple[int, int, int]:
-    """Return the bands of red, green and blue.
+def shown_step(shape: tuple[int, ...]) -> int:
+    """Return every how many rows and columns of a cube (y, x, band) are shown."""
+    height, width = shape[:2]
+    return max(1, math.ceil(math.sqrt(height * width / _SHOWN_PIXELS)), math.ceil(max(height, width) / _SHOWN_SIDE))
 
-    The header's own default bands; else those nearest to 640, 550 and 460 nm where the cube covers the visible; else bands
-    spread evenly from long to short.
+
+def glance(name: str, cube: xr.DataArray, look: Look, step: int = 1) -> Composite:
+    """Return the first picture of a look, from as few bytes of the file as its layout allows."""
+    return _glance(name, cube, look, step)[0]
+
+
+def _glance(name: str, cube: xr.DataArray, look: Look, step: int) -> tuple[Composite, int]:
+    height, width, bands = cube.shape
+    item, layout = cube.dtype.itemsize, cube.attrs.get("layout", "")
+    down = math.ceil(height / step)
+    reduced = look
+    if layout == "bsq":
+        # A row of a band is smaller than what the system reads at once: bands are skipped, and rows only where that is not enough.
+        whole = height * width * item
+        reduced = coarser(look, cube, _QUICK_BYTES // whole)
+        rows = down if len(reduced.bands) * whole <= 2 * _QUICK_BYTES else _QUICK_BYTES // (len(reduced.bands) * _PAGES_BYTES)
+    else:
+        rows = _QUICK_BYTES // (width * item * (len(look.bands) if layout == "bil" else bands))
+    every = math.ceil(down / max(rows, _QUICK_ROWS))
+    small = np.zeros((math.ceil(height / (step * every)), math.ceil(width / step), 3), dtype=np.uint8)
+    limits = limits_of(reduced, sample_of(cube, reduced, step * every))
+    for _ in fill(cube, reduced, limits, small, step, step * every):
+        pass
+    image = small if every == 1 else np.repeat(small, every, axis=0)[:down]
+    return Composite(name, image, look, limits, every == 1 and reduced is look), step * every
+
+
+def composing(name: str, cube: xr.DataArray, look: Look, step: int = 1, before: NDArray[np.uint8] | None = None) -> Steps[Composite]:
+    """Make the whole picture of a look; what is there so far travels as ``data["composite"]`` of its progress a few times a second.
+
+    Parameters
+    ----------
+    before : uint8 array (y / step, x / step, 3), optional
+        The first glance, which is replaced from top to bottom.
     """
-    count = cube.sizes["band"]
-    given = cube.attrs.get("default_bands")
-    if given is not None and len(given) == 3 and all(0 <= int(band) < count for band in given):
-        return (int(given[0]), int(given[1]), int(given[2]))
-    centres = wavelengths(cube)
-    if centres is not None and centres.min() < 520 and centres.max() > 600:
-        red, green, blue = (int(np.abs(centres - target).argmin()) for target in RED_GREEN_BLUE)
-        return (red, green, blue)
-    red, green, blue = (round(share * (count - 1)) for share in (0.75, 0.5, 0.25))
-    return (red, green, blue)
+    height, width = cube.shape[:2]
+    yield Progress(0, height, f"picture of {name}")
+    limits = limits_of(look, sample_of(cube, look))
+    image = np.zeros((math.ceil(height / step), math.ceil(width / step), 3), dtype=np.uint8) if before is None else before.copy()
+    told = time.monotonic()
+    for done in fill(cube, look, limits, image, step):
+        now = time.monotonic()
+        if before is not None and now - told > _EVERY_SECONDS:
+            told = now
+            yield Progress(done, height, f"picture of {name}", data={"composite": Composite(name, image, look, limits, False)})
+        else:
+            yield Progress(done, height, f"picture of {name}")
+    return Composite(name, image, look, limits, True)
 
 
-def stretch(image: NDArray[np.floating], nodata: float | None = None) -> NDArray[np.uint8]:
-    """Return an image (y, x) as 8 bits between its 2nd and 98th percentile; what was not measured is black."""
-    measured = np.isfinite(image)
+def band_pixels(cube: xr.DataArray, band: int, step: int = 1, row_step: int | None = None) -> NDArray[Any]:
+    """Return one band (y / step, x / step) in memory, in the file's own type where napari can draw it, in float32 otherwise.
+
+    With ``row_step``, only every so many rows are read and repeated.
+    """
+    every = row_step or step
+    part = cube.data[::every, ::step, band]
+    image = np.array(part, dtype=shown_type(part.dtype), order="C", copy=True, subok=False)
+    return image if every == step else np.repeat(image, every // step, axis=0)[: math.ceil(cube.shape[0] / step)]
+
+
+def shown_type(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type in which values are shown: their own, or float32 for those of eight bytes."""
+    return np.dtype(np.float32) if dtype.itemsize > 4 or dtype == np.float16 else dtype.newbyteorder("=")
+
+
+def _limits(values: NDArray[Any], nodata: float | None) -> tuple[float, float]:
+    keep = np.isfinite(values)
     if nodata is not None:
-        measured &= image != nodata
-    if not measured.any():
-        return np.zeros(image.shape, dtype=np.uint8)
-    values = image[measured]
-    low, high = np.percentile(values[:: max(1, values.size // 100_000)], (2, 98))
-    scaled = (np.where(measured, image, low) - low) / max(float(high - low), 1e-12)
-    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+        keep &= values != nodata
+    if not keep.any():
+        return (0.0, 1.0)
+    used = values[keep]
+    low, high = np.percentile(used[:: max(1, used.size // 100_000)], (1, 99))
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
 
 
 def sample_limits(cube: xr.DataArray) -> tuple[float, float]:
@@ -100,14 +207,7 @@ def sample_limits(cube: xr.DataArray) -> tuple[float, float]:
     rows = np.unique(np.linspace(0, height - 1, min(height, 5)).astype(int))
     step = max(1, len(rows) * width // _SAMPLE_PIXELS)
     values = np.concatenate([np.asarray(cube.data[int(row)], dtype=np.float64)[::step].ravel() for row in rows])
-    nodata = cube.attrs.get("nodata")
-    keep = np.isfinite(values)
-    if nodata is not None:
-        keep &= values != nodata
-    if not keep.any():
-        return (0.0, 1.0)
-    low, high = np.percentile(values[keep], (1, 99))
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+    return _limits(values, cube.attrs.get("nodata"))
 
 
 def band_words(band: int, centres: NDArray[np.float64] | None, count: int) -> str:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 from PIL import Image
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ViewConfig
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.explore.looks import Look, channels, limits_of, paint, resolve, row_parts, sample_of
+from napari_hsi_ssl.explore.looks import Limits, Look, fill, limits_of, resolve, sample_of
 from napari_hsi_ssl.progress import Progress, Steps
-
-Limits = tuple[tuple[float, float], ...]
 
 
 def view(cube: xr.DataArray, config: ViewConfig, to: Path, step: int = 1) -> Steps[dict[str, Any]]:
@@ -57,15 +53,6 @@ def view(cube: xr.DataArray, config: ViewConfig, to: Path, step: int = 1) -> Ste
     Image.fromarray(picture).save(stream, format="PNG", compress_level=4)
     files.write_bytes(to, stream.getvalue())
     return {"cube": str(cube.name), **described(cube, look, limits), "shape": list(picture.shape[:2]), "to": str(to)}
-
-
-def fill(cube: xr.DataArray, look: Look, limits: Limits, picture: NDArray[np.uint8], step: int = 1) -> Iterator[int]:
-    """Paint a cube into a picture (y / step, x / step, 3) from top to bottom; yields the number of rows of the cube that are done."""
-    for rows in row_parts(cube, look, step):
-        painted = paint(look, channels(cube, look, rows, step), limits)
-        first = rows.start // step
-        picture[first : first + len(painted)] = painted
-        yield rows.stop
 
 
 def described(cube: xr.DataArray, look: Look, limits: Limits) -> dict[str, Any]:
