@@ -43,7 +43,8 @@ def values():
 
 @pytest.mark.parametrize("layout", AXES)
 @pytest.mark.parametrize(
-    "extra", ["", "reflectance scale factor = 1000\n", "wavelength units = nm\nwavelength = {" + ", ".join(map(str, [*range(500, 515), *range(485, 500)])) + "}\n"]
+    "extra",
+    ["", "reflectance scale factor = 1000\n", "wavelength units = nm\nwavelength = {" + ", ".join(map(str, [*range(500, 515), *range(485, 500)])) + "}\n"],
 )
 def test_every_layout_scaled_and_sorted(tmp_path, values, layout, extra):
     # A wrong offset into the second mapping would show another pixel, or the header's bytes.

@@ -9,7 +9,8 @@ from spectral import spectral_angles
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import CubeError
 from napari_hsi_ssl.explore import chunks
-from napari_hsi_ssl.explore.spectra import mean_spectrum, spectral_angle
+from napari_hsi_ssl.explore.spectra import described, mean_spectrum, pooled, region_means, spectral_angle
+from napari_hsi_ssl.progress import run
 
 
 @pytest.fixture
@@ -67,3 +68,29 @@ def test_angle_of_nothing(values):
         spectral_angle(as_cube(values), values[2, 3])
     with pytest.raises(CubeError, match="4 bands, expected 6"):
         spectral_angle(as_cube(values), np.ones(4))
+
+
+def test_all_regions_in_one_pass_are_those_of_each_alone(values):
+    regions = np.random.default_rng(3).integers(0, 4, values.shape[:2])
+    seen = []
+    steps = region_means(as_cube(values), regions, (1, 2, 3, 9))
+    found = run(steps, seen.append)
+    assert sorted(found) == [1, 2, 3]
+    for number, (pixels, mean, std) in found.items():
+        chosen = values[regions == number].astype(float)
+        assert pixels == len(chosen)
+        np.testing.assert_allclose(mean, chosen.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(std, chosen.std(axis=0), rtol=1e-8)
+    assert seen[-1].done == seen[-1].total == values.shape[0]
+
+
+def test_pooled_means_are_those_of_all_pixels_together(values):
+    """Averaging the averages would give a small cube the weight of a large one."""
+    cubes = {"a": as_cube(values[:5], np.arange(6.0)), "b": as_cube(values[5:] + 3, np.arange(6.0)), "c": as_cube(values[:, :, :4], np.arange(4.0))}
+    parts = [described(cube, name, name, cube.shape[0] * cube.shape[1], *mean_spectrum(cube, np.ones(cube.shape[:2], bool))) for name, cube in cubes.items()]
+    both, other = pooled(parts, "soil")
+    every = np.concatenate([np.asarray(cubes[name].data, dtype=float).reshape(-1, 6) for name in "ab"])
+    np.testing.assert_allclose(both.mean, every.mean(axis=0))
+    np.testing.assert_allclose(both.std, every.std(axis=0))
+    assert (both.pixels, both.cubes) == (len(every), ("a", "b"))
+    np.testing.assert_allclose(other.mean, parts[2].mean)
