@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise _unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` and put it there once the block has ended well, in place of an older store.
+
+    Only a Zarr store is replaced; a folder of anything else is left alone.
+    """
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or any((path / name).exists() for name in _STORE_METADATA))):
+        raise ProjectError(f"{path} exists and is no Zarr store, so it is not replaced; choose another name.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        outer = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    made, old = outer / path.name, outer / "old"
+    try:
+        made.mkdir()
+        yield made
+        if path.exists():
+            path.replace(old)
+        made.replace(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        raise _unwritable(path, error) from error
+    finally:
+        shutil.rmtree(outer, ignore_errors=True)
 
 
 def _unwritable(path: Path, error: OSError) -> ProjectError:

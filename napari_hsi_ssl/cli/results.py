@@ -123,7 +123,7 @@ def baselines(project: ProjectFolder, train: Pairs = None, test: Pairs = None, s
 @verb
 def export(
     source: Annotated[Path, typer.Argument(metavar="MAP|CUBE|RUN", help="a map's .tif, a cube's file, or a run's folder")],
-    to: Annotated[Path, typer.Option(help=".hdr, .tif, .png, .csv or .safetensors")],
+    to: Annotated[Path, typer.Option(help=".hdr, .tif, .zarr, .png, .csv or .safetensors")],
     key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
 ) -> Steps[Report]:
     """Write a map, a cube or a run for other programs."""

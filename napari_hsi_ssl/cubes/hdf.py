@@ -185,7 +185,25 @@ def described_cube(
         },
         description=axes.text_of(array.attrs.get("description") or array.attrs.get("long_name")) or None,
         key=array.name,
+        **_kept(array.attrs, bands),
     )
+
+
+def _kept(attrs: dict[str, Any], bands: int) -> dict[str, Any]:
+    """Return what this program's own Zarr export keeps beside the usual attributes."""
+    found: dict[str, Any] = {label: attrs[label] for label in ("sensor", "map_info", "coordinate_system") if isinstance(attrs.get(label), str)}
+    tags = attrs.get("geotags")
+    if isinstance(tags, dict):
+        try:
+            found["geotags"] = {
+                int(code): (int(kind), int(count), tuple(value) if isinstance(value, list) else value) for code, (kind, count, value) in tags.items()
+            }
+        except (TypeError, ValueError):
+            found.pop("geotags", None)
+    default = attrs.get("default_bands")
+    if isinstance(default, list) and all(isinstance(band, int) and 0 <= band < bands for band in default):
+        found["default_bands"] = tuple(default)
+    return found
 
 
 def _open(path: Path, name: str, order: Axes) -> Source:

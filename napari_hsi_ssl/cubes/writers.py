@@ -1,28 +1,28 @@
-"""The ways out: cubes and class maps for this program and for others."""
+"""The ways out: class maps for this program and for others; cubes are written by `cube_writers`."""
 
 from __future__ import annotations
 
 import csv
 import io
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import tifffile
-import xarray as xr
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import SCHEMA_VERSION, read_json
-from napari_hsi_ssl.cubes.cube import Classes, ClassMap, row_blocks, wavelengths
-from napari_hsi_ssl.cubes.envi import TYPES
+from napari_hsi_ssl.cubes.cube import Classes, ClassMap
+from napari_hsi_ssl.cubes.cube_writers import write_cube, write_envi_cube
+from napari_hsi_ssl.cubes.envi import braced, header_text, plain_item
 from napari_hsi_ssl.cubes.rasters import read_raster
 from napari_hsi_ssl.errors import CubeError, LabelError
 
-_TYPE_NUMBERS: Final = {np.dtype(kind): number for number, kind in TYPES.items()}
-_WIDENED: Final = {"bool": "u1", "int8": "i2", "float16": "f4", "float128": "f8", "longdouble": "f8"}
-_UNITS: Final = {"radiance": "Radiance", "dn": "Digital number"}
+__all__ = [
+    "confidence_path", "load_map", "save_map", "write_areas_csv", "write_cube", "write_envi_classification", "write_envi_cube", "write_geotiff", "write_png",
+]  # fmt: skip
 _LEGEND_SIDE = 480
 
 
@@ -70,71 +70,6 @@ def load_map(path: Path) -> ClassMap:
 # -- for other programs ----------------------------------------------------------------------------------------------------
 
 
-def write_envi_cube(path: Path, cube: xr.DataArray) -> None:
-    """Write a cube as ENVI, bil, little-endian: ``path`` is the header (.hdr), the data lie beside it (.dat).
-
-    Rows are written as they are read, so that a cube larger than memory passes. Values are those of the cube: a reflectance
-    that was scaled on reading is written as floats with scale factor 1. float16 becomes float32, int8 int16.
-
-    Raises
-    ------
-    CubeError
-        When the name does not end in .hdr, or the data would be written over the cube's own file.
-    """
-    path = _header_name(path)
-    data_path = path.with_suffix(".dat")
-    own = cube.attrs.get("data_file") or cube.attrs.get("source")
-    if own is not None and Path(own).resolve() in {path.resolve(), data_path.resolve()}:
-        raise CubeError(f"{path} is the file the cube is read from; choose another name.")
-    kind = np.dtype(_WIDENED.get(cube.dtype.name, cube.dtype)).newbyteorder("=")
-    if kind not in _TYPE_NUMBERS:
-        raise CubeError(f"{path}: the cube holds {cube.dtype} values, expected a numeric type that ENVI knows; convert it first.")
-    height, width, bands = cube.shape
-    little = kind.newbyteorder("<")
-    with files.atomic_path(data_path) as temporary, temporary.open("wb") as stream:
-        for _, block in row_blocks(cube):
-            stream.write(np.ascontiguousarray(block.transpose(0, 2, 1), dtype=little).tobytes())
-    fields: dict[str, object] = {
-        "description": _braced([str(cube.attrs.get("description") or cube.name or path.stem)]),
-        "samples": width,
-        "lines": height,
-        "bands": bands,
-        "header offset": 0,
-        "file type": "ENVI Standard",
-        "data type": _TYPE_NUMBERS[kind],
-        "interleave": "bil",
-        "byte order": 0,
-        **_spectral_fields(cube),
-    }
-    _write_header(path, fields)
-
-
-def _spectral_fields(cube: xr.DataArray) -> dict[str, object]:
-    attrs = cube.attrs
-    fields: dict[str, object] = {}
-    if attrs["quantity"] == "reflectance":
-        fields["reflectance scale factor"] = "1.0"
-    elif attrs["quantity"] in _UNITS:
-        fields["data units"] = _UNITS[attrs["quantity"]]
-    if attrs.get("sensor"):
-        fields["sensor type"] = str(attrs["sensor"])
-    if attrs.get("nodata") is not None:
-        fields["data ignore value"] = repr(float(attrs["nodata"]))
-    if attrs.get("default_bands"):
-        fields["default bands"] = _braced([band + 1 for band in attrs["default_bands"]])
-    centres = wavelengths(cube)
-    if centres is not None:
-        fields |= {"wavelength units": "Nanometers", "wavelength": _braced(centres.tolist())}
-    if attrs.get("fwhm") is not None:
-        fields["fwhm"] = _braced(np.asarray(attrs["fwhm"], dtype=np.float64).tolist())
-    if attrs.get("bad_bands") is not None:
-        fields["bbl"] = _braced([int(not bad) for bad in attrs["bad_bands"]])
-    for key, attribute in (("map info", "map_info"), ("coordinate system string", "coordinate_system")):
-        if attrs.get(attribute):
-            fields[key] = _braced([str(attrs[attribute])])
-    return fields
-
-
 def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: Classes) -> None:
     """Write class numbers (y, x) as an ENVI classification with names and colours; ``path`` is the header, the data get ``.img``.
 
@@ -155,7 +90,7 @@ def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: 
         temporary.write_bytes(np.ascontiguousarray(labels, dtype=kind).tobytes())
     height, width = labels.shape
     fields = {
-        "description": _braced([path.stem]),
+        "description": braced([path.stem]),
         "samples": width,
         "lines": height,
         "bands": 1,
@@ -165,9 +100,9 @@ def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: 
         "interleave": "bsq",
         "byte order": 0,
         "classes": highest + 1,
-        "class names": _braced([_plain(name) for name in names]),
-        "class lookup": _braced(colours.ravel().tolist()),
-        "band names": _braced(["classes"]),
+        "class names": braced([plain_item(name) for name in names]),
+        "class lookup": braced(colours.ravel().tolist()),
+        "band names": braced(["classes"]),
     }
     _write_header(path, fields)
 
@@ -182,16 +117,6 @@ def _tables(classes: Classes, highest: int) -> tuple[list[str], NDArray[np.uint8
     return names, colours
 
 
-def _plain(name: str) -> str:
-    """Return a name without the signs that part a header's list."""
-    return name.replace(",", ";").replace("{", "(").replace("}", ")").replace("\n", " ")
-
-
-def _braced(items: list[Any]) -> str:
-    lines = [", ".join(map(str, items[start : start + 8])) for start in range(0, len(items), 8)]
-    return "{" + ",\n ".join(lines) + "}"
-
-
 def _header_name(path: Path) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".hdr":
@@ -200,8 +125,7 @@ def _header_name(path: Path) -> Path:
 
 
 def _write_header(path: Path, fields: dict[str, Any]) -> None:
-    text = "ENVI\n" + "".join(f"{key} = {value}\n" for key, value in fields.items())
-    files.write_bytes(path, text.encode())
+    files.write_bytes(path, header_text(fields))
 
 
 def write_geotiff(path: Path, found: ClassMap, geotags: dict[int, tuple[int, int, Any]] | None = None) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl import files
+from napari_hsi_ssl.cubes.cube_writers import FORMATS, cube_steps
 from napari_hsi_ssl.cubes.readers import read_cube
-from napari_hsi_ssl.cubes.writers import load_map, write_areas_csv, write_envi_classification, write_envi_cube, write_geotiff, write_png
+from napari_hsi_ssl.cubes.writers import load_map, write_areas_csv, write_envi_classification, write_geotiff, write_png
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.folder import RunFolder
@@ -17,7 +18,10 @@ _MAP_FORMATS = {".hdr": "ENVI classification", ".tif": "GeoTIFF", ".tiff": "GeoT
 
 
 def export(source: Path, to: Path, key: str | None = None) -> Steps[dict[str, Any]]:
-    """Write a map as ENVI classification (.hdr), GeoTIFF, PNG or CSV of areas; a cube as ENVI (.hdr); a run as .safetensors with its card.
+    """Write a map, a cube or a run for other programs, by the ending of ``to``.
+
+    A map becomes an ENVI classification (.hdr), GeoTIFF (.tif), PNG with legend or CSV of areas; a cube ENVI (.hdr), GeoTIFF (.tif)
+    or Zarr (.zarr), block by block; a run .safetensors with its card.
 
     Raises
     ------
@@ -30,9 +34,10 @@ def export(source: Path, to: Path, key: str | None = None) -> Steps[dict[str, An
     elif source.suffix == ".tif" and source.with_suffix(".json").exists():
         _export_map(source, to)
     else:
-        if to.suffix != ".hdr":
-            raise ConfigError(f"--to is {to.name}, but a cube is exported as ENVI; choose a name that ends in .hdr.")
-        write_envi_cube(to, read_cube(source, key=key))
+        if to.suffix.lower() not in FORMATS:
+            formats = ", ".join(f"{suffix} ({name})" for suffix, name in FORMATS.items() if suffix != ".tiff")
+            raise ConfigError(f"--to is {to.name}, but a cube is exported as one of {formats}; choose one of these endings.")
+        yield from cube_steps(to, read_cube(source, key=key))
     yield Progress(1, 1, f"{to.name} written")
     return {"source": str(source), "to": str(to)}
 
