@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QShortcut, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FORMS: tuple[type[Form], ...] = (CubesForm, MaskForm, ExploreForm, PatchesForm, TrainForm, ClassifyForm)
 WIDTH = 420
+_LEAST_WIDTH, _MOST_WIDTH = 380, 460
+"""Of the dock in pixels: beside it napari's own docks and the canvas must fit into 1280."""
 TITLE = "HSI workbench"
 _MARKS = {"done": ("✓", GOOD), "ready": ("●", CAREFUL), "blocked": ("○", QUIET)}
 
@@ -128,8 +130,8 @@ class Workbench(QWidget):
         self.scroll = QScrollArea()
         self.scroll.setWidgetResizable(True)
         self.scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self.scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.scroll.setWidget(inside)
+        inside.installEventFilter(self)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(2)
@@ -138,8 +140,8 @@ class Workbench(QWidget):
         outer.addWidget(self.scroll)
         self.busy = BusyRow()
         outer.addWidget(self.busy)
-        bar = self.scroll.verticalScrollBar().sizeHint().width()
-        self.setMinimumWidth(max(380, inside.minimumSizeHint().width() + bar, *(section.form.minimumSizeHint().width() + bar + 6 for section in self.sections)))
+        self.setMinimumWidth(_LEAST_WIDTH)
+        self._fit()
         self.desk.message.connect(self._say)
         palette.changed.connect(self._tell)
         self._tell()
@@ -157,7 +159,7 @@ class Workbench(QWidget):
         self.help.setFixedWidth(28)
         self.help.clicked.connect(self.show_shortcuts)
         top = QHBoxLayout()
-        top.setContentsMargins(8, 4, 6, 0)
+        top.setContentsMargins(8, 6, 6, 2)
         top.setSpacing(6)
         top.addWidget(self.lead, 1)
         top.addWidget(self.sample)
@@ -205,6 +207,17 @@ class Workbench(QWidget):
     def sizeHint(self) -> QSize:
         """Ask for room for a form and leave the canvas the rest."""
         return QSize(WIDTH, 700)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Grow with the forms: what a form needs is known only once it is shown in napari's own fonts."""
+        if event.type() == QEvent.Type.LayoutRequest:
+            self._fit()
+        return super().eventFilter(watched, event)
+
+    def _fit(self) -> None:
+        needed = self.scroll.widget().minimumSizeHint().width() + self.scroll.verticalScrollBar().sizeHint().width()
+        if self.minimumWidth() < needed:
+            self.setMinimumWidth(min(needed, _MOST_WIDTH))  # beyond it the dock scrolls sideways
 
     def open(self, name: str) -> None:
         """Unfold a form by its title."""

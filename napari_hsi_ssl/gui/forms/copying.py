@@ -7,16 +7,18 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QBoxLayout, QLayout, QMenu, QPushButton, QToolButton, QWidget
+from qtpy.QtWidgets import QBoxLayout, QLayout, QMenu, QPushButton, QWidget
 
 from napari_hsi_ssl.gui.forms.pieces import plain_button, row
 
 KINDS = {"command": "Copy as command", "python": "Copy as Python"}
+MENU_STYLE = "QPushButton { padding: 3px 5px; } QPushButton::menu-indicator { image: none; width: 0; }"
+"""Of a button with a menu: napari's sign for it lies over the text."""
 _TEXT, _DONE = "Copy ▾", "Copied ✓"
 _SHOWN_MS = 1500
 
 
-class CopyButton(QToolButton):
+class CopyButton(QPushButton):
     """A menu that copies a step.
 
     Parameters
@@ -32,8 +34,7 @@ class CopyButton(QToolButton):
         super().__init__()
         self._copy, self._last = copy, last
         self.setText(_DONE)
-        self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.setStyleSheet("QToolButton { padding: 3px 5px; } QToolButton::menu-indicator { image: none; width: 0; }")
+        self.setStyleSheet(MENU_STYLE)
         self.setMinimumWidth(self.sizeHint().width())  # the word "copied" shall not move the buttons beside it
         self.setText(_TEXT)
         self.setMinimumHeight(30)
@@ -75,8 +76,8 @@ def put_beside(button: QPushButton, *others: QWidget) -> None:
         return
     layout, index = found
     if isinstance(layout, QBoxLayout) and layout.direction() in {QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.RightToLeft}:
-        for offset, other in enumerate(others, start=1):
-            layout.insertWidget(index + offset, other)
+        for other in others:
+            layout.addWidget(other)
         return
     if not isinstance(layout, QBoxLayout):
         return

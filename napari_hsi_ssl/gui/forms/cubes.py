@@ -20,24 +20,29 @@ from qtpy.QtWidgets import (
     QMenu,
     QTableWidget,
     QTableWidgetItem,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_hsi_ssl.cubes.readers import FILTERS
 from napari_hsi_ssl.errors import ChoiceError
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
+from napari_hsi_ssl.gui.forms.copying import MENU_STYLE
 from napari_hsi_ssl.gui.forms.fields import fold
-from napari_hsi_ssl.gui.forms.pieces import boxed, heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.pieces import Elided, boxed, heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.pictures import box_of
 from napari_hsi_ssl.gui.projects import add_paths, add_sample, open_project, project_folder
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes as steps
 from napari_hsi_ssl.steps import recipe
+from napari_hsi_ssl.steps.export import export
 
-FILTER = "Cubes (*.hdr *.mat *.npy *.npz *.tif *.tiff *.img *.raw *.dat *.bil *.bip *.bsq *.h5 *.nc *.hspy);;All files (*)"
+FILTER = f"Cubes ({' '.join(FILTERS)});;All files (*)"
+_EXPORTS = {"ENVI (*.hdr)": ".hdr", "GeoTIFF (*.tif)": ".tif", "Zarr (*.zarr)": ".zarr"}
+_FILES_TIP = "ENVI (.hdr), GeoTIFF, NetCDF, HDF5, .hspy, .mat or NumPy cubes; you can also drop files and folders on the table"
+_FOLDER_TIP = "Every cube in a folder and below it, also a Zarr store or a folder of one image a band; a cube's domain is its folder's name"
 _COLUMNS = ("Cube", "Domain", "Size", "Bands", "Quantity")
 
 
@@ -51,21 +56,20 @@ class CubesForm(Form):
         """Lay the form out."""
         self.new = plain_button("New…", "Make a new project in an empty folder")
         self.open = plain_button("Open…", "Open the folder of an existing project; runs that are still training show up again")
-        self.recent = QToolButton()
-        self.recent.setText("Recent ▾")
-        self.recent.setToolTip("Open one of the projects that were open last")
-        self.recent.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.recent.setStyleSheet("QToolButton { padding: 3px 5px; } QToolButton::menu-indicator { image: none; width: 0; }")
+        self.recent = plain_button("Recent ▾", "Open one of the projects that were open last")
+        self.recent.setStyleSheet(MENU_STYLE)
         self.recent_menu = QMenu(self.recent)
         self.recent_menu.setToolTipsVisible(True)
         self.recent_menu.aboutToShow.connect(self._list_recent)
         self.recent.setMenu(self.recent_menu)
-        self.folder = QLabel("no project")
+        self.folder = Elided("no project")
         self.folder.setToolTip("The open project's folder")
-        self.body.addLayout(row(self.folder, None, self.new, self.open, self.recent))
+        line = row(self.folder, self.new, self.open, self.recent)
+        line.setStretch(0, 1)
+        self.body.addLayout(line)
 
-        self.files = primary("Add cube files…", "ENVI (.hdr), .mat, NumPy or TIFF cubes; you can also drop files and folders on the table")
-        self.add_folder = plain_button("Add folder…", "Every cube in a folder and below it; a cube's domain is its folder's name")
+        self.files = primary("Add cube files…", _FILES_TIP)
+        self.add_folder = plain_button("Add folder…", _FOLDER_TIP)
         self.body.addLayout(row(self.files, self.add_folder))
         self.opened = plain_button("Add what is open in napari", "Add the files of the cubes that were dropped on napari to the project")
         self.opened.clicked.connect(lambda: self.add(self.files_on_canvas()))
@@ -93,7 +97,9 @@ class CubesForm(Form):
         self.rectangle = self.needs_project(plain_button("Draw rectangle", "Draw the part of the cube that is used"))
         self.crop = self.needs_project(plain_button("Crop", "Use only the drawn rectangle of this cube; the file is not touched"))
         self.whole = self.needs_project(plain_button("Whole frame", "Use the whole cube again"))
-        self.body.addLayout(row(self.rectangle, self.crop, self.whole, None, self.remove))
+        self.export = self.needs_project(plain_button("Export…", "Write the chosen cube as ENVI, GeoTIFF or Zarr, as its file holds it"))
+        self.export.clicked.connect(self._ask_export)
+        self.body.addLayout(row(self.rectangle, self.crop, self.whole, None, self.export, self.remove))
         self.body.addWidget(self._calibration())
 
         self.pines = plain_button("Indian Pines", "A real AVIRIS scene, 145×145 pixels, 200 bands, 16 classes; makes a project of its own")
@@ -298,6 +304,33 @@ class CubesForm(Form):
     def _remove(self) -> None:
         if self.project is not None and self.desk.cube:
             self.run(steps.remove(self.project, self.desk.cube), lambda _: self.desk.cubes_changed(), "removing the cube")
+
+    def _ask_export(self) -> None:
+        if self.project is None or not self.desk.cube:
+            return
+        name = str(Path(self.memory.folder("exports")) / f"{self.desk.cube}.hdr")
+        path, kind = QFileDialog.getSaveFileName(self, f"Export {self.desk.cube}", name, ";;".join(_EXPORTS))
+        if path:
+            to = Path(path)
+            # A name typed without an ending, or with the proposed one, means the kind chosen below it.
+            ending = _EXPORTS.get(kind, ".hdr")
+            if to.suffix.lower() not in {*_EXPORTS.values(), ".tiff"}:
+                to = to.with_name(to.name + ending)
+            elif str(to) == name:
+                to = to.with_suffix(ending)
+            self.memory.used("exports", to)
+            self.export_cube(to)
+
+    def export_cube(self, to: Path) -> None:
+        """Write the current cube for other programs; the ending of the name says how."""
+        if self.project is None or not self.desk.cube:
+            return
+        entry = self.project.entry(self.desk.cube)
+        if entry.raw:
+            self.say(f"{entry.name} is a file of plain numbers, whose shape the export cannot know.", "warning")
+            return
+        self.done = recipe.export(entry.path, to, entry.key)
+        self.run(export(entry.path, to, entry.key), lambda report: self.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
 
     def crop_to_drawing(self) -> None:
         """Crop the current cube to the rectangle drawn last."""

@@ -13,6 +13,7 @@ from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.pca import fit_pca
 
 _HINTS = {
@@ -72,7 +73,7 @@ class ExploreForm(Form):
         """Say whether there is a PCA, and of what."""
         project = self.project
         if project is None or not project.entries:
-            return Standing("blocked", "Needs cubes.")
+            return Standing("blocked", "Needs cubes: form 1.")
         if project.inlet is None:
             masked = any(project.mask_path(name).exists() for name in project.entries)
             return Standing("ready", "No PCA yet." if masked else "No PCA yet. No mask either: the whole images are used.")
@@ -118,6 +119,10 @@ class ExploreForm(Form):
         red, green, blue = (box.currentIndex() for box in (self.red, self.green, self.blue))
         if min(red, green, blue) >= 0:
             self.canvas.show_composite((red, green, blue))
+
+    def recipe(self) -> recipe.Recipe | None:
+        """Return the fit as it stands."""
+        return recipe.pca(self.project.folder, self.fields.value()) if self.project is not None else None
 
     def fit_pca(self) -> None:
         """Fit the projection."""

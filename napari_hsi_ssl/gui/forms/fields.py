@@ -265,6 +265,7 @@ def fold(title: str, inside: QWidget) -> QCollapsible:
     folded.setContent(inside)
     folded.collapse(animate=False)
     folded.layout().setContentsMargins(0, 0, 0, 0)
+    folded.toggleButton().setToolTip("Unfold or fold")
     folded.toggleButton().setStyleSheet("text-align: left; border: none; background: transparent;")
     return folded
 

@@ -148,7 +148,7 @@ class MaskForm(Form):
         """Say how many cubes have masks and labels."""
         project = self.project
         if project is None or not project.entries:
-            return Standing("blocked", "Needs cubes.")
+            return Standing("blocked", "Needs cubes: form 1.")
         names = list(project.entries)
         masks = sum(project.mask_path(name).exists() for name in names)
         labels = sum(project.labels_path(name).exists() for name in names)
@@ -462,8 +462,10 @@ class MaskForm(Form):
 
     def recipe(self) -> Recipe | None:
         """Return the rule, or the last region that was grown, as a text."""
-        if self.project is None or not self.desk.cube or self.tabs.currentWidget() is self.labels:
+        if self.project is None or not self.desk.cube:
             return None
+        if self.tabs.currentWidget() is self.labels:
+            return self.labels.recipe()
         if self._region_recipe is not None:
             return self._region_recipe
         return recipes.masks(self.project.folder, self.rule(), [self.desk.cube])

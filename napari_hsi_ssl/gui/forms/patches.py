@@ -90,9 +90,13 @@ class PatchesForm(Form):
         self.heat = QComboBox()
         for name, words in _HEATS.items():
             self.heat.addItem(words, name)
+        self.heat.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.heat.setMinimumContentsLength(10)
         self.heat.setToolTip("Lay over the image how many patches cover each pixel, or how much foreground the windows over it hold")
         self.heat.currentIndexChanged.connect(self._heat_wanted)
-        self.body.addLayout(row(QLabel("Show on the image"), self.heat, None))
+        line = row(QLabel("Show on the image"), self.heat)
+        line.setStretch(1, 1)
+        self.body.addLayout(line)
         self.seen: PatchPreview | None = None
         self._shown = ""
         self._timer = QTimer(self)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from weakref import ref
 
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLayout, QProgressBar, QPushButton, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.gui.jobs import Update, time_words
@@ -43,6 +44,21 @@ class Words(QLabel):
         if ink != self._shown:  # a style sheet is parsed anew even when it says the same
             self._shown = ink
             self.setStyleSheet(f"color: {ink}; background: transparent;")
+
+
+class Elided(QLabel):
+    """A label of one line that gives way: what does not fit ends in an ellipsis. Its tooltip should say the whole."""
+
+    def minimumSizeHint(self) -> QSize:
+        """Return room for a few letters."""
+        return QSize(self.fontMetrics().averageCharWidth() * 8, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw what fits."""
+        painter = QPainter(self)
+        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self.width())
+        where = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        self.style().drawItemText(painter, self.rect(), where, self.palette(), self.isEnabled(), text, self.foregroundRole())
 
 
 class Primary(QPushButton):

@@ -33,6 +33,7 @@ _HINTS = {
     "devices": "Number of GPUs or CPU ranks; auto takes what there is",
     "precision": "Of the arithmetic; auto takes what the device does well",
     "temperature": "Of the contrastive loss (pretraining) or of the soft targets (self-distillation)",
+    "label_smoothing": "Share of every label that is spread over the other classes, against overconfidence",
     "input": "What the network sees of a pixel: the principal components or all bands",
 }
 

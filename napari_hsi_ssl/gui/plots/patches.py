@@ -39,6 +39,7 @@ class PatchesView(QWidget):
         plot.setMouseEnabled(False, False)
         plot.hideButtons()
         plot.setMenuEnabled(False)
+        plot.getAxis("bottom").setHeight(24)
         self.sheet = SheetView()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -162,7 +163,11 @@ def summary(seen: PatchPreview) -> str:
     windows = seen.windows.values()
     total, empty, too_little = (sum(getattr(window, name) for window in windows) for name in ("total", "empty", "too_little"))
     lost, full = sum(seen.lost.values()), sum(sum(counts.values()) for counts in seen.before.values())
-    parts = [f"{train + test:,} patches: {train:,} train, {test:,} test", f"of {total:,} windows {too_little:,} have too little foreground, {empty:,} none"]
+    parts = [f"{train + test:,} patches: {train:,} train, {test:,} test", f"of {total:,} windows"]
+    if too_little:
+        parts.append(f"{too_little:,} have too little foreground")
+    if empty:
+        parts.append(f"{empty:,} have none")
     if lost:
         parts.append(f"{lost:,} lie on both sides of the split")
     if full > train + test:

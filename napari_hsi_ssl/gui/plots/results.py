@@ -90,6 +90,7 @@ class ResultsView(QWidget):
         self._theme = theme
         self._results: dict[str, Result] = {}
         self.list = QListWidget()
+        self.list.setToolTip("Results of this project, the latest last; choose one to see it")
         self.list.setFixedWidth(_SIDE_WIDTH)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.currentRowChanged.connect(self._show_current)
@@ -100,7 +101,7 @@ class ResultsView(QWidget):
         self.png_button = QPushButton("PNG…", clicked=self._save_png)
         self.png_button.setToolTip("Save what is shown as a picture")
         self.place = QVBoxLayout()
-        self.content: QWidget = QLabel(_NOTHING)
+        self.content: QWidget = QLabel(_NOTHING, wordWrap=True)
 
         buttons = QHBoxLayout()
         buttons.setSpacing(2)
@@ -157,7 +158,7 @@ class ResultsView(QWidget):
     def _show_current(self, _row: int = 0) -> None:
         result = self.current
         if result is None:
-            content: QWidget = QLabel(_NOTHING)
+            content: QWidget = QLabel(_NOTHING, wordWrap=True)
         elif result.score is not None:
             content = _score_view(result.score, self._theme)
         else:
