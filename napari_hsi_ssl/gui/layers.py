@@ -244,10 +244,13 @@ def _watch_strokes(viewer: Viewer, layer: Labels) -> None:
     """Remember every stroke of a brush on a mask as a step that can be taken back."""
     canvas, this = ref(viewer), ref(layer)
 
-    def painted(_: object = None) -> None:
+    def painted(event: Any) -> None:  # noqa: ANN401 - an event of napari
         layer, viewer = this(), canvas()
         if layer is not None and viewer is not None:
             after = np.asarray(layer.data) != 0
+            for change in event.value:
+                if isinstance(change, tuple) and len(change) == 3:  # napari tells of the bucket and of whole regions before it fills them
+                    after[change[0]] = np.asarray(change[2]) != 0
             before = np.unpackbits(layer.metadata["hsi"]["bits"], count=after.size).reshape(after.shape).astype(bool)
             history_for(viewer).record(cube_of(layer), before, after)
             layer.metadata["hsi"]["bits"] = np.packbits(after)
