@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import SCHEMA_VERSION, read_json
+from napari_hsi_ssl.config import SCHEMA_VERSION, ChainConfig, read_json
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import ProjectError
 
@@ -46,6 +46,8 @@ class CubeEntry:
     """Box y0, x0, y1, x1 (ends excluded) in pixels of the file."""
     calibration: dict[str, str] | None = None
     """Paths of the ``white`` and ``dark`` references."""
+    bad_bands: tuple[int, ...] | None = None
+    """Bands, counted from 0, that the user calls bad; they replace the header's list. None: as the header says."""
     fingerprint: dict[str, Any] | None = None
 
 
@@ -108,7 +110,7 @@ class Project:
     def _entry(self, value: dict[str, Any]) -> CubeEntry:
         try:
             path = Path(os.path.normpath(self.folder / value["path"]))
-            lists = {key: tuple(value[key]) if value.get(key) is not None else None for key in ("wavelengths", "crop")}
+            lists = {key: tuple(value[key]) if value.get(key) is not None else None for key in ("wavelengths", "crop", "bad_bands")}
             return CubeEntry(**{**value, **lists, "path": path, "shape": tuple(value["shape"])})
         except (KeyError, TypeError) as error:
             raise ProjectError(f"{self.folder}/project.json: a cube entry is incomplete or has unknown fields ({error}); restore it from a copy.") from error
@@ -178,10 +180,37 @@ class Project:
         cube = read_cube(entry.path, key=entry.key, shape=raw.get("shape"), order=raw.get("order", "C"), name=name)
         if tuple(cube.shape) != entry.shape:
             raise ProjectError(f"cube '{name}': {entry.path} has shape {tuple(cube.shape)}, the project knows {entry.shape}; add the file again.")
+        if entry.bad_bands is not None:
+            flags = np.zeros(entry.shape[2], dtype=bool)
+            flags[[band for band in entry.bad_bands if band < flags.size]] = True
+            cube = cube.assign_attrs(bad_bands=flags)
         if entry.calibration:
             references = {key: read_cube(self.folder / path) for key, path in entry.calibration.items()}
             cube = calibrate(cube, **references)
         return cube
+
+    @property
+    def chain(self) -> ChainConfig:
+        """How spectra are prepared; empty until the user chooses steps."""
+        return ChainConfig.parse(self.noted("chain"), f"{self.folder}/preprocessing.json, field 'chain'")
+
+    @chain.setter
+    def chain(self, chain: ChainConfig) -> None:
+        self.note("chain", chain.model_dump(mode="json"))
+
+    def prepared(self, name: str, chain: ChainConfig | None = None) -> xr.DataArray:
+        """Open a cube lazily as `cube` does, with its spectra prepared by the project's chain, or by another one.
+
+        Raises
+        ------
+        ProjectError
+            When the file is gone or is no longer the one that was added.
+        CubeError
+            When the chain cannot be applied to this cube, such as a resampling to wavelengths that it does not have.
+        """
+        from napari_hsi_ssl.cubes.preprocess import preprocess
+
+        return preprocess(self.cube(name), self.chain if chain is None else chain)
 
     # -- masks and labels -----------------------------------------------------------------------------------------------
 
