@@ -1,12 +1,6 @@
 """Frozen settings of every step, with a JSON round trip that refuses unknown keys."""
 
-from napari_hsi_ssl.config.chain import Absorbance as Absorbance
 from napari_hsi_ssl.config.chain import ChainConfig as ChainConfig
-from napari_hsi_ssl.config.chain import Continuum as Continuum
-from napari_hsi_ssl.config.chain import Normalise as Normalise
-from napari_hsi_ssl.config.chain import Resample as Resample
-from napari_hsi_ssl.config.chain import Savgol as Savgol
-from napari_hsi_ssl.config.chain import Snv as Snv
 from napari_hsi_ssl.config.data import AnglesConfig as AnglesConfig
 from napari_hsi_ssl.config.data import MaskConfig as MaskConfig
 from napari_hsi_ssl.config.data import PatchConfig as PatchConfig

@@ -99,6 +99,15 @@ class PcaConfig(Settings):
     seed: int = 0
 
 
+class UmapConfig(Settings):
+    """How a sample of pixels is laid out by UMAP (`steps.umap`)."""
+
+    sample: int = Field(10_000, ge=10, le=200_000, description="pixels in all, as many of one domain as of another")
+    neighbours: int = Field(15, ge=2, le=500, description="few show fine structure, many the large shape")
+    distance: float = Field(0.1, ge=0, lt=1, description="how near points may lie: small values make tight clusters")
+    seed: int = 0
+
+
 class PatchConfig(Settings):
     """How patches are cut and split (`steps.patches`)."""
 

@@ -200,11 +200,13 @@ def _scores_of(projection: Projection, matrix: Spectra, source: Source, near: Sp
         offset = offset + projection.domain_mean[number] @ components
     folded = matrix.T @ components
     folded[:, ~projection.signal], offset = 0.0, np.where(projection.signal, offset, 0.0)
-    middle, weights, rest = near.astype(np.float32), folded.astype(np.float32), offset - near.astype(np.float32) @ folded
+    middle, weights = near.astype(np.float32), folded.astype(np.float32)
+    rest = (offset - middle @ folded).astype(np.float32)
 
     def scores(spectra: Spectra) -> Spectra:
         spectra -= middle
-        return spectra @ weights - rest
+        found: Spectra = spectra @ weights - rest
+        return found
 
     return scores
 

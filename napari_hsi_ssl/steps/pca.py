@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import PcaConfig, digest
 from napari_hsi_ssl.errors import ProjectError
-from napari_hsi_ssl.explore.density import Density, density, robust_limits
+from napari_hsi_ssl.explore.loadings import Components, components_of
 from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
@@ -83,23 +83,11 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
     return report
 
 
-def scatter(project: Project, x: int = 0, y: int = 1, bins: int = 512, inlet: str | None = None) -> Steps[dict[str, Density]]:
-    """Return the joint density of two components of all used pixels, one a domain, all on the same bins."""
-    columns: dict[str, list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = {}
-    scale = project.projection(inlet).scale
-    folder = project.inlet_folder(inlet)
-    entries = [entry for entry in project.entries.values() if (folder / f"{entry.name}.npy").exists()]
-    for number, entry in enumerate(entries):
-        yield Progress(number, len(entries), f"PC {x + 1} and PC {y + 1} of {entry.name}")
-        scores = project.scores(entry.name, inlet)
-        pairs = np.asarray(scores[..., [x, y]])[project.area(entry.name)].astype(np.float32) * scale[[x, y]].astype(np.float32)
-        pairs = pairs[np.isfinite(pairs).all(axis=1)]
-        columns.setdefault(entry.domain, []).append((pairs[:, 0], pairs[:, 1]))
-    joined = {domain: (np.concatenate([x for x, _ in pairs]), np.concatenate([y for _, y in pairs])) for domain, pairs in columns.items()}
-    if not any(len(first) for first, _ in joined.values()):
-        raise ProjectError(f"project {project.folder.name} has no used pixel with scores; make other masks or run the PCA again.")
-    limits = robust_limits(np.concatenate([first for first, _ in joined.values()]), np.concatenate([second for _, second in joined.values()]))
-    return {domain: density(first, second, bins=bins, limits=limits) for domain, (first, second) in joined.items()}
+def components(project: Project, cube: str | None = None) -> Components:
+    """Return the scree of the current projection and its loadings on the bands of a cube, the first one by default."""
+    projection = project.projection()
+    entry = project.entry(cube or next(iter(project.entries)))
+    return components_of(projection, entry.shape[2], None if entry.wavelengths is None else np.asarray(entry.wavelengths, dtype=np.float64))
 
 
 def component_images(project: Project, cube: str) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +12,11 @@ from napari import Viewer
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from qtpy.QtCore import QCoreApplication, QEvent
+from spectral import spectral_angles
 
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap, as_cube
+from napari_hsi_ssl.cubes.library import SpectralLibrary, write_library
 from napari_hsi_ssl.cubes.writers import save_map, write_envi_cube
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.canvas import canvas_for
@@ -169,6 +172,132 @@ def test_another_cube_brings_its_own_axis_and_keeps_pins_that_fit(dock, qtbot):
     assert "no labelled pixel" in heard.args[0]
 
 
+def test_the_pointer_reads_whatever_layer_is_selected_or_on_top(dock, qtbot):
+    # Painting and drawing are when a spectrum is wanted most.
+    viewer = dock.desk.viewer
+    labels = layers.find(viewer, "labels", "coffee")
+    for layer, mode in ((labels, "paint"), (layers.draw(viewer, "add_polygon"), "add_polygon"), (viewer.add_points(np.zeros((1, 2)), name="theirs"), "add")):
+        viewer.layers.selection.active = layer
+        layer.mode = mode
+        with qtbot.waitSignal(dock.pointer.moved, timeout=5000) as heard:
+            mouse_move_callbacks(viewer, mouse("mouse_move", (0.0, 9.2, 14.3)))
+        np.testing.assert_allclose(heard.args[0], truth(dock, 9, 14), rtol=1e-6)
+    layers.clear_drawing(viewer)
+
+
+def test_a_read_that_waits_for_a_disk_holds_up_neither_the_window_nor_the_next_read(dock, qtbot, monkeypatch):
+    released, begun = threading.Event(), []
+
+    def slow(cube, y, x):
+        begun.append((y, x))
+        if (y, x) == (1, 1):
+            released.wait(10)
+        return np.asarray(cube.data[y, x], dtype=np.float32)
+
+    dock.pointer._reads = slow
+    heard = []
+    dock.pointer.moved.connect(heard.append)
+    dock.pointer.move((0.0, 1.0, 1.0))
+    qtbot.waitUntil(lambda: begun == [(1, 1)], timeout=5000)
+    dock.pointer.move((0.0, 5.0, 6.0))
+    qtbot.waitUntil(lambda: len(heard) == 1, timeout=5000)
+    np.testing.assert_allclose(heard[0], truth(dock, 5, 6), rtol=1e-6)
+    released.set()
+    qtbot.wait(200)
+    assert len(heard) == 1, "what arrives late must not replace what the pointer is on"
+
+
+def test_the_mean_of_the_selection_follows_it(dock, qtbot):
+    data = np.asarray(canvas_for(dock.desk).picture.cube.data, dtype=np.float64)
+    chosen = np.zeros(SHAPE[:2], dtype=bool)
+    for rows in (slice(2, 6), slice(10, 20)):
+        chosen[:] = False
+        chosen[rows, 4:9] = True
+        expected = data[chosen].mean(axis=0)
+        dock.desk.set_selection(chosen.copy(), "scatter")
+        qtbot.waitUntil(lambda e=expected: len(dock.spectra.pinned) == 1 and np.allclose(dock.spectra.pinned[0].values, e, rtol=1e-5), timeout=5000)
+    dock.desk.set_selection(None, "scatter")
+    assert dock.spectra.pinned == ()
+    dock.spectra.means.selection.setChecked(False)
+    dock.desk.set_selection(chosen, "scatter")
+    qtbot.wait(300)
+    assert dock.spectra.pinned == ()
+
+
+def test_a_drawn_region_has_a_mean_and_without_one_the_user_is_told(dock, qtbot):
+    with qtbot.waitSignal(dock.desk.message, timeout=5000) as heard:
+        dock.spectra.means.region.trigger()
+    assert "no drawn region" in heard.args[0]
+    shapes = layers.draw(dock.desk.viewer, "add_rectangle")
+    shapes.add_rectangles(np.array([[2.6, 3.6], [2.6, 8.4], [7.4, 8.4], [7.4, 3.6]]))
+    dock.spectra.means.region.trigger()
+    qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 1, timeout=5000)
+    data = np.asarray(canvas_for(dock.desk).picture.cube.data, dtype=np.float64)
+    np.testing.assert_allclose(dock.spectra.pinned[0].values, data[3:8, 4:9].mean(axis=(0, 1)), rtol=1e-5)
+    layers.clear_drawing(dock.desk.viewer)
+
+
+def test_means_over_all_cubes_share_one_axis_and_can_be_pooled(dock, qtbot):
+    dock.spectra.means.choose("all")
+    dock.spectra.means.mask.trigger()
+    qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 2, timeout=5000)
+    assert [len(one.values) for one in dock.spectra.shown] == [12, 9]
+    assert dock.spectra.legend.texts() == ["all pixels (coffee)", "all pixels (sugar)"]
+
+
+def test_a_library_is_ordered_drawn_searched_and_pinned(dock, qtbot, tmp_path):
+    nm = np.linspace(350, 1000, 40)
+    spectra = np.stack([np.linspace(0, 3, 40), np.ones(40), np.linspace(3, 0.1, 40), np.sin(nm / 40) + 2])
+    write_library(tmp_path / "known.sli", SpectralLibrary("known", ("rise", "flat", "fall", "wave"), nm, spectra, "reflectance"))
+    panel = dock.spectra.library
+    dock.control.open_library(str(tmp_path / "known.sli"))
+    qtbot.waitUntil(lambda: len(panel.texts()) == 4, timeout=5000)
+    assert dock.spectra._compared == []
+    dock.spectra.means.mask.trigger()
+    qtbot.waitUntil(lambda: panel.texts()[0].endswith("rise"), timeout=5000)
+    assert len(dock.spectra._compared) == 3
+    target = dock.spectra.target
+    scaled = dock.spectra._compared[0].getData()[1]
+    assert np.abs(scaled - target.values).max() < 0.6, "an entry is scaled to lie over the curve"
+    panel.search.setText("fa")
+    assert [text.split()[-1] for text in panel.texts()] == ["fall"]
+    panel.search.clear()
+    panel.pin_button.click()
+    assert [one.name for one in dock.spectra.pinned] == ["all pixels (coffee)", "rise"]
+    assert dock.spectra.target.name == "all pixels (coffee)", "an entry is not compared with its own library"
+    dock.spectra.views.choose("snv")
+    qtbot.waitUntil(lambda: panel.texts()[0].endswith("rise"), timeout=5000)
+    panel.close_button.click()
+    assert dock.spectra._compared == []
+
+
+def test_a_library_of_other_wavelengths_is_one_sentence_in_its_panel(dock, qtbot, tmp_path):
+    write_library(tmp_path / "far.sli", SpectralLibrary("far", ("x",), np.linspace(2000, 2500, 5), np.ones((1, 5)), "reflectance"))
+    dock.spectra.means.mask.trigger()
+    qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 1, timeout=5000)
+    dock.control.open_library(str(tmp_path / "far.sli"))
+    qtbot.waitUntil(lambda: "covers 2000–2500 nm" in dock.spectra.library.note.text(), timeout=5000)
+    assert dock.spectra.library.texts() == ["x"]
+    with qtbot.waitSignal(dock.desk.message, timeout=5000) as heard:
+        dock.control.open_library(str(tmp_path / "none.sli"))
+    assert "does not exist" in heard.args[0]
+
+
+def test_a_map_by_angle_of_the_ticked_curves_appears_over_the_image(dock, qtbot):
+    dock.spectra.means.classes.trigger()
+    qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 2, timeout=5000)
+    dock.spectra.map_menu.angle.setValue(1.0)
+    with qtbot.waitSignal(canvas_for(dock.desk).map_shown, timeout=10_000):
+        dock.spectra.map_menu.make.click()
+    layer = layers.shown_map(dock.desk.viewer, "coffee")
+    data = np.asarray(canvas_for(dock.desk).picture.cube.data, dtype=np.float64)
+    plain = spectral_angles(data, np.stack([one.values for one in dock.spectra.pinned]))
+    np.testing.assert_array_equal(layer.data, plain.argmin(axis=-1) + 1)
+    assert dock.desk.busy == ""
+    for path in (dock.desk.project.folder / "maps").iterdir():
+        path.unlink()
+
+
 def test_scatter_is_read_when_it_is_looked_at_and_holds_every_pixel(dock, qtbot):
     assert dock.scatter._densities == {}
     dock.show_plot("scatter")
@@ -179,7 +308,7 @@ def test_scatter_is_read_when_it_is_looked_at_and_holds_every_pixel(dock, qtbot)
     dock.scatter.y_box.setCurrentIndex(2)
     dock.scatter.y_box.activated.emit(2)
     qtbot.waitUntil(lambda: dock.scatter._shown_pair == (0, 2), timeout=10_000)
-    assert dock.tabText(dock.indexOf(dock.scatter)) == "PC scatter"
+    assert dock.tabText(dock.indexOf(dock.scatter)) == "Scatter"
 
 
 def test_news_marks_a_tab_and_only_a_wish_changes_it(dock, qtbot, tmp_path):

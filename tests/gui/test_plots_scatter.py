@@ -1,8 +1,7 @@
-"""Component scatter: densities, colours by domain, lasso, and how long it takes."""
+"""Component scatter: densities, dots, colours by group, lasso, and what is selected."""
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +11,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_hsi_ssl.explore.density import density
-from napari_hsi_ssl.gui.plots.scatter import ScatterPlot, blended_image, coarser, shade, single_image
+from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
+from napari_hsi_ssl.gui.plots.shading import binned, blended_image, dotted, shade, side_for, single_image
 from napari_hsi_ssl.gui.plots.theme import Theme
 
 LIMITS = ((-4.0, 4.0), (-4.0, 4.0))
@@ -66,13 +66,25 @@ def test_a_shared_bin_is_mixed():
     assert blended_image([both, both], ["#ff0000", "#0000ff"])[0, 0, :3].tolist() == [128, 0, 128]
 
 
-@pytest.mark.parametrize("count", [0, 10, 1000, 200_000])
+@pytest.mark.parametrize("count", [0, 10, 25_000, 200_000])
 def test_coarser_bins_lose_no_point(count):
-    found = coarser(cloud(count, (0, 0)).counts)
+    counts = cloud(count, (0, 0)).counts
+    found = binned(counts, side_for(count, 512))
     assert found.sum() == count
-    assert min(found.shape) >= 32
-    if count == 200_000:
-        assert found.shape == (512, 512)
+    assert found.shape == {25_000: (256, 256)}.get(count, (512, 512))
+
+
+def test_few_points_are_dots_that_can_be_seen_and_many_are_not_smeared():
+    # A single bin of 512 is less than a screen pixel wide in a small dock.
+    one = np.zeros((512, 512), dtype=np.int64)
+    one[100, 511] = 1
+    grown = dotted(one)
+    assert grown.shape == one.shape
+    assert 6 <= np.count_nonzero(grown) <= 13
+    assert grown[100, 511] == 1
+    assert grown.max() == 1
+    many = cloud(30_000, (0, 0)).counts
+    assert dotted(many) is many
 
 
 def test_axes_name_components_and_their_shares(plot):
@@ -99,8 +111,9 @@ def test_domains_are_told_apart_on_demand(plot):
     plot.set_components([0.6, 0.4])
     plot.set_densities({"sugar": cloud(4000, (1, 1)), "coffee": cloud(500, (-1, 1))}, 0, 1)
     assert all("px in a bin" in text for text in plot.legend.texts())
-    plot.domain_box.setChecked(True)
+    plot.set_densities({"coffee": cloud(500, (-1, 1)), "sugar": cloud(4000, (1, 1))}, 0, 1, colour="domain")
     assert plot.legend.texts() == ["coffee · 500 px", "sugar · 4,000 px"]
+    assert plot.colour == "domain"
     assert len(set(plot.colours().values())) == 2
 
 
@@ -124,11 +137,9 @@ def test_without_a_pca_it_says_what_to_do(plot):
 def test_lasso_gives_the_polygon_in_component_units_and_leaves_the_view_alone(plot, qtbot):
     plot.set_components([0.6, 0.4])
     plot.set_densities({"a": cloud(4000, (0, 0))}, 0, 1)
-    plot.allow_lasso()
     plot.resize(800, 300)
     plot.show()
     qtbot.waitExposed(plot)
-    plot.lasso_button.setChecked(True)
     before = plot.view.viewRange()
     corners = [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
     viewport = plot.plot.viewport()
@@ -137,7 +148,7 @@ def test_lasso_gives_the_polygon_in_component_units_and_leaves_the_view_alone(pl
         return plot.plot.mapFromScene(plot.view.mapViewToScene(QPointF(x, y)))
 
     heard = []
-    plot.lasso_drawn.connect(heard.append)
+    plot.lasso_drawn.connect(lambda polygon, mode: heard.append((polygon, mode)))
     path = [np.array(a) * (1 - t) + np.array(b) * t for a, b in pairwise(corners) for t in np.linspace(0, 1, 6)]
     qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, pos=place(*path[0]))
     for point in path[1:]:
@@ -145,21 +156,62 @@ def test_lasso_gives_the_polygon_in_component_units_and_leaves_the_view_alone(pl
         drag(viewport, place(*point))
     qtbot.mouseRelease(viewport, Qt.MouseButton.LeftButton, pos=place(*path[-1]))
     assert len(heard) == 1
-    low, high = heard[0].min(axis=0), heard[0].max(axis=0)
+    assert heard[0][1] == "new"
+    low, high = heard[0][0].min(axis=0), heard[0][0].max(axis=0)
     np.testing.assert_allclose([low, high], [[-1, -1], [1, 1]], atol=0.1)
     assert plot.view.viewRange() == before
 
 
-def test_207_thousand_points_are_drawn_in_a_fifth_of_a_second(plot, qtbot):
-    plot.resize(900, 300)
+@pytest.mark.parametrize(("modifier", "mode"), [(Qt.KeyboardModifier.ShiftModifier, "add"), (Qt.KeyboardModifier.ControlModifier, "subtract")])
+def test_a_box_with_shift_or_ctrl_adds_or_takes_away(plot, qtbot, modifier, mode):
+    plot.set_components([0.6, 0.4])
+    plot.set_densities({"a": cloud(4000, (0, 0))}, 0, 1)
+    plot.resize(800, 300)
     plot.show()
     qtbot.waitExposed(plot)
+    plot.box_button.click()
+    assert not plot.lasso_button.isChecked()
+    viewport = plot.plot.viewport()
+    qtbot.wait(100)  # the axes take the room of their labels
+    start, end = (plot.plot.mapFromScene(plot.view.mapViewToScene(QPointF(*point))) for point in ((-1.0, -2.0), (1.5, 1.0)))
+    heard = []
+    plot.lasso_drawn.connect(lambda polygon, mode: heard.append((polygon, mode)))
+    qtbot.mousePress(viewport, Qt.MouseButton.LeftButton, modifier, pos=start)
+    qtbot.wait(15)
+    drag(viewport, (start + end) / 2)
+    qtbot.wait(15)
+    drag(viewport, end)
+    qtbot.mouseRelease(viewport, Qt.MouseButton.LeftButton, modifier, pos=end)
+    assert [found for _, found in heard] == [mode]
+    np.testing.assert_allclose([heard[0][0].min(axis=0), heard[0][0].max(axis=0)], [(-1, -2), (1.5, 1)], atol=0.1)
+
+
+def test_without_a_tool_a_drag_moves_the_picture(plot, qtbot):
     plot.set_components([0.6, 0.4])
-    found = {name: cloud(29_629, (index - 3, 0), index) for index, name in enumerate("abcdefg")}
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        plot.set_densities(found, 0, 1)
-        plot.plot.viewport().repaint()
-        times.append(time.perf_counter() - start)
-    assert min(times) < 2, "every point would be drawn"
+    plot.set_densities({"a": cloud(4000, (0, 0))}, 0, 1)
+    plot.lasso_button.click()
+    assert plot.view.tool == ""
+
+
+def test_selected_pixels_lie_over_the_density_where_they_are(plot):
+    plot.set_components([0.6, 0.4])
+    plot.set_densities({"a": cloud(100_000, (0, 0))}, 0, 1)
+    assert plot.overlay.isVisible() is False
+    plot.set_selected(cloud(30_000, (2, -2)).counts)
+    alpha = plot.overlay.image[..., 3]
+    x, y = (np.argwhere(alpha > 0).mean(axis=0) / alpha.shape) * 8 - 4
+    assert (x, y) == pytest.approx((2, -2), abs=0.3)
+    plot.set_selected(np.zeros((512, 512), dtype=np.int64))
+    assert not plot.overlay.isVisible()
+
+
+def test_a_umap_is_offered_only_where_there_is_one(plot):
+    assert plot.space == "components"
+    plot.offer_umap(True)
+    plot.set_space("umap")
+    plot.set_components([], "UMAP", 2)
+    assert [plot.x_box.itemText(index) for index in range(plot.x_box.count())] == ["UMAP 1", "UMAP 2"]
+    plot.set_densities({"a": cloud(500, (0, 0))}, 0, 1)
+    assert plot.plot.getAxis("bottom").labelText == "UMAP 1"
+    plot.offer_umap(False)
+    assert plot.space == "components"

@@ -7,22 +7,21 @@ from pathlib import Path
 from typing import Any
 from weakref import ref
 
-import numpy as np
-from numpy.typing import NDArray
-from qtpy.QtCore import QSize, Signal
+from qtpy.QtCore import QSize
 from qtpy.QtWidgets import QTabWidget, QWidget
 
-from napari_hsi_ssl.explore.density import Density
 from napari_hsi_ssl.gui.busy import BusyRow
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.plots import reading
+from napari_hsi_ssl.gui.plots.loadings import LoadingsView
 from napari_hsi_ssl.gui.plots.patches import PatchesView
 from napari_hsi_ssl.gui.plots.pointer import PixelPointer
 from napari_hsi_ssl.gui.plots.results import Result, ResultsView, evaluation, report_of
 from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
+from napari_hsi_ssl.gui.plots.scatter_control import ScatterControl
 from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
 from napari_hsi_ssl.gui.plots.spectra_control import SpectraControl
 from napari_hsi_ssl.gui.plots.theme import Theme
@@ -32,11 +31,11 @@ from napari_hsi_ssl.patches.preview import PatchPreview
 from napari_hsi_ssl.patches.sheet import Example
 
 _HEIGHT = 220
-_TABS = {"spectra": "Spectra", "scatter": "PC scatter", "patches": "Patches", "training": "Training", "results": "Result"}
+_TABS = {"spectra": "Spectra", "scatter": "Scatter", "loadings": "Components", "patches": "Patches", "training": "Training", "results": "Result"}
 
 
 class ExplorerDock(QTabWidget):
-    """Spectra | PC scatter | Patches | Training | Result, kept up to date by the desk.
+    """Spectra | Scatter | Components | Patches | Training | Result, kept up to date by the desk.
 
     Parameters
     ----------
@@ -44,27 +43,25 @@ class ExplorerDock(QTabWidget):
         Of the viewer that the dock belongs to.
     """
 
-    lassoed = Signal(int, int, object)
-    """Components on x and y, and the float64 polygon (n, 2) that was drawn around pixels in their plane."""
-
     def __init__(self, desk: Desk, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.desk = desk
         self.jobs = Jobs(self)
         theme = Theme.named(desk.viewer.theme)
         self.spectra, self.scatter, self.training, self.results = SpectraPlot(theme), ScatterPlot(theme), TrainingPlot(theme), ResultsView(theme)
-        self.patches = PatchesView(theme)
+        self.patches, self.loadings = PatchesView(theme), LoadingsView(theme)
         self._plots: dict[str, QWidget] = {
-            "spectra": self.spectra, "scatter": self.scatter, "patches": self.patches, "training": self.training, "results": self.results,
+            "spectra": self.spectra, "scatter": self.scatter, "loadings": self.loadings, "patches": self.patches, "training": self.training,
+            "results": self.results,
         }  # fmt: skip
         for name, plot in self._plots.items():
             self.addTab(plot, _TABS[name])
         self.setMinimumHeight(_HEIGHT)
         self.busy = BusyRow(120)
-        self.setCornerWidget(self.busy)
-        self._scatter_is_old = True
+        self.busy.float_over(self)
         self.pointer = PixelPointer(desk, self)
         self.control = SpectraControl(desk, self.spectra, self.pointer, self.jobs, self)
+        self.brushing = ScatterControl(desk, self.scatter, self.loadings, self.jobs, self)
         self._connect()
         self._project_changed()
         self._bands_shown()
@@ -88,8 +85,6 @@ class ExplorerDock(QTabWidget):
         desk.plot_wanted.connect(self.show_plot)
         self.currentChanged.connect(self._tab_changed)
         self.pointer.pinned.connect(partial(_tell, ref(self), "_pinned_news"))
-        self.scatter.pair_changed.connect(self._ask_scatter)
-        self.scatter.lasso_drawn.connect(self._lassoed)
         self.training.run_asked.connect(watch_for(desk).load)
         # The viewer outlives its docks, and its events do not know when a Qt object has gone.
         this = ref(self)
@@ -105,7 +100,7 @@ class ExplorerDock(QTabWidget):
     # -- tabs -----------------------------------------------------------------------------------------------------------
 
     def show_plot(self, name: str) -> None:
-        """Bring a plot to the front: "spectra", "scatter", "patches", "training" or "results"."""
+        """Bring a plot to the front: "spectra", "scatter", "loadings", "patches", "training" or "results"."""
         if name in self._plots:
             self.setCurrentWidget(self._plots[name])
 
@@ -117,8 +112,8 @@ class ExplorerDock(QTabWidget):
     def _tab_changed(self, _index: int) -> None:
         shown = self.currentWidget()
         self.pointer.following = shown is self.spectra
-        if shown is self.scatter and self._scatter_is_old:
-            self._ask_scatter(*self.scatter.pair)
+        if shown in {self.scatter, self.loadings}:
+            self.brushing.show()
         self._mark("", shown)
 
     def _mark(self, sign: str, plot: QWidget | None) -> None:
@@ -133,14 +128,14 @@ class ExplorerDock(QTabWidget):
 
     def _theme_changed(self) -> None:
         theme = Theme.named(self.desk.viewer.theme)
-        for plot in (self.spectra, self.scatter, self.patches, self.training, self.results):
+        for plot in (self.spectra, self.scatter, self.loadings, self.patches, self.training, self.results):
             plot.set_theme(theme)
 
     # -- project --------------------------------------------------------------------------------------------------------
 
     def _project_changed(self) -> None:
         project = self.desk.project
-        self._scatter_changed()
+        self.brushing.changed()
         self._runs_changed()
         self._cube_changed(self.desk.cube)
         folder = project.folder if project else None
@@ -178,40 +173,11 @@ class ExplorerDock(QTabWidget):
     # -- scatter --------------------------------------------------------------------------------------------------------
 
     def _inlet_changed(self) -> None:
-        self._scatter_changed()
+        self.brushing.changed()
         self._news(self.scatter)
 
-    def _scatter_changed(self) -> None:
-        self._scatter_is_old = True
-        project = self.desk.project
-        if project is None or project.inlet is None:
-            self.scatter.set_components(())
-        elif self.currentWidget() is self.scatter:
-            self._ask_scatter(*self.scatter.pair)
-
     def _area_changed(self, _name: str) -> None:
-        if self.desk.project is not None and self.desk.project.inlet is not None:
-            self._scatter_changed()
-
-    def _ask_scatter(self, x: int, y: int) -> None:
-        project = self.desk.project
-        if project is None or project.inlet is None:
-            return
-        self._scatter_is_old = False
-        self.scatter.say("reading…")
-        self.jobs.start(reading.densities(project, x, y), self._scatter_read, label="scatter", slot="scatter", on_error=self._scatter_failed)
-
-    def _scatter_read(self, found: tuple[NDArray[np.float64], str, int, int, dict[str, Density]]) -> None:
-        explained, word, x, y, densities = found
-        self.scatter.set_components(explained, word)
-        self.scatter.set_densities(densities, x, y)
-
-    def _scatter_failed(self, _error: BaseException, sentence: str, _details: str) -> None:
-        self._scatter_is_old = True
-        self.scatter.say(sentence)
-
-    def _lassoed(self, polygon: NDArray[np.float64]) -> None:
-        self.lassoed.emit(*self.scatter.pair, polygon)
+        self.brushing.changed()
 
     # -- patches --------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,6 @@ from napari_hsi_ssl.project import Project
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.cubes.library import SpectralLibrary
-    from napari_hsi_ssl.explore.density import Density
 
 _RESULTS = 20
 
@@ -46,23 +45,12 @@ def library_match(known: SpectralLibrary, target: Spectrum, view: str) -> Steps[
     references = library_on_bands(known, axis.wavelengths, axis.bands, axis.bad, f"'{target.name}'")
     if view == RAW:
         return rank(target.values, references, axis.bad), references
-    aim, compared = in_view(target.shown, axis.wavelengths, view), in_view(references, axis.wavelengths, view)
+    usable = references if axis.bad is None or axis.bad.all() else np.where(axis.bad, np.nan, references)
+    aim, compared = in_view(target.shown, axis.wavelengths, view), in_view(usable, axis.wavelengths, view)
     by_shape, by_value = rank(aim, compared, axis.bad), rank(target.values, references, axis.bad)
     scales = np.ones(len(references))
     scales[by_value.order] = by_value.scales
     return Matches(by_shape.order, by_shape.angles, scales[by_shape.order]), references
-
-
-def densities(project: Project, x: int, y: int) -> Steps[tuple[NDArray[np.float64], str, int, int, dict[str, Density]]]:
-    """Return the explained shares (k,) of the current projection, its components' word, and the densities of two of them by domain."""
-    from napari_hsi_ssl.steps.pca import scatter
-
-    yield Progress(message="reading the PCA")
-    projection = project.projection()
-    count = len(projection.components)
-    x, y = min(x, count - 1), min(y, count - 1)
-    found = yield from scatter(project, x, y)
-    return np.asarray(projection.explained), "MNF" if projection.method == "mnf" else "PC", x, y, found
 
 
 def map_result(path: Path) -> Steps[Result]:

@@ -1,0 +1,425 @@
+"""Two coordinates of all pixels of a project against each other: densities by group, and the pixels inside a lasso."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hsi_ssl.cubes.cube import palette
+from napari_hsi_ssl.errors import ConfigError, ProjectError
+from napari_hsi_ssl.explore.brush import lasso
+from napari_hsi_ssl.explore.density import Density, Plane, robust_limits
+from napari_hsi_ssl.explore.embedding import SampleMap
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
+
+Colouring = Literal["density", "domain", "mask", "label", "map"]
+COLOURINGS: tuple[Colouring, ...] = get_args(Colouring)
+Space = Literal["components", "umap"]
+MASK_COLOURS = ("#0072b2", "#999999")
+"""Of pixels inside and outside the masks."""
+NO_CLASS = "#9a9a9a"
+_ROWS = 2**19  # pixels that are read at a time
+_SAMPLE = 2**18
+_FEWEST = 1000
+_CACHE_BYTES = 2**29
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two coordinates of a project's pixels.
+
+    Attributes
+    ----------
+    x, y : int
+        Components, or axes of the UMAP, from 0.
+    space : {"components", "umap"}
+    inlet : str
+        The projection that they belong to.
+    """
+
+    x: int
+    y: int
+    space: Space
+    inlet: str
+
+
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """A lasso that was drawn in a plane: it begins a selection, adds to it or takes away from it."""
+
+    pair: Pair
+    plane: Plane
+    polygon: NDArray[np.float64]
+    mode: Literal["new", "add", "subtract"] = "new"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What a scatter plot shows.
+
+    Attributes
+    ----------
+    pair : Pair
+    word : str
+        "PC", "MNF" or "UMAP".
+    explained : array (k,)
+        Shares of the variance; none for a UMAP.
+    plane : Plane
+    colour : str
+        What its groups are.
+    densities : dict of str to Density
+        One a group that has a pixel, on the same bins.
+    colours : dict of str to str
+        ``#rrggbb`` of the groups, empty where any will do.
+    """
+
+    pair: Pair
+    word: str
+    explained: NDArray[np.float64]
+    plane: Plane
+    colour: Colouring
+    densities: dict[str, Density]
+    colours: dict[str, str]
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """Texts of the axes."""
+        x, y = (axis_text(self.word, number, self.explained) for number in (self.pair.x, self.pair.y))
+        return x, y
+
+
+def axis_text(word: str, number: int, explained: Sequence[float] | NDArray[np.floating]) -> str:
+    """Return the name of a component (from 0), with its share of the variance where it is known."""
+    share = f" ({100 * explained[number]:.1f} %)" if number < len(explained) else ""
+    return f"{word} {number + 1}{share}"
+
+
+@dataclass
+class CellCache:
+    """In which cell of a plane the pixels of cubes lie, kept between a drawing and a lasso; the oldest go where memory is short."""
+
+    most_bytes: int = _CACHE_BYTES
+    _kept: OrderedDict[tuple[Any, ...], NDArray[np.int32]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self, key: tuple[Any, ...]) -> NDArray[np.int32] | None:
+        """Return cells (n,), or None when they are not kept."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[Any, ...], cells: NDArray[np.int32]) -> None:
+        """Keep cells (n,) where they fit."""
+        with self._lock:
+            self._kept[key] = cells
+            self._kept.move_to_end(key)
+            spare = sum(kept.nbytes for kept in self._kept.values()) - self.most_bytes
+            while spare > 0 and self._kept:
+                spare -= self._kept.popitem(last=False)[1].nbytes
+
+
+class Coordinates:
+    """Reads two coordinates of the pixels of a project's cubes.
+
+    Parameters
+    ----------
+    project : Project
+    pair : Pair
+
+    Raises
+    ------
+    ProjectError
+        When the projection, or its UMAP, is not there.
+    """
+
+    def __init__(self, project: Project, pair: Pair) -> None:
+        self.pair = pair
+        self._project = project
+        projection = project.projection(pair.inlet)
+        self.explained: NDArray[np.float64] = np.asarray(projection.explained, dtype=np.float64)
+        self.word = "MNF" if projection.method == "mnf" else "PC"
+        self._scale = projection.scale.astype(np.float32)
+        self._map: SampleMap | None = None
+        count = len(projection.components)
+        if pair.space == "umap":
+            self._map = load_umap(project, pair.inlet)
+            self.word, count = "UMAP", self._map.places.shape[1]
+            self.explained = np.zeros(0)
+        for axis, number in (("x", pair.x), ("y", pair.y)):
+            if not 0 <= number < count:
+                raise ConfigError(f"--{axis} is {number + 1}, but there are {count} {self.word} axes; use a number from 1 to {count}.")
+
+    @property
+    def count(self) -> int:
+        """Number of components that can be shown."""
+        return 2 if self._map is not None else len(self._scale)
+
+    def cubes(self) -> list[str]:
+        """Return the cubes that have coordinates."""
+        names = list(self._project.entries)
+        if self._map is not None:
+            return [name for name in names if name in self._map.cubes]
+        folder = self._project.inlet_folder(self.pair.inlet)
+        return [name for name in names if (folder / f"{name}.npy").exists()]
+
+    def at(self, cube: str, pixels: NDArray[np.intp]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return x and y (n,) of pixels, by their flat numbers; NaN where they have none."""
+        if self._map is not None:
+            x, y = self._map.at(cube, pixels)[:, [self.pair.x, self.pair.y]].T
+            return x, y
+        scores = self._project.scores(cube, self.pair.inlet)
+        flat = scores.reshape(-1, scores.shape[-1])
+        x, y = (flat[pixels, number].astype(np.float32) * self._scale[number] for number in (self.pair.x, self.pair.y))
+        return x, y
+
+    def blocks(self, cube: str) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+        """Yield the first flat pixel number, x and y of some pixels after the other, all of the frame."""
+        size = int(np.prod(self._project.entry(cube).shape[:2]))
+        if self._map is not None:
+            for start in range(0, size, _ROWS):
+                yield start, *self.at(cube, np.arange(start, min(start + _ROWS, size)))
+            return
+        scores = self._project.scores(cube, self.pair.inlet)
+        flat = scores.reshape(-1, scores.shape[-1])
+        for start in range(0, size, _ROWS):
+            block = flat[start : start + _ROWS]
+            x, y = (block[:, number].astype(np.float32) * self._scale[number] for number in (self.pair.x, self.pair.y))
+            yield start, x, y
+
+    def limits(self, areas: Mapping[str, NDArray[np.bool_] | None]) -> Plane:
+        """Return a plane that shows the pixels of some areas (y, x), None for whole frames, whatever their extremes."""
+        total = sum(int(np.prod(self._project.entry(cube).shape[:2])) for cube in areas)
+        xs, ys = [], []
+        for cube, area in areas.items():
+            height, width = self._project.entry(cube).shape[:2]
+            step = max(1, min(height // 8, total // _SAMPLE)) if self._map is None else 1
+            chosen = _rows(height, width, step)
+            if area is not None:
+                flat = area.reshape(-1)
+                chosen = chosen[flat[chosen]]
+                if len(chosen) < _FEWEST:
+                    chosen = np.flatnonzero(flat)
+                    chosen = chosen[:: max(1, len(chosen) // _SAMPLE)]
+            x, y = self.at(cube, chosen)
+            xs.append(x)
+            ys.append(y)
+        return Plane(robust_limits(np.concatenate(xs), np.concatenate(ys)))
+
+    def cells(self, cube: str, plane: Plane, cache: CellCache | None = None) -> Steps[NDArray[np.int32]]:
+        """Return the cells (n,) of all pixels of a cube's frame."""
+        key = (self._project.folder, self.pair, cube, plane)
+        kept = cache.get(key) if cache is not None else None
+        if kept is not None:
+            return kept
+        size = int(np.prod(self._project.entry(cube).shape[:2]))
+        cells = np.empty(size, dtype=np.int32)
+        for start, x, y in self.blocks(cube):
+            plane.cells(x, y, out=cells[start : start + len(x)])
+            yield Progress(start + len(x), size, f"reading {cube}")
+        if cache is not None:
+            cache.put(key, cells)
+        return cells
+
+
+def _rows(height: int, width: int, step: int) -> NDArray[np.intp]:
+    """Return the flat numbers of every n-th row's pixels."""
+    return (np.arange(step // 2, height, step)[:, None] * width + np.arange(width)).ravel()
+
+
+def load_umap(project: Project, inlet: str) -> SampleMap:
+    """Load the UMAP that was made last of a projection.
+
+    Raises
+    ------
+    ProjectError
+        When there is none.
+    """
+    found = sorted(project.inlet_folder(inlet).glob("umap-*.npz"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise ProjectError(f"projection {inlet} of project {project.folder.name} has no UMAP yet; make it with `napari-hsi-ssl umap {project.folder}`.")
+    return SampleMap.load(found[-1])
+
+
+def has_umap(project: Project) -> bool:
+    """Whether the current projection has a UMAP."""
+    return project.inlet is not None and any(project.inlet_folder().glob("umap-*.npz"))
+
+
+def pair_of(project: Project, x: int = 0, y: int = 1, space: Space = "components") -> Pair:
+    """Return two coordinates of the current projection; numbers beyond its last component mean the last."""
+    last = 1 if space == "umap" else len(project.projection().components) - 1
+    return Pair(min(max(x, 0), last), min(max(y, 0), last), space, project.inlet_folder().name)
+
+
+def scatter(
+    project: Project,
+    pair: Pair | None = None,
+    colour: Colouring = "density",
+    *,
+    cache: CellCache | None = None,
+    painted: Mapping[str, NDArray[np.integer]] | None = None,
+) -> Steps[View]:
+    """Count the used pixels of all cubes in the cells of a plane, by group.
+
+    Parameters
+    ----------
+    project : Project
+    pair : Pair, optional
+        The first two components by default.
+    colour : {"density", "domain", "mask", "label", "map"}
+        What the groups are: nothing, domains, inside and outside of the masks (then outside pixels are shown too), classes of the
+        labels, or classes of the map made last.
+    cache : CellCache, optional
+        Where cells are looked for and left.
+    painted : dict of str to int array (y, x), optional
+        Labels that are to be used for those on disk.
+
+    Raises
+    ------
+    ProjectError
+        When nothing can be shown.
+    ConfigError
+        When the pair has a component that is not there.
+    """
+    if colour not in COLOURINGS:
+        raise ConfigError(f"--colour is '{colour}', expected one of {', '.join(COLOURINGS)}; choose one of these.")
+    yield Progress(message="reading the PCA")
+    pair = pair or pair_of(project)
+    source = Coordinates(project, pair)
+    cubes = source.cubes()
+    areas: dict[str, NDArray[np.bool_] | None] = {}
+    for cube in cubes:
+        area = project.area(cube) if project.mask_path(cube).exists() or project.entry(cube).crop is not None else None
+        areas[cube] = None if area is not None and area.all() else area
+    grouping = _Groups(project, colour, painted or {})
+    limits_of = dict.fromkeys(cubes) if colour == "mask" else {cube: area for cube, area in areas.items() if area is None or area.any()}
+    if not limits_of:
+        raise ProjectError(f"project {project.folder.name} has no used pixel with scores; make other masks or run the PCA again.")
+    plane = source.limits(limits_of)
+    counts: dict[int, NDArray[np.int64]] = {}
+    for cube in cubes:
+        cells = yield from source.cells(cube, plane, cache)
+        for group, chosen in grouping.parts(cube, areas[cube]):
+            counts[group] = counts.get(group, 0) + plane.count(cells if chosen is None else cells[chosen])
+            yield Progress(message=f"counting {cube}")
+    found = {grouping.names[group]: plane.density(counts[group]) for group in sorted(counts) if counts[group].any()}
+    if not found:
+        raise ProjectError(f"project {project.folder.name} has no used pixel with scores; make other masks or run the PCA again.")
+    colours = {grouping.names[group]: grouping.colours[group] for group in counts if group in grouping.colours}
+    return View(pair, source.word, source.explained, plane, colour, found, colours)
+
+
+class _Groups:
+    """Names, colours and members of what a scatter plot tells apart."""
+
+    def __init__(self, project: Project, colour: Colouring, painted: Mapping[str, NDArray[np.integer]]) -> None:
+        self._project, self._colour, self._painted = project, colour, painted
+        self.names: dict[int, str] = {0: "all pixels"}
+        self.colours: dict[int, str] = {}
+        self._map = ""
+        if colour == "domain":
+            self.names = dict(enumerate(project.domains))
+            self.colours = dict(zip(self.names, palette(len(self.names)), strict=True))
+        elif colour == "mask":
+            self.names, self.colours = {0: "in the masks", 1: "outside"}, dict(enumerate(MASK_COLOURS))
+        elif colour == "label":
+            self._classes(project.classes, "not labelled")
+        elif colour == "map":
+            self._open_map()
+
+    def _classes(self, classes: Any, none: str) -> None:  # noqa: ANN401 - Classes, or what is like it
+        self.names = {0: none, **dict(zip(classes.numbers, classes.names, strict=True))}
+        self.colours = {0: NO_CLASS, **dict(zip(classes.numbers, classes.colours, strict=True))}
+
+    def _open_map(self) -> None:
+        from napari_hsi_ssl.cubes.writers import load_map
+
+        maps = sorted(self._project.maps(), key=lambda path: path.stat().st_mtime)
+        if not maps:
+            raise ProjectError(f"project {self._project.folder.name} has no map yet; make one with `napari-hsi-ssl classify`, or colour by something else.")
+        self._map = maps[-1].stem.partition("--")[2]
+        self._classes(load_map(maps[-1]).classes, "no class")
+
+    def parts(self, cube: str, area: NDArray[np.bool_] | None) -> Iterator[tuple[int, NDArray[np.bool_] | None]]:
+        """Yield the groups that have pixels in a cube, and which pixels (n,) they are; None for all."""
+        if self._colour == "domain":
+            yield self._project.domains.index(self._project.entry(cube).domain), None if area is None else area.ravel()
+            return
+        if self._colour == "mask":
+            yield 0, None if area is None else area.ravel()
+            if area is not None:
+                yield 1, ~area.ravel()
+            return
+        numbers = self._numbers(cube)
+        if numbers is None:
+            yield 0, None if area is None else area.ravel()
+            return
+        flat = numbers.ravel()
+        for number in np.unique(flat).tolist():
+            self.names.setdefault(number, f"class {number}")
+            chosen = flat == number
+            yield number, chosen if area is None else chosen & area.ravel()
+
+    def _numbers(self, cube: str) -> NDArray[np.integer] | None:
+        if self._colour == "label":
+            return self._painted[cube] if cube in self._painted else self._project.labels(cube)
+        if self._colour == "map":
+            from napari_hsi_ssl.cubes.writers import load_map
+
+            path = self._project.folder / "maps" / f"{cube}--{self._map}.tif"
+            return load_map(path).labels if path in self._project.maps() else None
+        return None
+
+
+def select(project: Project, cube: str, strokes: Sequence[Stroke], *, outside: bool = False, cache: CellCache | None = None) -> Steps[NDArray[np.bool_]]:
+    """Return which pixels (y, x) of a cube some lassos hold, one after the other.
+
+    Parameters
+    ----------
+    project : Project
+    cube : str
+        One without coordinates has no pixel in any lasso.
+    strokes : sequence of Stroke
+    outside : bool
+        Whether pixels outside the mask can be held too.
+    cache : CellCache, optional
+        Where cells are looked for and left.
+    """
+    shape = project.entry(cube).shape[:2]
+    held = np.zeros(shape[0] * shape[1], dtype=bool)
+    for stroke in strokes:
+        source = Coordinates(project, stroke.pair)
+        if cube not in source.cubes():
+            continue
+        cells = yield from source.cells(cube, stroke.plane, cache)
+        yield Progress(message=f"pixels of {cube} inside the lasso")
+        here = lasso(stroke.polygon, stroke.plane, cells, partial(source.at, cube))
+        if stroke.mode == "new":
+            held = here
+        elif stroke.mode == "add":
+            held |= here
+        else:
+            held &= ~here
+    if not outside and (project.mask_path(cube).exists() or project.entry(cube).crop is not None):
+        held &= project.area(cube).ravel()
+    return held.reshape(shape)
+
+
+def cells_counted(project: Project, cube: str, view: View, mask: NDArray[np.bool_], cache: CellCache | None = None) -> Steps[NDArray[np.int64]]:
+    """Return how many pixels of a region (y, x) of a cube lie in each cell (x bin, y bin) of a view."""
+    source = Coordinates(project, view.pair)
+    if cube not in source.cubes():
+        return np.zeros((view.plane.bins, view.plane.bins), dtype=np.int64)
+    cells = yield from source.cells(cube, view.plane, cache)
+    yield Progress(message=f"selected pixels of {cube}")
+    return view.plane.count(cells[mask.ravel()])
