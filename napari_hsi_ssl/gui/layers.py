@@ -70,9 +70,9 @@ def unsaved(layer: Layer) -> bool:
     return bool(layer.metadata.get("hsi", {}).get("unsaved", False))
 
 
-def clear_others(viewer: Viewer, cube: str) -> None:
-    """Take away the layers of other cubes; what is not saved yet is hidden instead."""
-    for layer in [layer for layer in viewer.layers if role_of(layer) and role_of(layer) not in STAYING and cube_of(layer) != cube]:
+def clear_others(viewer: Viewer, cube: str, keep: Sequence[str] = ()) -> None:
+    """Take away the layers of other cubes but those of some roles; what is not saved yet is hidden instead."""
+    for layer in [layer for layer in viewer.layers if role_of(layer) not in {"", *STAYING, *keep} and cube_of(layer) != cube]:
         if unsaved(layer):
             layer.visible = False
         else:
@@ -125,12 +125,7 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
     Image
         The layer of the bands.
     """
-    name = shown.name
-    for role in ("cube", "rgb"):
-        old = find(viewer, role, name)
-        if old is not None:
-            viewer.layers.remove(old)
-    step, data = shown.step, shown.bands_first
+    name, step, data = shown.name, shown.step, shown.bands_first
     if data is None:
         shape = (*shown.first.shape, shown.cube.shape[2])
         data = BandStack(shape, shown.band, shown.first, read_later, provisional=not shown.complete)
@@ -138,33 +133,52 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
         data = data[:, ::step, ::step]
     # The slider counts bands, which lie unevenly in wavelength, so the axis keeps a scale of 1: status bar and canvas tell the nm.
     axis = "band" if shown.wavelengths is None else "wavelength"
-    bands = Image(
-        data, name=_title("cube", name), contrast_limits=shown.limits, colormap="gray", axis_labels=(axis, "y", "x"),
-        visible=False, multiscale=False, rgb=False, **_placed(step, 3),
-    )  # fmt: skip
-    _tell_band(bands, shown.wavelengths)
-    _add(viewer, bands, "cube", name, wavelengths=shown.wavelengths, step=step)
-    composite = Image(shown.composite, name=_title("rgb", name), rgb=True, **_placed(step, 2))
-    _add(viewer, composite, "rgb", name, bands=shown.composite_bands, step=step)
+    bands, composite = find(viewer, "cube"), find(viewer, "rgb")
+    if bands is None or composite is None:
+        for old in (bands, composite):
+            if old is not None:
+                viewer.layers.remove(old)
+        bands = Image(data, name=_title("cube", name), colormap="gray", visible=False, multiscale=False, rgb=False, contrast_limits=shown.limits)
+        _tell_band(bands)
+        _place(bands, step, 3)
+        bands.axis_labels = (axis, "y", "x")
+        _add(viewer, bands, "cube", name)
+        composite = Image(shown.composite, name=_title("rgb", name), rgb=True)
+        _place(composite, step, 2)
+        _add(viewer, composite, "rgb", name)
+    else:
+        # The layers of the cube before are taken over: taking two away and adding two costs the window half a second.
+        bands.visible = False
+        bands.data, bands.name, bands.axis_labels = data, _title("cube", name), (axis, "y", "x")
+        bands.contrast_limits = shown.limits
+        bands.contrast_limits_range = shown.limits
+        _place(bands, step, 3)
+        _swap(composite, shown.composite)
+        composite.name, composite.visible = _title("rgb", name), True
+        _place(composite, step, 2)
+    bands.metadata["hsi"] = {"role": "cube", "cube": name, "wavelengths": shown.wavelengths, "step": step}
+    composite.metadata["hsi"] = {"role": "rgb", "cube": name, "bands": shown.composite_bands, "step": step}
     viewer.dims.set_current_step(0, shown.band)
     viewer.layers.selection.active = composite
     return bands
 
 
-def _placed(step: int, axes: int) -> dict[str, Any]:
-    """Return where an image of every n-th row and column lies, so that it covers what the whole one would."""
-    if step == 1:
-        return {}
+def _place(layer: Image, step: int, axes: int) -> None:
+    """Put an image of every n-th row and column where it covers what the whole one would."""
     before = (1.0,) * (axes - 2)
-    return {"scale": (*before, float(step), float(step)), "translate": (*(0.0 for _ in before), (step - 1) / 2, (step - 1) / 2)}
+    scale, translate = (*before, float(step), float(step)), (*(0.0 for _ in before), (step - 1) / 2, (step - 1) / 2)
+    if tuple(layer.scale) != scale:
+        layer.scale = scale
+    if tuple(layer.translate) != translate:
+        layer.translate = translate
 
 
 def show_composite(viewer: Viewer, cube: str, image: NDArray[np.uint8], bands: tuple[int, ...], step: int = 1) -> None:
     """Change the colour composite (y / step, x / step, 3) of a cube."""
     layer = find(viewer, "rgb", cube)
     if layer is None:
-        layer = _add(viewer, Image(image, name=_title("rgb", cube), rgb=True, **_placed(step, 2)), "rgb", cube, step=step)
-        layer.visible = True
+        layer = _add(viewer, Image(image, name=_title("rgb", cube), rgb=True), "rgb", cube, step=step)
+        _place(layer, step, 2)
     else:
         _swap(layer, image)
     layer.metadata["hsi"]["bands"] = bands
@@ -190,7 +204,7 @@ def current_band(viewer: Viewer) -> int:
     return int(viewer.dims.current_step[0]) if viewer.dims.ndim > 2 else 0
 
 
-def _tell_band(layer: Image, centres: NDArray[np.float64] | None) -> None:
+def _tell_band(layer: Image) -> None:
     """Add the band and its wavelength to what the status bar says of a pixel."""
     this = ref(layer)
     plain = type(layer).get_status
@@ -201,7 +215,7 @@ def _tell_band(layer: Image, centres: NDArray[np.float64] | None) -> None:
             return {}
         status = plain(layer, position, **how)
         if position is not None and len(position) >= 3:
-            words = band_words(round(float(position[-3])), centres, layer.data.shape[0])
+            words = band_words(round(float(position[-3])), layer.metadata["hsi"].get("wavelengths"), layer.data.shape[0])
             status["coordinates"] += f" · {words}"
             status["value"] += f" · {words}"
         return status
@@ -248,14 +262,22 @@ def _watch_strokes(viewer: Viewer, layer: Labels) -> None:
         layer, viewer = this(), canvas()
         if layer is not None and viewer is not None:
             after = np.asarray(layer.data) != 0
-            for change in event.value:
-                if isinstance(change, tuple) and len(change) == 3:  # napari tells of the bucket and of whole regions before it fills them
-                    after[change[0]] = np.asarray(change[2]) != 0
+            for change in event.value:  # napari tells of some changes before it makes them
+                _apply(after, change)
             before = np.unpackbits(layer.metadata["hsi"]["bits"], count=after.size).reshape(after.shape).astype(bool)
             history_for(viewer).record(cube_of(layer), before, after)
             layer.metadata["hsi"]["bits"] = np.packbits(after)
 
     layer.events.paint.connect(painted)
+
+
+def _apply(mask: NDArray[np.bool_], change: Any) -> None:  # noqa: ANN401 - an entry of napari's own history
+    """Make a change of napari's history in a mask (y, x): of a box and the pixels in it, or of places and their values."""
+    if hasattr(change, "slice_key"):
+        part = mask[change.slice_key]
+        part[... if change.mask is None else change.mask] = change.new_value != 0
+    elif isinstance(change, tuple) and len(change) == 3:
+        mask[change[0]] = np.asarray(change[2]) != 0
 
 
 def step_mask(viewer: Viewer, cube: str, forward: bool) -> bool:

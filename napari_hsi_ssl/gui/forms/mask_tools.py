@@ -50,7 +50,8 @@ class GrowPage(QWidget):
         layout.setSpacing(4)
         self.grow = form.needs_project(
             plain_button(
-                "Grow from clicks (Shift+G)", "Click a pixel on the image, or move with the arrow keys and press Enter: what is like it and connected joins"
+                "Grow from clicks (Shift+G)",
+                "Click a pixel on the image, or move with the arrow keys and press Enter: what is like it and connected joins (Shift+G)",
             )
         )
         self.grow.setCheckable(True)
@@ -278,7 +279,7 @@ class CheckPage(QWidget):
         words.setText("The rule as it stands, on every cube of the project. What looks wrong is marked; a click opens that cube.")
         layout.addWidget(words)
         self.check: QPushButton = form.needs_project(
-            plain_button("Check all cubes (Shift+C)", "Find the masks of all cubes and look through them before any is saved")
+            plain_button("Check all cubes (Shift+C)", "Find the masks of all cubes and look through them before any is saved (Shift+C)")
         )
         self.check.clicked.connect(form.check_all)
         self.all: QPushButton = form.needs_project(plain_button("Save all unseen", "Make and save the masks of all cubes by the rule, without looking"))
