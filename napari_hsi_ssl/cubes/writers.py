@@ -70,7 +70,7 @@ def load_map(path: Path) -> ClassMap:
 # -- for other programs ----------------------------------------------------------------------------------------------------
 
 
-def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: Classes) -> None:
+def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: Classes, map_info: str | None = None) -> None:
     """Write class numbers (y, x) as an ENVI classification with names and colours; ``path`` is the header, the data get ``.img``.
 
     ENVI numbers classes without gaps, so numbers that are not used are listed as ``unused``.
@@ -103,6 +103,7 @@ def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: 
         "class names": braced([plain_item(name) for name in names]),
         "class lookup": braced(colours.ravel().tolist()),
         "band names": braced(["classes"]),
+        **({"map info": braced([map_info])} if map_info else {}),
     }
     _write_header(path, fields)
 

@@ -31,7 +31,7 @@ def get_reader(path: str | Sequence[str], choose: Chooser | None = None) -> Read
 
     Notes
     -----
-    A plain or RGB TIFF is left to napari, and so is a data file without its ENVI header.
+    A plain or RGB TIFF is left to napari, and so is a data file without its ENVI header, and a folder that is no cube itself.
     """
     paths = [Path(path)] if isinstance(path, str | Path) else [Path(part) for part in path]
     if not paths or not all(_is_cube(part) for part in paths):
@@ -47,9 +47,11 @@ def get_reader(path: str | Sequence[str], choose: Chooser | None = None) -> Read
 
 
 def _is_cube(path: Path) -> bool:
-    from napari_hsi_ssl.cubes.readers import candidates
+    from napari_hsi_ssl.cubes.readers import candidates, is_cube_folder
 
-    if not path.is_file():
+    if path.is_dir() and not is_cube_folder(path):
+        return False
+    if not path.exists():
         return False
     suffix = path.suffix.lower()
     if suffix in _PICTURES:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl import files
+from napari_hsi_ssl.cubes import places
+from napari_hsi_ssl.cubes.cube import ClassMap
 from napari_hsi_ssl.cubes.cube_writers import FORMATS, cube_steps
 from napari_hsi_ssl.cubes.readers import read_cube
 from napari_hsi_ssl.cubes.writers import load_map, write_areas_csv, write_envi_classification, write_geotiff, write_png
-from napari_hsi_ssl.errors import ConfigError, RunError
+from napari_hsi_ssl.errors import ConfigError, CubeError, ProjectError, RunError
 from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.folder import RunFolder
 
 _MAP_FORMATS = {".hdr": "ENVI classification", ".tif": "GeoTIFF", ".tiff": "GeoTIFF", ".png": "PNG with legend", ".csv": "areas"}
@@ -42,12 +45,27 @@ def export(source: Path, to: Path, key: str | None = None) -> Steps[dict[str, An
     return {"source": str(source), "to": str(to)}
 
 
+def _place(source: Path, found: ClassMap) -> tuple[places.GeoTags | None, str | None]:
+    """Return the place on the earth of the cube that a map of a project was made of, for GeoTIFF and for ENVI."""
+    folder = source.absolute().parent.parent
+    if not (folder / "project.json").exists():
+        return None, None
+    try:
+        entry = Project.open(folder).entry(str(found.provenance.get("cube")))
+        attrs = read_cube(entry.path, key=entry.key).attrs if not entry.raw else {}
+    except (CubeError, ProjectError):
+        return None, None  # the map is whole without its cube
+    tags, map_info = attrs.get("geotags"), attrs.get("map_info")
+    return tags or places.geotags(map_info), map_info or places.map_info(tags)
+
+
 def _export_map(source: Path, to: Path) -> None:
     found = load_map(source)
+    tags, map_info = _place(source, found)
     if to.suffix == ".hdr":
-        write_envi_classification(to, found.labels, found.classes)
+        write_envi_classification(to, found.labels, found.classes, map_info)
     elif to.suffix in {".tif", ".tiff"}:
-        write_geotiff(to, found)
+        write_geotiff(to, found, tags)
     elif to.suffix == ".png":
         write_png(to, found.labels, found.classes)
     elif to.suffix == ".csv":

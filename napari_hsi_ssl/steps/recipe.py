@@ -254,7 +254,7 @@ def compare(first: Path, second: Path, truth: Path | None) -> Recipe:
     return Recipe("compare", (str(first), str(second)), {"labels": truth}, script(None, "judge", call))
 
 
-def export(source: Path, to: Path) -> Recipe:
-    """Write a map for other programs."""
+def export(source: Path, to: Path, key: str | None = None) -> Recipe:
+    """Write a map or a cube for other programs."""
     source, to = source.absolute(), to.absolute()
-    return Recipe("export", (str(source),), {"to": to}, script(None, "export", called("export", literal(source), literal(to))))
+    return Recipe("export", (str(source),), {"to": to, "key": key}, script(None, "export", called("export", literal(source), literal(to), key=key)))
