@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QWidget
 
@@ -24,6 +24,7 @@ class BusyRow(QWidget):
     def __init__(self, words_width: int = 170, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.work: Work | None = None
+        self._most = 0
         self.words = QLabel()
         self.words.setMinimumWidth(words_width)
         self.words.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
@@ -48,6 +49,24 @@ class BusyRow(QWidget):
         activity.begun.connect(self._begun)
         self.hide()
 
+    def float_over(self, host: QWidget, most: int = 330) -> None:
+        """Lie over the top right corner of a widget that has no row for it; the host's layout does not know."""
+        self.setParent(host)
+        self.setAutoFillBackground(True)
+        self._most = most
+        host.installEventFilter(self)
+        self._place(host)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stay in the corner when the host's size changes."""
+        if event.type() == QEvent.Type.Resize and isinstance(watched, QWidget):
+            self._place(watched)
+        return super().eventFilter(watched, event)
+
+    def _place(self, host: QWidget) -> None:
+        width = min(self._most, host.width())
+        self.setGeometry(host.width() - width, 0, width, self.sizeHint().height())
+
     def _begun(self) -> None:
         if not self._timer.isActive():
             self._timer.start()
@@ -59,6 +78,7 @@ class BusyRow(QWidget):
             self.work = work
             self.cancel.setEnabled(True)
             self.setVisible(work is not None)
+            self.raise_()
         if activity.idle:
             self._timer.stop()
         if work is None:

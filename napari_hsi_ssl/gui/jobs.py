@@ -27,6 +27,13 @@ TICK_SECONDS = 0.1
 _THREADS = 8
 _SETTLING_SECONDS = 1.0
 
+_SLOTS = {
+    "mask": "reading the mask", "labels": "reading the labels", "grid": "outlines of the patches", "pcs": "reading the components",
+    "components": "reading the components", "results": "reading the results", "range": "range of values", "limits": "contrast of the image",
+    "drawing": "pixels inside the outline", "region": "pixels inside the outline", "change": "changing the mask", "combine": "combining masks",
+    "ordering": "a copy that reads bands at once",
+}  # fmt: skip
+"""What a job without a label of its own is at, by its slot."""
 _FORMS = {
     "new": "1 Cubes", "add": "1 Cubes", "crop": "1 Cubes", "mask": "2 Mask", "labels": "2 Mask, Labels", "pca": "3 Explore", "patches": "4 Patches",
     "pretrain": "5 Train", "distil": "5 Train", "runs": "5 Train", "classify": "6 Classify", "evaluate": "6 Classify",
@@ -252,7 +259,7 @@ class Jobs(QObject):
                 older.forget()
             self._slots[slot] = job
         self._stops.add(job.stop)
-        words = label or slot or ""
+        words = label or _SLOTS.get(slot or "", slot or "")
         if words and not quiet:
             job.work = self._work[job.stop] = Work(words, job.stop.set, shown)
             activity.begin(job.work)

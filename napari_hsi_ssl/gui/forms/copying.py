@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QBoxLayout, QLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QBoxLayout, QLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_hsi_ssl.gui.forms.pieces import plain_button, row
 
@@ -38,6 +38,7 @@ class CopyButton(QPushButton):
         self.setMinimumWidth(self.sizeHint().width())  # the word "copied" shall not move the buttons beside it
         self.setText(_TEXT)
         self.setMinimumHeight(30)
+        self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.setToolTip("Copy this step as a line for the command line (Ctrl+Alt+C) or as a Python script (Ctrl+Alt+Y)")
         self.menu_of_ways = QMenu(self)
         self.menu_of_ways.aboutToShow.connect(self._fill)
@@ -106,4 +107,5 @@ def defaults_button() -> QPushButton:
     """Return the small button that takes a form's settings back to the defaults."""
     button = plain_button("Defaults", "Take every setting of this form back to its default")
     button.setMinimumHeight(30)
+    button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
     return button

@@ -99,7 +99,8 @@ class CubesForm(Form):
         self.whole = self.needs_project(plain_button("Whole frame", "Use the whole cube again"))
         self.export = self.needs_project(plain_button("Export…", "Write the chosen cube as ENVI, GeoTIFF or Zarr, as its file holds it"))
         self.export.clicked.connect(self._ask_export)
-        self.body.addLayout(row(self.rectangle, self.crop, self.whole, None, self.export, self.remove))
+        self.body.addLayout(row(self.rectangle, self.crop, self.whole, None))
+        self.body.addLayout(row(self.export, None, self.remove))
         self.body.addWidget(self._calibration())
 
         self.pines = plain_button("Indian Pines", "A real AVIRIS scene, 145×145 pixels, 200 bands, 16 classes; makes a project of its own")

@@ -41,6 +41,8 @@ class LoadingsView(QWidget):
         row.addWidget(self.scree, 2)
         row.addWidget(self.plot, 4)
         row.addWidget(self.legend, 1)
+        for widget, least in ((self.scree, 110), (self.plot, 150), (self.legend, 90)):
+            widget.setMinimumWidth(least)  # the window must fit a small laptop
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self.note)
         self._pages.addWidget(both)
