@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from napari_hsi_ssl.config.settings import Settings
 
@@ -93,10 +93,24 @@ class PcaConfig(Settings):
     grid: Literal["index", "wavelength"] = "index"
     components: int = Field(30, ge=1)
     method: Literal["pca", "mnf"] = "pca"
+    edges: Literal["count", "skip"] = Field("count", description="mnf: whether neighbours of different materials count for the noise")
+    denoise: int = Field(0, ge=0, le=32, description="mnf: radius in pixels of a bilateral filter of the components; 0 leaves them as they are")
     scale: Literal["none", "standardise", "snv"] = "none"
     weights: Literal["pixels", "domain"] = "pixels"
     sample: int | None = Field(None, ge=2, description="fit on at most this many random masked pixels a cube")
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _noise_is_known(self) -> Self:
+        if self.method != "mnf" and (self.denoise or self.edges == "skip"):
+            msg = "edges and denoise need to know the noise, which method 'mnf' alone estimates"
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    def training_free(cls, bands: int = 256, components: int = 30) -> PcaConfig:
+        """Return the settings of the training-free inlet: denoised MNF of standardised bands."""
+        return cls(bands=bands, components=components, method="mnf", scale="standardise", edges="skip", denoise=4)
 
 
 class UmapConfig(Settings):

@@ -120,6 +120,7 @@ def accumulate(
     transform: Callable[[Spectra], Spectra] | None = None,
     used: NDArray[np.bool_] | None = None,
     pairs: NDArray[np.bool_] | None = None,
+    alike: Callable[[Spectra], NDArray[np.bool_]] | None = None,
 ) -> Iterator[int]:
     """Add the spectra of an area to ``moments`` and yield the pixels done after every part.
 
@@ -131,6 +132,8 @@ def accumulate(
         Bands to work with.
     pairs : bool array (y, x), optional
         Where given, differences between a pixel of ``area`` and its right neighbour in ``pairs`` are added as noise.
+    alike : callable, optional
+        Takes differences (n, B) and returns which of them (n,) count.
     """
     done = 0
     wanted = area
@@ -154,7 +157,9 @@ def accumulate(
             following = chunk.pixels[1:]
             at = np.flatnonzero((np.diff(chunk.pixels) == 1) & (following % width != 0) & own[:-1] & pairs.ravel()[following])
             differences = spectra[at + 1] - spectra[at]
-            count, noise = len(at), differences.T @ differences
+            if alike is not None:
+                differences = differences[alike(differences)]
+            count, noise = len(differences), differences.T @ differences
         if not own.all():
             spectra = spectra[own]
         spectra -= shift

@@ -14,6 +14,7 @@ from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError, CubeError
 from napari_hsi_ssl.explore.chunks import Chunk, Spectra, map_chunks, one_blas_thread
 from napari_hsi_ssl.explore.decompose import mnf, pca
+from napari_hsi_ssl.explore.edges import alike_neighbours
 from napari_hsi_ssl.explore.moments import Moments, Statistics, accumulate, join
 from napari_hsi_ssl.explore.projection import Projection
 from napari_hsi_ssl.explore.sources import Source, band_use, brightness_warnings, check_sources, draw
@@ -74,7 +75,9 @@ def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projec
             moments, _ = groups.setdefault((source.domain, matrix.tobytes()), (Moments(matrix.shape[1]), matrix))
         count = moments.count
         pairs = source.area if config.method == "mnf" else None
-        for done in accumulate(source.cube, area, moments, _snv_on(matrix) if config.scale == "snv" else None, use, pairs):
+        transform = _snv_on(matrix) if config.scale == "snv" else None
+        alike = alike_neighbours(source.cube, area, use, transform) if config.edges == "skip" else None
+        for done in accumulate(source.cube, area, moments, transform, use, pairs, alike):
             yield Progress(before + done, total, f"reading {source.name}")
         if moments.count == count:
             raise CubeError(

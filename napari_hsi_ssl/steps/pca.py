@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import PcaConfig, digest
 from napari_hsi_ssl.errors import ProjectError
+from napari_hsi_ssl.explore.bilateral import denoise
 from napari_hsi_ssl.explore.loadings import Components, components_of
-from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
+from napari_hsi_ssl.explore.pca import Projection, Source, fit_projection, project_cube
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.cubes import fingerprint
@@ -63,6 +64,8 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
             scores = files.empty_npy(temporary, (height, width, len(projection.components)))
             for progress in project_cube(projection, source, out=scores):
                 yield Progress(number + progress.done / max(progress.total, 1), len(sources), f"projecting {source.name}")
+            if config.denoise:
+                yield from _denoised(scores, projection, config.denoise, source.name)
             scores.flush()
             del scores
     if not (folder / "pca.npz").exists():  # runs know it by its hash, and another fit may differ in the last bit
@@ -101,3 +104,16 @@ def _made_from(project: Project, source: Source) -> dict[str, Any]:
     content = (entry.fingerprint or {}).get("hash")
     area = files.digest_bytes(np.packbits(source.area).tobytes())
     return {"name": entry.name, "domain": entry.domain, "content": content, "calibration": entry.calibration, "area": area}
+
+
+def _denoised(scores: NDArray[np.float16], projection: Projection, radius: int, name: str) -> Steps[None]:
+    """Filter stored scores (y, x, k) in place; rows are written once nobody above or below needs them as they were."""
+    height = len(scores)
+    waiting: tuple[slice, NDArray[np.float16]] | None = None
+    for rows, values in denoise(scores, radius, projection.scale):
+        if waiting is not None:
+            scores[waiting[0]] = waiting[1]
+        waiting = (rows, values.astype(np.float16))
+        yield Progress(rows.stop, height, f"denoising {name}")
+    if waiting is not None:
+        scores[waiting[0]] = waiting[1]
