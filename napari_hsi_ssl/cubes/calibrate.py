@@ -16,8 +16,18 @@ from napari_hsi_ssl.errors import ConfigError, CubeError
 Grid = Literal["index", "wavelength"]
 
 
-def calibrate(cube: xr.DataArray, white: xr.DataArray | None = None, dark: xr.DataArray | None = None) -> xr.DataArray:
-    """Turn raw counts into reflectance, lazily: ``(raw − dark) / (white − dark)``.
+Exposures = tuple[float | None, float | None, float | None]
+
+
+def calibrate(
+    cube: xr.DataArray,
+    white: xr.DataArray | None = None,
+    dark: xr.DataArray | None = None,
+    *,
+    panel: float | NDArray[np.float64] | None = None,
+    exposure: Exposures | None = None,
+) -> xr.DataArray:
+    """Turn raw counts into reflectance, lazily: ``panel × (raw − dark) / (white − dark) × t_white / t_raw``.
 
     Parameters
     ----------
@@ -25,32 +35,47 @@ def calibrate(cube: xr.DataArray, white: xr.DataArray | None = None, dark: xr.Da
         Raw digital numbers.
     white, dark : DataArray (y, x, band), optional
         One frame or one line of the white panel and of the closed shutter. They are averaged over their lines, so that every
-        column of the sensor keeps its own value. Without ``dark`` it counts as zero.
+        column of the sensor keeps its own value; one that is a single column wide counts for every column. Without ``dark`` it
+        counts as zero.
+    panel : float or array (band,), optional
+        Reflectance of the white panel itself; 1 by default.
+    exposure : (float or None, float or None, float or None), optional
+        Exposure times of cube, white and dark in one unit. Light counts in proportion to the exposure, and so does the dark
+        signal; where one of two times is unknown they count as equal.
 
     Returns
     -------
     DataArray (y, x, band)
         float32, dask-backed; only what is sliced out is read and calculated. Bands in which white is not brighter than dark in any
-        column become bad bands. Its quantity is ``reflectance`` with a white
-        reference and unchanged without one (only the dark signal is taken off). Values equal to the cube's ignore value stay
-        as they are, so that unmeasured pixels remain recognisable.
+        column become bad bands, columns in which it is not in any band become NaN and are listed in ``dead_columns``. Its quantity
+        is ``reflectance`` with a white reference and unchanged without one (only the dark signal is taken off). Values equal to the
+        cube's ignore value stay as they are, so that unmeasured pixels remain recognisable.
 
     Raises
     ------
     CubeError
         When a reference has another width or number of bands, or the white one is not brighter than the dark one.
+    ConfigError
+        When an exposure is not above zero.
     """
     if white is None and dark is None:
         return cube
-    offset = np.zeros((1, *cube.shape[1:])) if dark is None else _line(cube, dark, "dark")
+    times = exposure or (None, None, None)
+    if any(time is not None and not time > 0 for time in times):
+        raise ConfigError(f"exposure of {cube.name} is {', '.join(map(str, times))}, expected times above 0 of cube, white and dark; correct --exposure.")
+    of_cube, of_white, of_dark = times
+    shadow = np.zeros((1, *cube.shape[1:])) if dark is None else _line(cube, dark, "dark")
+    offset = shadow * _ratio(of_cube, of_dark)
     gain = np.ones_like(offset)
-    bad_bands = cube.attrs.get("bad_bands")
+    bad_bands, dead_columns = cube.attrs.get("bad_bands"), np.zeros(cube.shape[1], dtype=bool)
     if white is not None:
-        span = _line(cube, white, "white") - offset
+        span = _line(cube, white, "white") - shadow * _ratio(of_white, of_dark)
         unusable = ~(np.isfinite(span) & (span > 0))
-        # A band without light in any column is dead and joins the bad bands; one that fails in some columns would leave stripes.
+        # A band without light in any column is dead and joins the bad bands, a column without light in any band is left out;
+        # a band that fails in some columns would leave stripes.
         dead = unusable.all(axis=1, keepdims=True)
-        stripes = unusable if dead.all() else unusable & ~dead
+        dead_columns = (unusable | dead)[0].all(axis=1) & ~dead.all()
+        stripes = unusable if dead.all() else unusable & ~dead & ~dead_columns[None, :, None]
         if stripes.any():
             _, column, band = (int(place[0]) for place in np.nonzero(stripes))
             raise CubeError(
@@ -59,14 +84,23 @@ def calibrate(cube: xr.DataArray, white: xr.DataArray | None = None, dark: xr.Da
             )
         if dead.any():
             bad_bands = np.asarray(cube.attrs.get("bad_bands", np.zeros(dead.size)), dtype=bool) | dead.ravel()
-        gain = np.divide(1.0, span, out=np.zeros_like(span), where=~unusable)
+        gain = np.divide(_ratio(of_white, of_cube), span, out=np.zeros_like(span), where=~unusable)
+        gain = gain * (1.0 if panel is None else np.asarray(panel, dtype=np.float64))
+        gain[:, dead_columns] = np.nan
     source = _Calibrated(cube.data, offset.astype(np.float32), gain.astype(np.float32), cube.attrs.get("nodata"))
     rows = max(1, min(cube.shape[0], 64 * 2**20 // (4 * cube.shape[1] * cube.shape[2])))
     # dask pushes a slice down into the source's __getitem__, so one band or one spectrum costs one band or one spectrum.
     lazy = da.from_array(source, chunks=(rows, -1, -1), asarray=False, meta=np.empty((0, 0, 0), np.float32), name=False)
     result = cube.copy(data=lazy)
-    result.attrs = {**cube.attrs, **({} if bad_bands is None else {"bad_bands": bad_bands})}
+    found = {} if bad_bands is None else {"bad_bands": bad_bands}
+    if dead_columns.any():
+        found["dead_columns"] = np.flatnonzero(dead_columns)
+    result.attrs = {**cube.attrs, **found}
     return as_cube(result, quantity="reflectance" if white is not None else cube.attrs["quantity"], name=str(cube.name))
+
+
+def _ratio(first: float | None, second: float | None) -> float:
+    return 1.0 if first is None or second is None else first / second
 
 
 class _Calibrated:
@@ -90,6 +124,8 @@ class _Calibrated:
 
 def _line(cube: xr.DataArray, reference: xr.DataArray, kind: str) -> NDArray[np.float64]:
     """Average a reference over its lines: (1, x, band)."""
+    if reference.shape[1] == 1 and reference.shape[2] == cube.shape[2]:  # a spectrum: every column has it
+        reference = reference.isel(x=np.zeros(cube.shape[1], dtype=int))
     if reference.shape[1:] != cube.shape[1:]:
         raise CubeError(
             f"{kind} reference of {cube.name} ({reference.name}) has {reference.shape[1]} columns and {reference.shape[2]} bands, "

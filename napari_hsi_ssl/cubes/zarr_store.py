@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import os
 import struct
@@ -30,6 +31,7 @@ _CODECS: Final = {
 _METADATA: Final = ("zarr.json", ".zarray", ".zgroup")
 _METADATA_BYTES = 64 * 2**20
 _LONGEST_VECTOR = 65536
+_BLOSC_HEAD = 16
 _COUNTED_CHUNKS = 50_000
 
 
@@ -68,16 +70,42 @@ def _read(path: Path, key: str, part: tuple[slice, ...]) -> NDArray[Any]:
     folder = path / key
     try:
         stamp = max((folder / name).stat().st_mtime_ns for name in ("zarr.json", ".zarray") if (folder / name).exists())
-        return np.asarray(_opened(str(folder), stamp)[part])
+        array, is_blosc = _opened(str(folder), stamp)
+        if is_blosc and array.shards is None:
+            _check_blosc(array, folder, part)
+        return np.asarray(array[part])
+    except CubeError:
+        raise
     except Exception as error:  # every codec raises errors of its own on damaged chunks
         raise _damaged(path, f"array '{key}': " if key else "", error) from error
 
 
 @lru_cache(maxsize=32)
-def _opened(folder: str, _stamp: int) -> Any:  # noqa: ANN401 - zarr has no types here
+def _opened(folder: str, _stamp: int) -> tuple[Any, bool]:
+    """Return an array of a store, and whether Blosc packs its chunks last."""
     import zarr
 
-    return zarr.open_array(folder, mode="r")
+    path = Path(folder)
+    old = (path / ".zarray").is_file()
+    told = _json(path, path / (".zarray" if old else "zarr.json"))
+    last = told.get("compressor") if old else (told.get("codecs") or [None])[-1]
+    return zarr.open_array(folder, mode="r"), "blosc" in list(_codec_names([last]))
+
+
+def _check_blosc(array: Any, folder: Path, part: tuple[slice, ...]) -> None:  # noqa: ANN401 - zarr has no types here
+    """Raise `CubeError` when a chunk that is wanted is shorter than it says: Blosc itself would read on behind its end."""
+    grid = [range(one.start or 0, side if one.stop is None else one.stop) for one, side in zip(part, array.shape, strict=True)]
+    spans = [range(one.start // step, (one.stop - 1) // step + 1) if len(one) else range(0) for one, step in zip(grid, array.chunks, strict=True)]
+    for place in itertools.product(*spans):
+        chunk = folder / array.metadata.encode_chunk_key(place)
+        if not chunk.is_file():
+            continue  # counted when the store was opened
+        with chunk.open("rb") as stream:
+            head = stream.read(_BLOSC_HEAD)
+        found = chunk.stat().st_size
+        stated = int.from_bytes(head[12:16], "little")
+        if len(head) < _BLOSC_HEAD or found < stated:
+            raise CubeError(f"{folder} is cut off: chunk {chunk.relative_to(folder).as_posix()} has {found} bytes, {stated} expected; copy the store again.")
 
 
 def _damaged(path: Path, what: str, error: Exception) -> CubeError:

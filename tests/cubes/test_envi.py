@@ -300,7 +300,7 @@ def test_missing_partners_and_strange_files_are_named(tmp_path):
         read_cube(header)
     with pytest.raises(CubeError, match=r"none\.hdr does not exist"):
         read_cube(tmp_path / "none.hdr")
-    with pytest.raises(CubeError, match="is a folder, expected a file"):
+    with pytest.raises(CubeError, match="is a folder with no images of one band, expected a file, a Zarr store or a folder of band images"):
         read_cube(tmp_path)
     with pytest.raises(CubeError, match="the key 'other' is given"):
         read_cube(write(tmp_path, CUBE), key="other")

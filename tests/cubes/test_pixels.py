@@ -14,6 +14,7 @@ from napari_hsi_ssl.cubes.pixels import PixelReader
 from napari_hsi_ssl.cubes.readers import read_cube
 
 SHAPE = (9, 7, 30)
+UNSORTED = "wavelength units = nm\nwavelength = {" + ", ".join(map(str, [*range(500, 515), *range(485, 500)])) + "}\n"
 AXES = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}
 
 
@@ -42,10 +43,7 @@ def values():
 
 
 @pytest.mark.parametrize("layout", AXES)
-@pytest.mark.parametrize(
-    "extra",
-    ["", "reflectance scale factor = 1000\n", "wavelength units = nm\nwavelength = {" + ", ".join(map(str, [*range(500, 515), *range(485, 500)])) + "}\n"],
-)
+@pytest.mark.parametrize("extra", ["", "reflectance scale factor = 1000\n", UNSORTED])
 def test_every_layout_scaled_and_sorted(tmp_path, values, layout, extra):
     # A wrong offset into the second mapping would show another pixel, or the header's bytes.
     read = agree(read_cube(write(tmp_path / "cube.hdr", values, layout, extra)))

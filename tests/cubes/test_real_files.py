@@ -138,7 +138,8 @@ def test_the_whole_folder(shared_data):
     names = [str(path.relative_to(shared_data)).replace("\\", "/") for path in cubes if "enmap" not in str(path)]
     assert names == [
         "abu/abu-airport-2.mat", "abu/abu-beach-3.mat", "abu/abu-urban-2.mat", "abu/hydice.mat", "gamsberg_envi/cubus_gamsberg_subset.hdr",
-        "gatorsense_paviaU_sub/paviaU_subimg.mat", "hippo_image/image.hdr", "plantcv/corn-kernel-hyperspectral.hdr", "samson/Samson.mat",
+        "gatorsense_paviaU_sub/paviaU_subimg.mat", "hippo_image/image.hdr", "lumispy/asymmetric_peak_map.hspy", "lumispy/nanoparticles.hspy",
+        "plantcv/corn-kernel-hyperspectral.hdr", "samson/Samson.mat",
     ]  # fmt: skip
     assert sum("enmap" in str(path) for path in cubes) == 18
     reasons = {path.name: reason for path, reason in skipped}
