@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.config import ViewConfig
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.explore.chunks import one_blas_thread
 from napari_hsi_ssl.explore.colour import companded, covers_visible, true_colour_weights
 from napari_hsi_ssl.explore.ramps import ramp
 from napari_hsi_ssl.explore.sources import band_use
@@ -23,7 +25,8 @@ INFRARED_NM: Final = (860.0, 650.0, 550.0)
 SHORTWAVE_NM: Final = (2200.0, 1650.0, 1250.0)
 _NEAR_SHORTWAVE_NM: Final = (1600.0, 1250.0, 1000.0)
 _BLOCK_BYTES = 8 * 2**20
-_SAMPLED = 200_000
+_SAMPLED = 100_000
+_FINE = 16383
 _SAMPLE_ROWS = 64
 _TOLERANCE_NM = 25.0
 _NEEDED: Final = {"bands": 3, "band": 1, "ratio": 2, "index": 2}
@@ -214,7 +217,7 @@ def channels(cube: xr.DataArray, look: Look, rows: slice | NDArray[np.intp], ste
         mean = np.divide(np.where(known, some, 0).sum(axis=0), number, out=np.full(len(holes), np.nan, np.float32), where=number > 0)
         flat[:, holes] = np.where(known, some, mean if look.kind == "true" else np.float32(np.nan))
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        mixed = look.weights.T @ flat
+        mixed = np.ascontiguousarray(look.weights.T) @ flat
         if look.kind in _RAMPS:
             a, b = mixed
             mixed = (a / b if look.kind == "ratio" else (a - b) / (a + b))[None]
@@ -232,6 +235,10 @@ def _read(cube: xr.DataArray, bands: NDArray[np.intp], rows: slice | NDArray[np.
     if 2 * len(bands) < high - low or (high - low != len(bands) and len(bands) <= 3):
         return np.stack([np.asarray(data[rows, columns, int(band)], dtype=np.float32) for band in bands])
     block = np.asarray(data[rows, columns, low:high])
+    if block.strides[2] <= min(block.strides[:2]):  # BIP: turning it round would cost more than all the rest
+        with np.errstate(over="ignore"):
+            pixels = block.astype(np.float32, order="C")
+        return np.moveaxis(pixels if high - low == len(bands) else pixels[..., bands - low], 2, 0)
     found = np.empty((high - low, *block.shape[:2]), dtype=np.float32)
     with np.errstate(over="ignore"):
         np.copyto(found, np.moveaxis(block, 2, 0), casting="same_kind" if np.issubdtype(block.dtype, np.floating) else "unsafe")
@@ -243,7 +250,8 @@ def sample_of(cube: xr.DataArray, look: Look, row_step: int = 1) -> Values:
     height, width = cube.shape[:2]
     there = np.arange(0, height, row_step)
     rows = np.unique(there[np.linspace(0, len(there) - 1, min(len(there), _SAMPLE_ROWS)).round().astype(np.intp)])
-    found = channels(cube, look, rows, max(1, len(rows) * width // _SAMPLED))
+    with one_blas_thread():
+        found = channels(cube, look, rows, max(1, len(rows) * width // _SAMPLED))
     return found.reshape(-1, found.shape[-1])
 
 
@@ -270,23 +278,29 @@ def paint(look: Look, values: Values, limits: Sequence[tuple[float, float]]) -> 
     """Return channels (…, c) as colours (…, 3) of 8 bits; what was not measured is black."""
     low = np.array([limit[0] for limit in limits], dtype=np.float32)
     span = np.array([limit[1] - limit[0] for limit in limits], dtype=np.float32)
-    shares = (values - low) / span
-    unmeasured = np.isnan(shares).any(axis=-1)
-    if unmeasured.any():
+    shares = (values - low) * (_FINE / span)
+    unmeasured = np.isnan(shares.sum(axis=-1))
+    holes = bool(unmeasured.any())
+    if holes:
         shares[unmeasured] = 0
-    np.clip(shares, 0, 1, out=shares)
-    if look.linear_light:
-        shares = companded(shares)
-    levels = (shares * 255 + 0.5).astype(np.uint8)
+    np.clip(shares, 0, _FINE, out=shares)
+    levels = _curve(look.linear_light)[(shares + 0.5).astype(np.uint16)]
     if levels.shape[-1] == 3:
         colours = levels
     elif look.kind in _RAMPS:
         colours = ramp(_RAMPS[look.kind])[levels[..., 0]]
     else:
         colours = np.repeat(levels, 3, axis=-1)
-    if unmeasured.any():
+    if holes:
         colours[unmeasured] = 0
     return colours
+
+
+@cache
+def _curve(linear_light: bool) -> NDArray[np.uint8]:
+    """Return the 8 bits of every fine step of brightness: a table takes a tenth of the time of the powers."""
+    shares = np.arange(_FINE + 1, dtype=np.float32) / _FINE
+    return ((companded(shares) if linear_light else shares) * 255 + 0.5).astype(np.uint8)
 
 
 def fill(cube: xr.DataArray, look: Look, limits: Limits, picture: NDArray[np.uint8], step: int = 1, row_step: int | None = None) -> Iterator[int]:
@@ -299,7 +313,9 @@ def fill(cube: xr.DataArray, look: Look, limits: Limits, picture: NDArray[np.uin
     """
     every = row_step or step
     for rows in _row_parts(cube, look, step, every):
-        painted = paint(look, channels(cube, look, rows, step), limits)
+        with one_blas_thread():  # the products are small: threads would only wait for one another
+            found = channels(cube, look, rows, step)
+        painted = paint(look, found, limits)
         first = rows.start // every
         picture[first : first + len(painted)] = painted
         yield rows.stop

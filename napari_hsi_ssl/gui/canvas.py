@@ -91,7 +91,7 @@ class Canvas(QObject):
         if name != self.desk.cube:
             return
         first = self._picture is None or self._picture.cube.shape[:2] != shown.cube.shape[:2]
-        layers.clear_others(viewer, name)
+        layers.clear_others(viewer, name, keep=("cube", "rgb"))
         self._picture, self._ordered = shown, None
         layers.show_cube(viewer, shown, self._read_band)
         self._composed(Composite(name, shown.composite, shown.look, shown.composite_limits, shown.complete))

@@ -20,7 +20,8 @@ _IN_MEMORY_BYTES = 32 * 2**20
 _SAMPLE_PIXELS = 4096
 _QUICK_BYTES = 48 * 2**20
 """What a first glance at a cube may read from the disk."""
-_QUICK_ROWS = 64
+_QUICK_ROWS, _MOST_ROWS = 64, 512
+"""How many rows it reads: a small image whole, so that there is nothing to fill in."""
 _PAGES_BYTES = 128 * 1024
 """What a system reads ahead for a single touched page."""
 _SHOWN_PIXELS = 16 * 2**20
@@ -142,7 +143,7 @@ def _glance(name: str, cube: xr.DataArray, look: Look, step: int) -> tuple[Compo
         rows = down if len(reduced.bands) * whole <= 2 * _QUICK_BYTES else _QUICK_BYTES // (len(reduced.bands) * _PAGES_BYTES)
     else:
         rows = _QUICK_BYTES // (width * item * (len(look.bands) if layout == "bil" else bands))
-    every = math.ceil(down / max(rows, _QUICK_ROWS))
+    every = math.ceil(down / min(max(rows, _QUICK_ROWS), _MOST_ROWS))
     small = np.zeros((math.ceil(height / (step * every)), math.ceil(width / step), 3), dtype=np.uint8)
     limits = limits_of(reduced, sample_of(cube, reduced, step * every))
     for _ in fill(cube, reduced, limits, small, step, step * every):

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_hsi_ssl.cubes.cube import Classes, as_cube
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.cubes.readers import read_cube
+from napari_hsi_ssl.gui import layers, pictures
 from napari_hsi_ssl.gui.bandstack import BandStack
-from napari_hsi_ssl.gui.pictures import box_of, closed, composite_bands, picture, sample_limits, stretch, window_outlines
+from napari_hsi_ssl.gui.pictures import band_pixels, box_of, closed, composing, picture, sample_limits, shown_step, window_outlines
+from napari_hsi_ssl.progress import run
 
 
 def cube(shape=(8, 6, 10), wavelength=True, **attrs):
@@ -39,7 +41,7 @@ def test_cube_is_one_layer_below_its_composite(shown):
     assert composite.rgb
     assert composite.data.shape == (8, 6, 3)
     np.testing.assert_array_equal(np.asarray(bands.data[3]), cube().values[:, :, 3])
-    assert tuple(bands.axis_labels) == ("band", "y", "x")
+    assert tuple(bands.axis_labels) == ("wavelength", "y", "x")
 
 
 def test_showing_again_replaces(shown):
@@ -158,37 +160,76 @@ def test_band_stack_in_napari(viewer):
     wanted: list[int] = []
     bands = layers.show_cube(viewer, stacked, wanted.append)
     bands.visible = True
-    viewer.dims.set_current_step(0, 5)
-    assert wanted[-1] == 5
-    layers.band_arrived(viewer, "beans", 5, values.values[:, :, 5].astype(np.float32))
-    np.testing.assert_array_equal(np.asarray(bands._slice.image.raw), values.values[:, :, 5])
+    viewer.dims.set_current_step(0, 3)
+    assert wanted[-1] == 3
+    layers.band_arrived(viewer, "beans", 3, values.values[:, :, 3])
+    np.testing.assert_array_equal(np.asarray(bands._slice.image.raw), values.values[:, :, 3])
 
 
 # -- pictures -----------------------------------------------------------------------------------------------------------
 
 
-def test_composite_takes_the_nearest_wavelengths():
-    centres = np.linspace(400, 1000, 121)
-    found = composite_bands(as_cube(np.zeros((2, 2, 121), np.uint8), centres))
-    np.testing.assert_allclose(centres[list(found)], (640, 550, 460), atol=2.5)
+def layout_cube(folder, layout, shape=(400, 300, 20)):
+    """A mapped ENVI cube."""
+    path = folder / f"beans_{layout}.hdr"
+    values = np.random.default_rng(0).integers(0, 4000, shape).astype(np.uint16)
+    values[100:200] += 9000
+    axes = {"bsq": (2, 0, 1), "bil": (0, 2, 1), "bip": (0, 1, 2)}[layout]
+    values.transpose(axes).tofile(path.with_suffix(".img"))
+    centres = ", ".join(str(nm) for nm in np.linspace(400, 900, shape[2]))
+    path.write_text(
+        f"ENVI\nsamples = {shape[1]}\nlines = {shape[0]}\nbands = {shape[2]}\nheader offset = 0\ndata type = 12\nbyte order = 0\n"
+        f"interleave = {layout}\nwavelength units = nm\nwavelength = {{{centres}}}\n"
+    )
+    return read_cube(path)
 
 
-def test_composite_of_the_header_comes_first_and_nonsense_is_ignored():
-    assert composite_bands(cube(default_bands=(9, 4, 1))) == (9, 4, 1)
-    assert composite_bands(cube(wavelength=False, default_bands=(99, 4, 1))) == composite_bands(cube(wavelength=False))
+@pytest.mark.parametrize("layout", ["bsq", "bil", "bip"])
+def test_a_glance_reads_some_rows_and_the_rest_is_filled_in(tmp_path, monkeypatch, layout):
+    """What is filled in must be the picture that would have been made at once."""
+    values = layout_cube(tmp_path, layout)
+    whole = picture("beans", values)
+    monkeypatch.setattr(pictures, "_QUICK_BYTES", 60_000)
+    monkeypatch.setattr(pictures, "_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(pictures, "_PAGES_BYTES", 4096)
+    shown = picture("beans", values, quick=True)
+    assert not shown.complete
+    assert shown.bands_first is None
+    assert shown.composite.shape == whole.composite.shape
+    np.testing.assert_array_equal(shown.composite[0], shown.composite[1])
+    assert shown.composite[150].mean() > shown.composite[20].mean() + 50
+    filled = run(composing("beans", values, shown.look, shown.step, shown.composite))
+    assert filled.complete
+    np.testing.assert_array_equal(filled.image, whole.composite)
+    assert shown.first.dtype == np.uint16
+    assert shown.first.shape == (400, 300)
 
 
-def test_composite_without_visible_light_is_spread():
-    values = as_cube(np.zeros((2, 2, 101), np.uint8), np.linspace(1000, 2500, 101))
-    assert composite_bands(values) == (75, 50, 25)
+def test_a_band_of_a_mapped_cube_is_copied_in_the_type_of_the_file(tmp_path):
+    """A view of the file would be read by napari on the GUI thread; float32 would take twice the memory."""
+    values = layout_cube(tmp_path, "bip")
+    found = band_pixels(values, 7)
+    assert found.dtype == np.uint16
+    assert type(found) is np.ndarray
+    assert found.base is None
+    np.testing.assert_array_equal(found, values.values[:, :, 7])
+    np.testing.assert_array_equal(band_pixels(values, 7, 3), values.values[::3, ::3, 7])
+    assert band_pixels(as_cube(np.ones((2, 2, 2))), 0).dtype == np.float32
 
 
-def test_stretch_is_robust_to_dead_pixels():
-    image = np.linspace(0, 1, 10_000, dtype=np.float32).reshape(100, 100)
-    image[0, 0], image[0, 1] = 1e6, np.nan
-    found = stretch(image)
-    assert found[50, 50] == pytest.approx(128, abs=8)
-    assert found[0, 1] == 0
+def test_an_image_larger_than_a_screen_is_shown_by_every_nth_pixel(viewer, monkeypatch):
+    """It must lie where the whole one would: a pixel that is pointed at is looked up in the file."""
+    assert shown_step((1600, 1600, 3)) == 1
+    assert shown_step((20_000, 5_000, 100)) == 3
+    monkeypatch.setattr(pictures, "_SHOWN_PIXELS", 12)
+    shown = picture("beans", cube())
+    assert shown.step == 2
+    bands = layers.show_cube(viewer, shown, lambda _band: None)
+    composite = layers.find(viewer, "rgb")
+    assert composite.data.shape == (4, 3, 3)
+    assert bands.data.shape == (10, 4, 3)
+    for layer in (bands, composite):
+        np.testing.assert_allclose(np.asarray(layer.extent.world)[:, -2:], [[0.5, 0.5], [6.5, 4.5]])
 
 
 def test_limits_pass_over_the_ignore_value():

@@ -554,7 +554,7 @@ def test_the_bands_of_the_composite_are_named(opened, qtbot):
     """The image comes after its cube: bands told before would be the first one three times."""
     one = form(opened, "explore")
     shown = layers.find(opened.desk.viewer, "rgb", "beans").metadata["hsi"]["bands"]
-    assert tuple(box.currentIndex() for box in (one.red, one.green, one.blue)) == tuple(shown)
+    assert tuple(box.currentIndex() for _, box in one.looks.pickers) == tuple(shown)
     assert len(set(shown)) == 3
 
 
