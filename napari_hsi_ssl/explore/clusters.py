@@ -68,7 +68,7 @@ class Clusters:
 def _shape(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
     centred = spectra - spectra.mean(axis=1, keepdims=True)
     deviation = centred.std(axis=1, keepdims=True)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
+    return np.asarray(np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0))
 
 
 def fit_clusters(
@@ -104,7 +104,7 @@ def fit_clusters(
     if not 2 <= count <= 12:
         raise ConfigError(f"mask of {cube.name}: --clusters is {count}, expected 2 to 12; give another number.")
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     used, message = band_use(cube), f"clusters of {cube.name}"
     whole = np.ones(cube.shape[:2], dtype=bool) if area is None else area

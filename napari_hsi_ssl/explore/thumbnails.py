@@ -80,7 +80,7 @@ def _stretched(image: NDArray[np.float32], nodata: float | None) -> NDArray[np.u
         return np.zeros(image.shape, dtype=np.uint8)
     low, high = np.percentile(image[measured], (2, 98))
     scaled = (np.where(measured, image, low) - low) / max(float(high - low), 1e-12)
-    return (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip(scaled, 0, 1) * 255, dtype=np.uint8)
 
 
 def with_mask(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

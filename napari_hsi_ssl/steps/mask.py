@@ -106,7 +106,7 @@ def _given(project: Project, cube: str, config: MaskConfig) -> Mask:
         if missing:
             found = ", ".join(str(number) for number in np.unique(labels) if number) or "none"
             raise ConfigError(f"mask of {cube}: its labels hold no class {missing[0]}, only {found}; give one of these.")
-        return np.isin(labels, config.classes) if config.classes else labels != 0
+        return np.asarray(np.isin(labels, config.classes) if config.classes else labels != 0)
     if config.file is None:
         raise ConfigError(f"mask of {cube}: method 'file' has no file, expected a mask or polygons; give --from FILE.")
     path = Path(config.file)
@@ -115,7 +115,7 @@ def _given(project: Project, cube: str, config: MaskConfig) -> Mask:
         if not found_files:
             raise ConfigError(f"mask of {cube}: folder {path} holds no file named '{cube}' with an ending, expected one a cube; rename it or give --cube.")
         path = found_files[0]
-    return read_labels(path, shape)[0] != 0
+    return np.asarray(read_labels(path, shape)[0] != 0)
 
 
 def combined_mask(project: Project, cube: str, config: MaskConfig, clusters: Clusters | None = None) -> Steps[Mask]:
