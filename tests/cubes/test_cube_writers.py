@@ -180,7 +180,7 @@ def test_places_survive_both_ways(text):
         "UTM, 1, 1, x, 0, 1, 1, 33, North, WGS-84",
         f"{UTM}, rotation=12",
         "UTM, 1, 1, 0, 0, 1, 1, 33, North, NAD-27",
-    ],  # fmt: skip
+    ],
 )
 def test_places_that_cannot_be_said_are_left_out(text):
     """Else a wrong place would be written."""
