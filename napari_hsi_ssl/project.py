@@ -44,8 +44,8 @@ class CubeEntry:
     wavelengths: tuple[float, ...] | None = None
     crop: tuple[int, int, int, int] | None = None
     """Box y0, x0, y1, x1 (ends excluded) in pixels of the file."""
-    calibration: dict[str, str] | None = None
-    """Paths of the ``white`` and ``dark`` references."""
+    calibration: dict[str, Any] | None = None
+    """Paths of the ``white`` and ``dark`` references, the ``panel``'s reflectance and the ``exposure`` times (`cubes.references`)."""
     bad_bands: tuple[int, ...] | None = None
     """Bands, counted from 0, that the user calls bad; they replace the header's list. None: as the header says."""
     fingerprint: dict[str, Any] | None = None
@@ -162,15 +162,14 @@ class Project:
         """Remember the box y0, x0, y1, x1 (ends excluded) that is used of a cube."""
         self.put(replace(self.entry(name), crop=box))
 
-    def cube(self, name: str) -> xr.DataArray:
-        """Open a cube lazily, whole frame, calibrated where references were given.
+    def raw(self, name: str) -> xr.DataArray:
+        """Open a cube lazily as its file has it, whole frame.
 
         Raises
         ------
         ProjectError
             When the file is gone or is no longer the one that was added.
         """
-        from napari_hsi_ssl.cubes.calibrate import calibrate
         from napari_hsi_ssl.cubes.readers import read_cube
 
         entry = self.entry(name)
@@ -180,14 +179,25 @@ class Project:
         cube = read_cube(entry.path, key=entry.key, shape=raw.get("shape"), order=raw.get("order", "C"), name=name)
         if tuple(cube.shape) != entry.shape:
             raise ProjectError(f"cube '{name}': {entry.path} has shape {tuple(cube.shape)}, the project knows {entry.shape}; add the file again.")
+        return cube
+
+    def cube(self, name: str) -> xr.DataArray:
+        """Open a cube lazily, whole frame, calibrated where references were given, with the bad bands that the user chose.
+
+        Raises
+        ------
+        ProjectError
+            When the file is gone or is no longer the one that was added.
+        """
+        from napari_hsi_ssl.cubes.references import calibrated
+
+        entry = self.entry(name)
+        cube = self.raw(name)
         if entry.bad_bands is not None:
             flags = np.zeros(entry.shape[2], dtype=bool)
             flags[[band for band in entry.bad_bands if band < flags.size]] = True
             cube = cube.assign_attrs(bad_bands=flags)
-        if entry.calibration:
-            references = {key: read_cube(self.folder / path) for key, path in entry.calibration.items()}
-            cube = calibrate(cube, **references)
-        return cube
+        return calibrated(cube, entry.calibration, self.folder)
 
     @property
     def chain(self) -> ChainConfig:
