@@ -74,6 +74,7 @@ class ExplorerDock(QTabWidget):
         desk, viewer = self.desk, self.desk.viewer
         desk.project_changed.connect(self._project_changed)
         desk.cube_changed.connect(self._cube_changed)
+        canvas_for(desk).looked.connect(self._bands_shown)
         desk.masks_changed.connect(self._area_changed)
         desk.inlet_changed.connect(self._inlet_changed)
         desk.patches_previewed.connect(self._patches_previewed)
@@ -89,7 +90,6 @@ class ExplorerDock(QTabWidget):
         # The viewer outlives its docks, and its events do not know when a Qt object has gone.
         this = ref(self)
         watched = [
-            (viewer.layers.events.inserted, partial(_tell, this, "_bands_shown")),
             (viewer.dims.events.current_step, partial(_tell, this, "_band_changed")),
             (viewer.events.theme, partial(_tell, this, "_theme_changed")),
         ]
@@ -159,7 +159,7 @@ class ExplorerDock(QTabWidget):
     def _cube_changed(self, _name: str) -> None:
         self.control.cube_changed()
 
-    def _bands_shown(self) -> None:
+    def _bands_shown(self, _: object = None) -> None:
         self.pointer.following = self.currentWidget() is self.spectra
         if canvas_for(self.desk).picture is not None:
             self.control.cube_changed()

@@ -99,7 +99,7 @@ class MapMenu(QMenu):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.angle = QDoubleSpinBox(minimum=0.001, maximum=3.14, singleStep=0.01, decimals=3, value=0.1, suffix=" rad")
+        self.angle = QDoubleSpinBox(minimum=0.001, maximum=3.14, singleStep=0.01, decimals=3, value=0.1)
         self.angle.setMinimumWidth(120)
         self.angle.setToolTip("Pixels farther than this from every reference stay unmapped; 0.1 rad is 5.7°")
         self.make = QPushButton("Map this cube")
@@ -107,7 +107,7 @@ class MapMenu(QMenu):
         self.make.clicked.connect(self._ask)
         box = QWidget()
         form = QFormLayout(box)
-        form.addRow("Largest angle", self.angle)
+        form.addRow("Largest angle (rad)", self.angle)
         form.addRow(self.make)
         holder = QWidgetAction(self)
         holder.setDefaultWidget(box)

@@ -67,6 +67,8 @@ class SpectraPlot(QWidget):
         self.plot = pg.PlotWidget()
         self.plot.setMinimumSize(240, 120)
         prepare(self.plot.getPlotItem())
+        # An axis that gives back room as its numbers grow shorter has the whole plot laid out and painted twice at every move.
+        self.plot.getAxis("left").setStyle(autoReduceTextSpace=False)
         self._pointer = pg.PlotCurveItem(connect="finite")
         self._pointer.setZValue(10)
         self.plot.addItem(self._pointer)
@@ -311,7 +313,7 @@ class SpectraPlot(QWidget):
         colours = self._free_colours(len(entries))
         for entry, colour in zip(entries, colours, strict=True):
             pen = pg.mkPen(self._theme.legible(colour), width=1.5, style=Qt.PenStyle.DashLine)
-            shown = in_view(np.asarray(entry.values, dtype=np.float64), entry.axis.wavelengths, self.view)
+            shown = in_view(entry.shown, entry.axis.wavelengths, self.view)
             line = pg.PlotCurveItem(entry.axis.x, shown, pen=pen, connect="finite", name=entry.name)
             line.setZValue(5)
             self.plot.addItem(line)
