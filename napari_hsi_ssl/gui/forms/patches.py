@@ -79,7 +79,7 @@ class PatchesForm(Form):
         self.table.setHorizontalHeaderLabels(("Domain", "Train", "Test"))
         self.table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.table.verticalHeader().hide()
-        self.table.setMinimumHeight(110)
+        self._size_table(0)
         self.table.setToolTip("Number of patches")
         self.body.addWidget(self.table)
         self.grid = QCheckBox("Show the patches of this cube")
@@ -215,6 +215,7 @@ class PatchesForm(Form):
         if len(rows) > 1:
             rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
         self.table.setRowCount(len(rows))
+        self._size_table(len(rows))
         for index, values in enumerate(rows):
             for column, value in enumerate(values):
                 item = QTableWidgetItem(value if isinstance(value, str) else f"{value:,}")
@@ -222,6 +223,11 @@ class PatchesForm(Form):
                 if column:
                     item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(index, column, item)
+
+    def _size_table(self, rows: int) -> None:
+        """Give the table the height of its rows: an empty one would push the rest out of sight."""
+        line = self.table.verticalHeader().defaultSectionSize()
+        self.table.setFixedHeight(self.table.horizontalHeader().sizeHint().height() + line * min(max(rows, 1), 8) + 6)
 
     def cut_patches(self) -> None:
         """Cut the patches."""

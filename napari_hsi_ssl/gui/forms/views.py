@@ -57,6 +57,8 @@ class ViewsPanel(QWidget):
         self.kind.setToolTip("How the cube is coloured")
         self.pickers = [(QLabel(), _Steady()) for _ in range(3)]
         for _, box in self.pickers:
+            box.setToolTip("The band, in nm where the cube has wavelengths")
+        for _, box in self.pickers:
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             box.setMinimumContentsLength(5)
             box.activated.connect(self._changed)
