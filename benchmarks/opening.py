@@ -123,6 +123,7 @@ class Peak:
             self.highest = max(self.highest, memory()["private"])
 
     def end(self) -> dict[str, float]:
+        """Return how far private memory rose, and what of it stayed, in MB."""
         self._stop.set()
         self._thread.join()
         return {"peak_added": self.highest - self.start, "kept_added": memory()["private"] - self.start}
@@ -148,9 +149,8 @@ def bare(path: Path) -> dict[str, float]:
 
 
 def without_window(path: Path) -> dict[str, float]:
-    """The steps of a first view without a window."""
+    """Take the steps of a first view without a window."""
     from napari_hsi_ssl.cubes.readers import read_cube
-    from napari_hsi_ssl.explore.looks import resolve  # noqa: F401 - imports are not what is measured
     from napari_hsi_ssl.gui.pictures import composing, picture
     from napari_hsi_ssl.progress import run
 
@@ -199,7 +199,7 @@ def in_window(path: Path, cold: bool, browse: bool) -> dict[str, Any]:
             desk.set_cube(name)
             wait(lambda: drawn)
             # The composite counts once it has been painted.
-            viewer.window._qt_viewer.canvas.native.repaint()  # noqa: SLF001 - napari offers no public canvas
+            viewer.window._qt_viewer.canvas.native.repaint()
             seen = time.perf_counter() - start
             wait(lambda: canvas.composite.cube == name and canvas.composite.complete)
             filled = time.perf_counter() - start
@@ -210,14 +210,14 @@ def in_window(path: Path, cold: bool, browse: bool) -> dict[str, Any]:
     return found
 
 
-def _browse(viewer: Any, canvas: Any, layer: Any, wait: Callable[..., None], rest: Callable[[float], None], heart: Any) -> dict[str, Any]:  # noqa: ANN401
+def _browse(viewer: Any, canvas: Any, layer: Any, wait: Callable[..., None], rest: Callable[[float], None], heart: Any) -> dict[str, Any]:
     """Move the band slider: the first bands as the file gives them, then once it is in order."""
     peak = Peak()
 
     def go(band: int) -> float:
         start = time.perf_counter()
         viewer.dims.set_current_step(0, band)
-        wait(lambda: band in layer.data._kept)  # noqa: SLF001 - arrived, not merely asked for
+        wait(lambda: band in layer.data._kept)
         return time.perf_counter() - start
 
     layer.visible = True
@@ -225,7 +225,7 @@ def _browse(viewer: Any, canvas: Any, layer: Any, wait: Callable[..., None], res
     first = go(20)
     before_order = go(60)
     rest(0.5)
-    wait(lambda: not canvas._jobs.running)  # noqa: SLF001 - the copy is in order
+    wait(lambda: not canvas._jobs.running)
     heart.gaps()
     later = [go(band) for band in (30, 31, 90, 150, 5, 77)]
     return {
@@ -291,7 +291,7 @@ def large_window(folder: Path) -> dict[str, Any]:
         layer = layers.find(viewer, "cube", desk.cube)
         layer.visible = True
         viewer.dims.set_current_step(0, 70)
-        wait(lambda: 70 in layer.data._kept)  # noqa: SLF001 - arrived, not merely asked for
+        wait(lambda: 70 in layer.data._kept)
         rest(1.0)
     return {"seen": seen, "filled": filled}
 

@@ -36,7 +36,7 @@ def view(
         kind=kind, bands=several(bands, "--bands"), wavelengths=_decimals(wavelengths, "--wavelengths"), stretch=_decimals(stretch, "--stretch"), joint=joint
     )
     if kind is None and ("bands" in given or "wavelengths" in given):
-        given["kind"] = "band" if len(given.get("bands", given.get("wavelengths"))) == 1 else "bands"
+        given["kind"] = "band" if len(given.get("bands") or given["wavelengths"]) == 1 else "bands"
     config = settings.ViewConfig.parse(given, "view")
     if not (path / "project.json").exists():
         return verbs.view(read_cube(path, key=key), config, to, step)

@@ -66,9 +66,7 @@ def covers_visible(wavelengths: NDArray[np.float64] | None, bad: NDArray[np.bool
     return bool(np.diff(centres[first : last + 1]).max() <= _WIDEST_GAP)
 
 
-def true_colour_weights(
-    wavelengths: NDArray[np.float64], bad: NDArray[np.bool_] | None = None, *, illuminated: bool = True
-) -> NDArray[np.float64]:
+def true_colour_weights(wavelengths: NDArray[np.float64], bad: NDArray[np.bool_] | None = None, *, illuminated: bool = True) -> NDArray[np.float64]:
     """Return the weights (band, 3) that turn a spectrum into linear sRGB: ``rgb = spectrum @ weights``.
 
     The spectrum is taken to run straight from band to band (and level beyond the first and last), and is integrated against the
@@ -95,4 +93,5 @@ def true_colour_weights(
 def companded(linear: NDArray[np.floating]) -> NDArray[np.float32]:
     """Return sRGB values in [0, 1] of linear ones: the curve of IEC 61966-2-1."""
     values = np.clip(linear, 0, 1).astype(np.float32)
-    return np.where(values <= 0.0031308, 12.92 * values, 1.055 * np.power(values, 1 / 2.4, dtype=np.float32) - 0.055).astype(np.float32)
+    curved = 1.055 * np.power(values, 1 / 2.4, dtype=np.float32) - 0.055
+    return np.asarray(np.where(values <= 0.0031308, 12.92 * values, curved), dtype=np.float32)

@@ -78,7 +78,8 @@ def resolve(cube: xr.DataArray, config: ViewConfig) -> Look:
     ConfigError
         When the look needs wavelengths, visible bands, default bands or bands that the cube does not have.
     """
-    kind, note = config.kind, ""
+    kind: str = config.kind
+    note = ""
     centres, bad = wavelengths(cube), ~band_use(cube)
     visible = covers_visible(centres, bad)
     if kind == "auto":

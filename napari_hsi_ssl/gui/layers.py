@@ -125,7 +125,8 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
     Image
         The layer of the bands.
     """
-    name, step, data = shown.name, shown.step, shown.bands_first
+    name, step = shown.name, shown.step
+    data: Any = shown.bands_first
     if data is None:
         shape = (*shown.first.shape, shown.cube.shape[2])
         data = BandStack(shape, shown.band, shown.first, read_later, provisional=not shown.complete)

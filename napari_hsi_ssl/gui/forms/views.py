@@ -102,7 +102,7 @@ class ViewsPanel(QWidget):
         bands = tuple(box.currentIndex() for _, box in self.pickers[: len(_PICKED.get(kind, ()))])
         low, high = self.low.value(), self.high.value()
         joint = self.joint.isChecked() if self.joint.isEnabled() and self._joint_given else None
-        return ViewConfig(kind=kind, bands=bands if min(bands, default=0) >= 0 else (), stretch=(low, max(high, low + 0.1)), joint=joint)  # type: ignore[arg-type]
+        return ViewConfig(kind=kind, bands=bands if min(bands, default=0) >= 0 else (), stretch=(low, max(high, low + 0.1)), joint=joint)
 
     def setValue(self, config: ViewConfig) -> None:
         """Show settings without acting on them."""

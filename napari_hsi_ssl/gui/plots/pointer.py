@@ -80,7 +80,8 @@ class PixelPointer(QObject):
         y, x = (round(float(value)) for value in (*(0.0,) * (3 - len(position)), *position)[-2:])
         if len(position) >= layer.ndim:
             corner = layer.world_to_data(position)
-            y, x = (round(float(value)) for value in (corner[:2] if getattr(layer, "rgb", False) else corner[-2:]))
+            step = layer.metadata["hsi"].get("step", 1)  # of a very large image every n-th pixel is shown
+            y, x = (round(float(value) * step + (step - 1) / 2) for value in (corner[:2] if getattr(layer, "rgb", False) else corner[-2:]))
         height, width, _ = picture.cube.shape
         return (y, x) if 0 <= y < height and 0 <= x < width else None
 
