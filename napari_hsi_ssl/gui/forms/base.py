@@ -253,8 +253,11 @@ class Form(QWidget):
                 defaults = [defaults_button()]
                 defaults[0].clicked.connect(self.back_to_defaults)
             put_beside(button, copies, *defaults)
+        taken: dict[str, int] = {}
         for fields in everything:
-            key = f"{self.title}: {fields.model.__name__}"
+            name = f"{self.title}: {fields.model.__name__}"
+            taken[name] = taken.get(name, 0) + 1
+            key = name if taken[name] == 1 else f"{name} {taken[name]}"
             kept = self.memory.get("forms", key)
             if isinstance(kept, dict) and self.project is None:
                 fields.take(kept)

@@ -122,23 +122,23 @@ class SheetView(QWidget):
         for example in self.examples:
             rows.setdefault(example.domain, []).append(example)
         wanted: list[tuple[int, int, Example | None, str]] = []
-        for row, (domain, members) in enumerate(rows.items()):
-            wanted.append((row, 0, None, domain))
-            wanted += [(row, column, example, "") for column, example in enumerate(members, start=1)]
+        for line, (domain, members) in enumerate(rows.items()):
+            wanted.append((line, 0, None, domain))
+            wanted += [(line, column, member, "") for column, member in enumerate(members, start=1)]
         while len(self._pool) < len(wanted):
             self._pool.append(QLabel())
         for label in self._pool:
             self.grid.removeWidget(label)
             label.hide()
-        for label, (row, column, example, text) in zip(self._pool, wanted, strict=False):
+        for label, (line, column, shown, text) in zip(self._pool, wanted, strict=False):
             label.clear()
-            if example is None:
+            if shown is None:
                 label.setText(_short(text, _NAME_LETTERS))
                 label.setToolTip(f"Domain {text}")
             else:
-                label.setPixmap(tile(example, self.devicePixelRatioF()))
-                label.setToolTip(example.words)
-            self.grid.addWidget(label, row, column)
+                label.setPixmap(tile(shown, self.devicePixelRatioF()))
+                label.setToolTip(shown.words)
+            self.grid.addWidget(label, line, column)
             label.show()
 
 
