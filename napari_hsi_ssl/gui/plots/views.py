@@ -7,6 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hsi_ssl.config import ChainConfig
+from napari_hsi_ssl.cubes.preprocess import preprocess_spectra
+
 RAW, SNV, CONTINUUM = "raw", "snv", "continuum"
 VIEWS: Final = {RAW: "As measured", SNV: "SNV", CONTINUUM: "Continuum removed"}
 HINTS: Final = {
@@ -14,6 +17,9 @@ HINTS: Final = {
     SNV: "Each spectrum minus its mean, divided by its deviation: shapes beside each other, whatever the brightness",
     CONTINUUM: "Each spectrum divided by its upper hull: absorption bands alone",
 }
+
+_CHAINS: Final = {SNV: ChainConfig.model_validate({"steps": [{"kind": "snv"}]}), CONTINUUM: ChainConfig.model_validate({"steps": [{"kind": "continuum"}]})}
+_FEWEST = 3
 
 
 def in_view(values: NDArray[np.floating], wavelengths: NDArray[np.float64] | None, view: str) -> NDArray[np.float64]:
@@ -30,30 +36,12 @@ def in_view(values: NDArray[np.floating], wavelengths: NDArray[np.float64] | Non
     if view == RAW:
         return spectra
     rows = spectra.reshape(-1, spectra.shape[-1])
-    x = np.arange(rows.shape[1], dtype=np.float64) if wavelengths is None else wavelengths
+    finite = np.isfinite(rows)
     found = np.full(rows.shape, np.nan)
-    for row, out in zip(rows, found, strict=True):
-        known = np.isfinite(row)
-        if not known.any():
+    for known in np.unique(finite, axis=0):
+        if known.sum() < _FEWEST:
             continue
-        part = row[known]
-        if view == SNV:
-            spread = float(part.std())
-            out[known] = (part - part.mean()) / (spread or 1.0)
-        else:
-            hull = _upper_hull(x[known], part)
-            out[known] = np.divide(part, hull, out=np.full(len(part), np.nan), where=hull > 0)
+        same = np.flatnonzero((finite == known).all(axis=1))
+        shown, _ = preprocess_spectra(rows[same], wavelengths, _CHAINS[view], ~known)
+        found[np.ix_(same, known)] = shown[:, known]
     return found.reshape(spectra.shape)
-
-
-def _upper_hull(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the upper convex hull of points (n,) in ascending ``x``, at every one of them (Clark and Roush 1984)."""
-    corners: list[int] = []
-    for here in range(len(x)):
-        while len(corners) > 1:
-            first, second = corners[-2], corners[-1]
-            if (y[second] - y[first]) * (x[here] - x[first]) > (y[here] - y[first]) * (x[second] - x[first]):
-                break
-            corners.pop()
-        corners.append(here)
-    return np.interp(x, x[corners], y[corners])
