@@ -7,7 +7,9 @@ import sys
 # The verbs register themselves; `--help` lists them in this order.
 from napari_hsi_ssl.cli import data as data  # isort: skip
 from napari_hsi_ssl.cli import view as view  # isort: skip
+from napari_hsi_ssl.cli import prepare as prepare  # isort: skip
 from napari_hsi_ssl.cli import spectra as spectra  # isort: skip
+from napari_hsi_ssl.cli import scatter as scatter  # isort: skip
 from napari_hsi_ssl.cli import training as training  # isort: skip
 from napari_hsi_ssl.cli import results as results  # isort: skip
 from napari_hsi_ssl.terminal import app

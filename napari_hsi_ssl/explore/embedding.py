@@ -86,7 +86,7 @@ class SampleMap:
             When the file is damaged or something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 values = {name: archive[name] for name in cls.__dataclass_fields__}
             count = len(values["pixel"])
             fits = values["places"].shape == (count, 2) and values["cube"].shape == (count,) and values["cubes"].ndim == 1

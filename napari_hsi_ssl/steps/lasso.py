@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.errors import ConfigError, ProjectError
+from napari_hsi_ssl.explore.brush import checked_polygon
+from napari_hsi_ssl.explore.density import Plane
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.mask import save_mask
-from napari_hsi_ssl.steps.scatter import CellCache, Stroke, select
+from napari_hsi_ssl.steps.scatter import CellCache, Pair, Space, Stroke, pair_of, select
 
 How = Literal["set", "add", "remove"]
 
@@ -34,6 +36,22 @@ def combined(mask: NDArray[np.bool_] | None, selected: NDArray[np.bool_], how: H
     if not made.any():
         raise ConfigError("the mask would hold no pixel any more, expected at least one; select fewer pixels to remove.")
     return made
+
+
+def strokes_around(project: Project, corners: Sequence[tuple[float, float]], x: int = 1, y: int = 2, space: Space = "components") -> tuple[Stroke, ...]:
+    """Return a lasso around corners (x, y) in the plane of two components (from 1) of the current projection."""
+    polygon = checked_polygon(corners)
+    inlet = pair_of(project, space=space).inlet
+    (x0, y0), (x1, y1) = polygon.min(axis=0), polygon.max(axis=0)
+    room = max(x1 - x0, y1 - y0) * 0.01
+    plane = Plane(((float(x0 - room), float(x1 + room)), (float(y0 - room), float(y1 + room))))
+    return (Stroke(Pair(x - 1, y - 1, space, inlet), plane, polygon),)
+
+
+def lasso_counts(project: Project, strokes: Sequence[Stroke], cubes: Sequence[str] | None = None, *, outside: bool = False) -> Steps[dict[str, Any]]:
+    """Count the pixels that lassos hold; parameters as of `lasso_masks`."""
+    held = yield from _held(project, strokes, cubes, outside, None)
+    return {"cubes": {cube: {"selected": int(selected.sum())} for cube, selected in held.items()}}
 
 
 def lasso_masks(

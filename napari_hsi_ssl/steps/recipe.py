@@ -20,6 +20,7 @@ from napari_hsi_ssl.config import (
     PcaConfig,
     PretrainConfig,
     Settings,
+    UmapConfig,
 )
 
 PROGRAM = "napari-hsi-ssl"
@@ -197,6 +198,12 @@ def pca(project: Path, config: PcaConfig) -> Recipe:
     """Fit the projection."""
     changed = changes(config)
     return _of_project("pca", project, changed, "pca", called("fit_pca", "project", called("PcaConfig", **changed)), "PcaConfig")
+
+
+def umap(project: Path, config: UmapConfig) -> Recipe:
+    """Lay a sample out by UMAP."""
+    changed = changes(config)
+    return _of_project("umap", project, changed, "umap", called("fit_umap", "project", called("UmapConfig", **changed)), "UmapConfig")
 
 
 def patches(project: Path, config: PatchConfig) -> Recipe:

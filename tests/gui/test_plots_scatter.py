@@ -11,8 +11,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
 from napari_hsi_ssl.explore.density import density
+from napari_hsi_ssl.explore.shading import binned, blended_image, dotted, shade, side_for, single_image
 from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
-from napari_hsi_ssl.gui.plots.shading import binned, blended_image, dotted, shade, side_for, single_image
 from napari_hsi_ssl.gui.plots.theme import Theme
 
 LIMITS = ((-4.0, 4.0), (-4.0, 4.0))

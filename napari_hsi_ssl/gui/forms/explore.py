@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QComboBox, QLabel
+from qtpy.QtWidgets import QVBoxLayout
 
-from napari_hsi_ssl.config import PcaConfig
+from napari_hsi_ssl.config import PcaConfig, UmapConfig
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
-from napari_hsi_ssl.gui.forms.fields import ConfigFields
-from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.fields import ConfigFields, fold
+from napari_hsi_ssl.gui.forms.pieces import boxed, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.views import ViewsPanel
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.pca import fit_pca
+from napari_hsi_ssl.steps.umap import fit_umap
 
 _HINTS = {
     "bands": "Every domain is brought to this many bands first",
@@ -35,13 +37,10 @@ class ExploreForm(Form):
 
     def build(self) -> None:
         """Lay the form out."""
-        self.red, self.green, self.blue = QComboBox(), QComboBox(), QComboBox()
-        for name, box in (("red", self.red), ("green", self.green), ("blue", self.blue)):
-            box.setToolTip(f"Band that is shown as {name}")
-            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            box.setMinimumContentsLength(4)
-            box.activated.connect(self._compose)
-        self.body.addLayout(row(QLabel("RGB"), self.red, self.green, self.blue))
+        self.body.addWidget(heading("Look"))
+        self.looks = ViewsPanel(self)
+        self.body.addWidget(self.looks)
+        self.body.addWidget(heading("Components"))
         self.fields = ConfigFields(
             PcaConfig,
             ("bands", "components", "grid", "method", "scale", "weights"),
@@ -57,17 +56,31 @@ class ExploreForm(Form):
         self.body.addWidget(self.fit)
         self.explained = words_label("#d0d6dc")
         self.body.addWidget(self.explained)
+        self._build_umap()
         self.images = self.needs_project(plain_button("PC images", "Show the components of this cube as one layer; the slider goes through them"))
         self.images.clicked.connect(self.canvas.show_components)
-        self.scatter = self.needs_project(plain_button("PC1–PC2 scatter", "Bring the scatter plot of all cubes to the front, below the image"))
+        self.scatter = self.needs_project(plain_button("Scatter", "Bring the scatter plot of all cubes to the front, below the image"))
         self.scatter.clicked.connect(lambda: self.desk.plot_wanted.emit("scatter"))
         self.spectra = self.needs_project(plain_button("Spectra", "Bring the spectra to the front, below the image"))
         self.spectra.clicked.connect(lambda: self.desk.plot_wanted.emit("spectra"))
-        self.body.addWidget(heading("Look"))
-        self.body.addLayout(row(self.images, self.scatter, self.spectra))
-        self._bands_of = ""
-        self.desk.cube_changed.connect(self._forget_bands)
-        listen(self.desk.viewer.layers.events.inserted, self, "show_bands")  # the image comes some time after its cube
+        self.loadings = self.needs_project(plain_button("Loadings", "What each component explains and which bands it is made of, below the image"))
+        self.loadings.clicked.connect(lambda: self.desk.plot_wanted.emit("loadings"))
+        self.body.addLayout(row(self.images, self.scatter, self.loadings, self.spectra))
+
+    def _build_umap(self) -> None:
+        self.umap_fields = ConfigFields(
+            UmapConfig,
+            ("sample", "neighbours"),
+            ("distance", "seed"),
+            labels={"sample": "Pixels"},
+            hints={"sample": "Pixels in all, as many of one domain as of another", "seed": "Seed of the sample and of the UMAP"},
+        )
+        self.umap = self.needs_project(plain_button("Make UMAP", "Lay a sample of pixels out so that like lies beside like; shown in the scatter"))
+        self.umap.clicked.connect(self.fit_umap)
+        inside = QVBoxLayout()
+        inside.addWidget(self.umap_fields)
+        inside.addWidget(self.umap)
+        self.body.addWidget(fold("UMAP of a sample", boxed(inside)))
 
     def standing(self) -> Standing:
         """Say whether there is a PCA, and of what."""
@@ -83,26 +96,10 @@ class ExploreForm(Form):
         return Standing("done", f"PCA {project.inlet[:6]} of {len(project.entries)} cube{'s' * (len(project.entries) != 1)}")
 
     def update_widgets(self) -> None:
-        """Say what can be looked at, and offer the bands of the current cube."""
+        """Say what can be looked at."""
         has = self.project is not None and self.project.inlet is not None and not self.desk.busy
-        self.images.setEnabled(has)
-        self.scatter.setEnabled(has)
-        self.show_bands()
-
-    def show_bands(self) -> None:
-        """Offer the bands of the current cube, and say which of them the composite shows."""
-        entry = self.project.entries.get(self.desk.cube) if self.project else None
-        if entry is not None and self._bands_of != entry.name:
-            self._bands_of = entry.name
-            centres = entry.wavelengths
-            texts = [f"{centre:.0f} nm" for centre in centres] if centres is not None else [f"band {band}" for band in range(entry.shape[2])]
-            for box in (self.red, self.green, self.blue):
-                box.clear()
-                box.addItems(texts)
-        composite = layers.find(self.desk.viewer, "rgb", self.desk.cube)
-        if entry is not None and composite is not None:
-            for box, band in zip((self.red, self.green, self.blue), composite.metadata["hsi"].get("bands", ()), strict=False):
-                box.setCurrentIndex(int(band))
+        for button in (self.images, self.scatter, self.loadings, self.umap):
+            button.setEnabled(has)
 
     def project_opened(self) -> None:
         """Show what the project's PCA was made with, and what it explains."""
@@ -111,14 +108,6 @@ class ExploreForm(Form):
         self.explained.setText("")
         if "explained" in noted and self.project is not None and self.project.inlet == noted.get("inlet"):
             self.show_explained(noted)
-
-    def _forget_bands(self, _name: str) -> None:
-        self._bands_of = ""
-
-    def _compose(self, _index: int) -> None:
-        red, green, blue = (box.currentIndex() for box in (self.red, self.green, self.blue))
-        if min(red, green, blue) >= 0:
-            self.canvas.show_composite((red, green, blue))
 
     def recipe(self) -> recipe.Recipe | None:
         """Return the fit as it stands."""
@@ -135,6 +124,25 @@ class ExploreForm(Form):
             return
         self.run(fit_pca(self.project, config), self._fitted, "fitting the PCA")
 
+    def fit_umap(self) -> None:
+        """Lay a sample of pixels out."""
+        if self.project is None:
+            return
+        try:
+            config = self.umap_fields.value()
+        except ConfigError as error:
+            self.say(str(error), "error")
+            return
+        self.run(fit_umap(self.project, config), partial(self._laid_out, config), "making the UMAP")
+
+    def _laid_out(self, config: UmapConfig, report: dict[str, Any]) -> None:
+        pixels = sum(report["pixels"].values())
+        if self.project is not None:
+            self.done = recipe.umap(self.project.folder, config)
+        self.say(f"The UMAP of {pixels:,} pixels is in the scatter: choose it there or go back to components.")
+        self.desk.inlet_changed.emit()
+        self.desk.plot_wanted.emit("scatter")
+
     def _fitted(self, report: dict[str, Any]) -> None:
         self.show_explained(report)
         self.warn(*report["warnings"])
@@ -144,5 +152,7 @@ class ExploreForm(Form):
     def show_explained(self, report: dict[str, Any]) -> None:
         """Say how much of the variance the components explain."""
         explained = np.asarray(report["explained"], dtype=np.float64)
-        first = " · ".join(f"PC{number} {share:.1%}" for number, share in enumerate(explained[:3], start=1))
-        self.explained.setText(f"{first}\n{report['components']} components: {explained.sum():.2%} of the variance of {report['pixels']:,} pixels")
+        word = "MNF" if self.noted("pca").get("settings", {}).get("method") == "mnf" else "PC"
+        first = " · ".join(f"{word}{number} {share:.1%}" for number, share in enumerate(explained[:3], start=1))
+        whole = "variance" if word == "PC" else "signal"
+        self.explained.setText(f"{first}\n{report['components']} components: {explained.sum():.2%} of the {whole} of {report['pixels']:,} pixels")

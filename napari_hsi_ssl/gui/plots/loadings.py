@@ -31,6 +31,7 @@ class LoadingsView(QWidget):
         self.scree.setToolTip("Share of the variance that each component explains (bars), and all up to it (line)")
         self.plot.setToolTip("Loadings: the weight of each band in the components that are ticked")
         self.legend = LegendList(checkable=True)
+        self.legend.setMinimumWidth(140)
         self.legend.setToolTip("Tick the components to show")
         self.legend.toggled.connect(self._toggled)
         self.note = QLabel(_NO_PCA, wordWrap=True)
@@ -82,7 +83,7 @@ class LoadingsView(QWidget):
             self.scree.plot(numbers, 100 * found.cumulative, pen=pg.mkPen(line, width=2), symbol="o", symbolSize=4, symbolBrush=line, symbolPen=None)
             self.scree.setLabel("bottom", f"{found.word} number")
             self.scree.setLabel("left", "Explained (%)" if found.word == "PC" else "Share of signal (%)")
-            self.scree.setRange(xRange=(0.4, len(numbers) + 0.6), yRange=(0, 102), padding=0)
+            self.scree.setRange(xRange=(0.4, len(numbers) + 0.6), yRange=(0, 108), padding=0)
             whole = 100 * found.cumulative[-1]
             self.scree.setToolTip(f"{found.word} 1 explains {100 * found.explained[0]:.2f} %, all {len(numbers)} together {whole:.2f} %")
         style(self.scree.getPlotItem(), self._theme)
@@ -101,6 +102,6 @@ class LoadingsView(QWidget):
             self.plot.setLabel("left", "Loading")
             shares = found.explained
             self.legend.set_entries(
-                (name, f"{name} · {100 * share:.2f} %", colours[name], name not in self._hidden) for name, share in zip(found.names, shares, strict=True)
+                (name, f"{name} · {100 * share:.3g} %", colours[name], name not in self._hidden) for name, share in zip(found.names, shares, strict=True)
             )
         style(self.plot.getPlotItem(), self._theme)

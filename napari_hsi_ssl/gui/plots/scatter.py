@@ -12,13 +12,14 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushBut
 
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.explore.density import Density
+from napari_hsi_ssl.explore.shading import binned, blended_image, dotted, side_for, single_image, tinted_image
 from napari_hsi_ssl.gui.plots.lasso import LassoView
 from napari_hsi_ssl.gui.plots.legend import LegendList
-from napari_hsi_ssl.gui.plots.shading import binned, blended_image, dotted, side_for, single_image, tinted_image
 from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 from napari_hsi_ssl.steps.scatter import axis_text
 
 _SIDE_WIDTH = 124
+_LEGEND_WIDTH = 170
 _SELECTED = {True: "#ff4fdc", False: "#c4009a"}
 """Of selected pixels, on a dark and on a light background."""
 _NO_PCA = "No PCA yet: fit one in step 3, Explore."
@@ -93,6 +94,7 @@ class ScatterPlot(QWidget):
         self.reset_button.setToolTip("Zoom out to the whole scatter; the wheel zooms, a drag of the middle button moves")
         self.note = QLabel(_NO_PCA, wordWrap=True)
         self.legend = LegendList()
+        self.legend.setMinimumWidth(_LEGEND_WIDTH)
         self.legend.setToolTip("What each colour stands for")
         self._lay_out()
         self.set_theme(theme)

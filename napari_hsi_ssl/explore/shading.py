@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pyqtgraph as pg
 from numpy.typing import NDArray
+
+from napari_hsi_ssl.explore.ramps import ramp
 
 Counts = NDArray[np.integer]
 
@@ -31,14 +32,14 @@ def shade(counts: NDArray[np.generic]) -> NDArray[np.float32]:
 def single_image(counts: NDArray[np.generic], dark: bool) -> NDArray[np.uint8]:
     """Return RGBA (x bins, y bins, 4) of one density in viridis, its dense end the one that stands out from the background."""
     level = shade(counts)
-    table = pg.colormap.get("viridis").getLookupTable(0.0, 1.0, 256, alpha=True).astype(np.uint8)
     index = level if dark else 1 - level * 0.95
-    image: NDArray[np.uint8] = table[(index * 255).astype(np.uint8)]
+    image = np.empty((*level.shape, 4), dtype=np.uint8)
+    image[..., :3] = ramp("sequential")[(index * 255).astype(np.uint8)]
     image[..., 3] = np.where(level > 0, 255, 0)
     return image
 
 
-def blended_image(layers: Sequence[NDArray[np.generic]], colours: Sequence[str]) -> NDArray[np.uint8]:
+def blended_image(layers: Sequence[Counts], colours: Sequence[str]) -> NDArray[np.uint8]:
     """Return RGBA (x bins, y bins, 4) in which a bin has the mixed colours of what lies in it, each weighted by its own logarithm.
 
     A small group is not drowned by a large one: every group is scaled by its own fullest bin.
