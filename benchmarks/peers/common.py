@@ -153,22 +153,22 @@ class Heart:
 
 
 def small_cube(folder: Path) -> np.ndarray:
-    """The cube of 610 × 340 × 103 float32, in memory, as (y, x, band)."""
+    """Return the cube of 610 × 340 × 103 float32, in memory, as (y, x, band)."""
     return np.load(folder / "small.npy")
 
 
 def endmembers(folder: Path) -> np.ndarray:
-    """Nine spectra (9, band)."""
+    """Return nine spectra (9, band)."""
     return np.load(folder / "endmembers.npy")
 
 
 def scores(folder: Path, points: str) -> np.ndarray:
-    """Scores (y, x, 2) float32."""
+    """Return scores (y, x, 2) float32."""
     return np.load(folder / f"scores-{points}.npy")
 
 
 def polygon(folder: Path) -> np.ndarray:
-    """The lasso (n, 2)."""
+    """Return the lasso (n, 2)."""
     return np.load(folder / "lasso.npy")
 
 

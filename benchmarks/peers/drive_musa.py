@@ -68,7 +68,7 @@ def numbers(folder: Path, answer: Path) -> dict[str, Any]:
 
     cube, ends = common.small_cube(folder), common.endmembers(folder)
     PCA_analysis(cube[:50], common.COMPONENTS)
-    (scores, components), pca_s = common.timed(lambda: PCA_analysis(cube, common.COMPONENTS))
+    (_, components), pca_s = common.timed(lambda: PCA_analysis(cube, common.COMPONENTS))
     angles, sam_s = common.timed(lambda: sam_analysis(cube, ends.T, np.pi))
     np.savez(answer, components=components, labels=np.argmin(angles, axis=-1) + 1)
     viewer, data, pca, form = _open()

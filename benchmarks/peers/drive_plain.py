@@ -20,7 +20,7 @@ def numbers(folder: Path, answer: Path) -> dict[str, Any]:
     def covariance() -> tuple[np.ndarray, np.ndarray]:
         spectra = cube.reshape(-1, cube.shape[-1])
         centred = spectra - spectra.mean(axis=0)
-        values, vectors = np.linalg.eigh(centred.T @ centred / (len(spectra) - 1))
+        _, vectors = np.linalg.eigh(centred.T @ centred / (len(spectra) - 1))
         components = vectors[:, ::-1][:, :k].T
         return centred @ components.T, components
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,17 @@ import common
 import numpy as np
 
 
+def _without_torchvision() -> None:
+    """Let the tab of the pixel classifier be made though torchvision's wheel does not fit the processor's build of torch; opening never uses it."""
+    import importlib.machinery
+    from unittest.mock import MagicMock
+
+    for name in ("torchvision", "torchvision.models", "torchvision.transforms", "torchvision.transforms.functional"):
+        sys.modules[name] = MagicMock(__spec__=importlib.machinery.ModuleSpec(name, None), __version__="0")
+
+
 def _cube(folder: Path, answer: Path, layout: str) -> dict[str, Any]:
+    _without_torchvision()
     from napari_sediment.widgets.sediment_widget import SedimentWidget
 
     viewer = common.window()
