@@ -63,7 +63,7 @@ def find_mask(
     -------
     bool array (y, x)
         Never True outside ``area`` or where the cube was not measured. Inverted, filled and freed of specks in this order; what was
-        pointed at ("grow", "labels", "saved", "file", "all") is only inverted.
+        pointed at ("grow", "labels", "saved", "file", "all") is only inverted, and clusters keep their holes.
 
     Raises
     ------
@@ -125,10 +125,11 @@ def cut_angles(angles: NDArray[np.floating], config: MaskConfig) -> Mask:
 
 
 def cut_clusters(numbers: NDArray[np.integer], chosen: Sequence[int], config: MaskConfig) -> Mask:
-    """Return the mask (y, x) of some of the clusters that `clusters.assign` found."""
-    return clean_mask(
-        np.isin(numbers, list(chosen)), numbers >= 0, invert=config.invert, fill_holes=config.fill_holes, drop_specks=config.drop_specks
-    )  # fmt: skip
+    """Return the mask (y, x) of some of the clusters that `clusters.assign` found.
+
+    Holes stay: background that was named inside an object would be filled again.
+    """
+    return clean_mask(np.isin(numbers, list(chosen)), numbers >= 0, invert=config.invert, drop_specks=config.drop_specks)
 
 
 def _by_clusters(cube: xr.DataArray, config: MaskConfig, area: Mask, clusters: Clusters | None) -> Steps[Mask]:

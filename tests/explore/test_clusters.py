@@ -91,6 +91,8 @@ def test_the_mask_of_clusters(kinds):
     np.testing.assert_array_equal(make_mask(cube, MaskConfig(**plain)), truth != 1)
     np.testing.assert_array_equal(make_mask(cube, MaskConfig(background=(0, 1), **plain)), truth > 1)
     np.testing.assert_array_equal(make_mask(cube, MaskConfig(foreground=(3,), **plain)), truth == 3)
+    inside = MaskConfig(method="kmeans", background=(0,), drop_specks=0)
+    np.testing.assert_array_equal(make_mask(cube, inside), truth != 0, err_msg="background inside an object was named, not forgotten")
 
 
 def test_naming_clusters():

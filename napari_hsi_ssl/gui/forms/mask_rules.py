@@ -204,6 +204,8 @@ class RulePage(QWidget):
         for name in ("source", "keep", "clusters", "features"):
             self.fields.show_field(name, name in needed)
         self.fields.show_field("band", "source" in needed and config.source == "band")
+        self.fields.show_field("fill_holes", config.method in {"otsu", "threshold", "angle"})
+        self.fields.show_field("drop_specks", config.method != "all")
         self.range.setVisible(config.method == "threshold")
         self.angle_box.setVisible(config.method == "angle")
         self.kinds_box.setVisible(config.method == "kmeans")
