@@ -154,11 +154,11 @@ def _in_memory(block: Any) -> NDArray[np.generic]:  # noqa: ANN401 - NumPy, a me
     step = _BANDS_AT_ONCE if block.strides[2] == max(block.strides) else bands
     for start in range(0, bands, step):
         copy[:, :, start : start + step] = block[:, :, start : start + step]
-        _let_go(block)
+        let_go(block)
     return copy
 
 
-def _let_go(array: Any) -> None:  # noqa: ANN401 - NumPy, a memory map or dask
+def let_go(array: Any) -> None:  # noqa: ANN401 - NumPy, a memory map or dask
     """Hand back the pages of a mapped file that were read, so that streaming through it does not add up to the whole file in memory.
 
     They stay in the system's cache, and whoever looks at them again gets them from there. Windows has no such call, and needs none:

@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.config import ViewConfig
-from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.cubes.cube import let_go, wavelengths
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.explore.chunks import one_blas_thread
 from napari_hsi_ssl.explore.colour import companded, covers_visible, true_colour_weights
@@ -234,15 +234,19 @@ def _read(cube: xr.DataArray, bands: NDArray[np.intp], rows: slice | NDArray[np.
         parts = [_read(cube, bands, slice(int(row), int(row) + 1), step) for row in rows]
         return np.concatenate(parts, axis=1)
     if 2 * len(bands) < high - low or (high - low != len(bands) and len(bands) <= 3):
-        return np.stack([np.asarray(data[rows, columns, int(band)], dtype=np.float32) for band in bands])
+        planes = np.stack([np.asarray(data[rows, columns, int(band)], dtype=np.float32) for band in bands])
+        let_go(data)
+        return planes
     block = np.asarray(data[rows, columns, low:high])
     if block.strides[2] <= min(block.strides[:2]):  # BIP: turning it round would cost more than all the rest
         with np.errstate(over="ignore"):
             pixels = block.astype(np.float32, order="C")
+        let_go(block)
         return np.moveaxis(pixels if high - low == len(bands) else pixels[..., bands - low], 2, 0)
     found = np.empty((high - low, *block.shape[:2]), dtype=np.float32)
     with np.errstate(over="ignore"):
         np.copyto(found, np.moveaxis(block, 2, 0), casting="same_kind" if np.issubdtype(block.dtype, np.floating) else "unsafe")
+    let_go(block)
     return found if high - low == len(bands) else found[bands - low]
 
 

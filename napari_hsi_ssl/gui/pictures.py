@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.config import ViewConfig
-from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.cubes.cube import let_go, wavelengths
 from napari_hsi_ssl.explore.looks import Limits, Look, coarser, fill, limits_of, resolve, sample_of
 from napari_hsi_ssl.progress import Progress, Steps, run
 
@@ -26,6 +26,8 @@ _PAGES_BYTES = 128 * 1024
 """What a system reads ahead for a single touched page."""
 _SHOWN_PIXELS = 16 * 2**20
 _SHOWN_SIDE = 8192
+_MAPPED_BYTES = 256 * 2**20
+"""How much of a file is mapped at a time while one band is gathered from it."""
 _EVERY_SECONDS = 0.4
 
 
@@ -182,7 +184,12 @@ def band_pixels(cube: xr.DataArray, band: int, step: int = 1, row_step: int | No
     """
     every = row_step or step
     part = cube.data[::every, ::step, band]
-    image = np.array(part, dtype=shown_type(part.dtype), order="C", copy=True, subok=False)
+    image = np.empty(part.shape, dtype=shown_type(part.dtype))
+    rows = max(1, len(part) if not isinstance(part, np.memmap) else _MAPPED_BYTES // max(4096, abs(part.strides[0])))
+    for first in range(0, len(part), rows):
+        with np.errstate(over="ignore"):
+            image[first : first + rows] = part[first : first + rows]
+        let_go(part)
     return image if every == step else np.repeat(image, every // step, axis=0)[: math.ceil(cube.shape[0] / step)]
 
 
