@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_hsi_ssl import config as settings
-from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, axis_order, numbers, options_given, several
+from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, axis_order, numbers, options_given, panel_given, several, times_given
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.terminal import Report, verb
@@ -20,10 +20,13 @@ def info(
     key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
     shape: Annotated[str | None, typer.Option(metavar="Y,X,B", help="for files that do not tell their shape")] = None,
     order: Annotated[str, typer.Option(metavar="C|F")] = "C",
-) -> Report:
+    check: Annotated[bool, typer.Option("--check", help="read it once: saturated pixels, references beside it")] = False,
+) -> Report | Steps[Report]:
     """Describe a cube: shape, bands, wavelengths, quantity, type, layout, memory."""
     from napari_hsi_ssl.steps import cubes
 
+    if check:
+        return cubes.check(cube, key, numbers(shape, 3, "--shape"), axis_order(order))  # type: ignore[arg-type]
     return cubes.info(cube, key, numbers(shape, 3, "--shape"), axis_order(order))  # type: ignore[arg-type]
 
 
@@ -50,12 +53,32 @@ def add(
     order: Annotated[str, typer.Option(metavar="C|F")] = "C",
     white: Annotated[Path | None, typer.Option(help="white reference")] = None,
     dark: Annotated[Path | None, typer.Option(help="dark reference")] = None,
+    panel: Annotated[
+        str | None, typer.Option(metavar="FRACTION|FILE", help="the white panel's own reflectance, such as 0.5, or a table over wavelength")
+    ] = None,
+    exposure: Annotated[str | None, typer.Option(metavar="CUBE,WHITE[,DARK]", help="exposure times; by default as the headers state them")] = None,
+    references: Annotated[str, typer.Option(metavar="none|auto", help="auto: WHITEREF_NAME, DARKREF_NAME and the like beside each cube")] = "none",
 ) -> Steps[Report]:
     """Add a cube, or a folder of cubes, to a project."""
     from napari_hsi_ssl.steps import cubes as verbs
 
     box = numbers(shape, 3, "--shape")
-    return verbs.add(Project.open(project), path, domain=domain, name=name, key=key, shape=box, order=axis_order(order), white=white, dark=dark)  # type: ignore[arg-type]
+    if references not in {"none", "auto"}:
+        raise typer.BadParameter(f"'{references}' is not none or auto", param_hint="--references")
+    return verbs.add(
+        Project.open(project),
+        path,
+        domain=domain,
+        name=name,
+        key=key,
+        shape=box,  # type: ignore[arg-type]
+        order=axis_order(order),  # type: ignore[arg-type]
+        white=white,
+        dark=dark,
+        panel=panel_given(panel),
+        exposure=times_given(exposure),
+        references=references,  # type: ignore[arg-type]
+    )
 
 
 @verb
@@ -178,12 +201,21 @@ def pca(
     scale: Annotated[str | None, typer.Option(help="none, standardise or snv")] = None,
     weights: Annotated[str | None, typer.Option(help="pixels, or domain: every domain counts the same")] = None,
     sample: Annotated[int | None, typer.Option(help="fit on at most this many random pixels a cube")] = None,
+    edges: Annotated[str | None, typer.Option(help="mnf: count, or skip pairs of neighbours across an edge when the noise is told")] = None,
+    denoise: Annotated[int | None, typer.Option(help="mnf: radius of a bilateral filter of the components (0: none)")] = None,
+    training_free: Annotated[bool, typer.Option("--training-free", help="the denoised MNF of the training-free embedding, as the project's inlet")] = False,
     seed: Seed = None,
 ) -> Steps[Report]:
     """Bring every domain to one band grid and fit one PCA over all masked pixels."""
     from napari_hsi_ssl.steps.pca import fit_pca
 
-    given = options_given(bands=bands, grid=grid, components=components, method=method, scale=scale, weights=weights, sample=sample, seed=seed)
+    if training_free:
+        from napari_hsi_ssl.steps.training_free import training_free_inlet
+
+        return training_free_inlet(Project.open(project), current=True)
+    given = options_given(
+        bands=bands, grid=grid, components=components, method=method, scale=scale, weights=weights, sample=sample, seed=seed, edges=edges, denoise=denoise
+    )
     return fit_pca(Project.open(project), settings.PcaConfig.parse(given, "pca"))
 
 

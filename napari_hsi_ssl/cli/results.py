@@ -43,6 +43,8 @@ def classify(
     out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
 ) -> Steps[Report]:
     """Make maps of whole cubes, with confidence and provenance."""
+    from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
+    from napari_hsi_ssl.steps.classify import best_embedding
     from napari_hsi_ssl.steps.classify import classify as step
     from napari_hsi_ssl.steps.runs import latest_run
 
@@ -52,9 +54,9 @@ def classify(
     if not every and not cube and len(opened.entries) > 1:
         raise typer.BadParameter(f"the project has {len(opened.entries)} cubes: give --cube NAME or --all")
     if run_name is None:
-        run_name = latest_run(opened, "distil" if method == "distil" else "pretrain")
+        run_name = latest_run(opened, "distil") if method == "distil" else best_embedding(opened)
     if method is None:
-        method = "distil" if opened.run_folder(run_name).config.kind == "distil" else "knn"
+        method = "distil" if run_name != TRAINING_FREE and opened.run_folder(run_name).config.kind == "distil" else "knn"
     made = settings.ClassifyConfig.parse({"method": method, "k": k, **options_given(references=references, seed=seed)}, "classify")
     return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
 

@@ -61,7 +61,7 @@ def choose_references(labels: Sequence[NDArray[np.integer]], count: int, seed: i
     return [part.reshape(image.shape) for part, image in zip(parts, labels, strict=True)]
 
 
-def decider(method: Literal["knn", "linear"], features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20) -> Decide:
+def decider(method: Literal["knn", "linear"], features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True) -> Decide:
     """Return what classifies features by references: kNN (cosine) or a logistic head, both on standardised features.
 
     Parameters
@@ -72,6 +72,8 @@ def decider(method: Literal["knn", "linear"], features: NDArray[np.floating], la
     labels : int array (n,)
     k : int
         Neighbours of kNN.
+    standardised : bool
+        False where the features are scaled as they are meant to be compared; the logistic head standardises in any case.
 
     Returns
     -------
@@ -85,6 +87,8 @@ def decider(method: Literal["knn", "linear"], features: NDArray[np.floating], la
             yield slice(0, len(query)), *probe.predict(query)
 
         return by_head
+    if not standardised:
+        return lambda query: knn_vote_chunks(features, labels, query, k)
     wide = np.asarray(features, dtype=np.float64)
     mean, spread = wide.mean(axis=0), wide.std(axis=0)
     spread[spread == 0] = 1.0

@@ -16,6 +16,7 @@ from napari_hsi_ssl.config import ClassifyConfig, digest
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap
 from napari_hsi_ssl.cubes.writers import confidence_path, save_map
 from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
@@ -36,6 +37,8 @@ def classify(
 
     Parameters
     ----------
+    run : str
+        A finished run, or ``training-free``: denoised MNF components beside the shape of the spectrum, which need no training.
     cubes : sequence of str, optional
         All cubes by default.
     train : mapping of cube name to label file, optional
@@ -48,6 +51,8 @@ def classify(
         project.entry(name)
     if out is not None and len(names) != 1:
         raise ConfigError(f"--out names one file, but {len(names)} cubes are classified; choose one with --cube NAME.")
+    if run == TRAINING_FREE:
+        return (yield from _without_training(project, config, names, train, out))
     folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
     with tempfile.TemporaryDirectory() as scratch:
         references, classes = ([], _own_classes(folder)) if config.method == "distil" else _references(project, folder, train, Path(scratch))
@@ -56,18 +61,63 @@ def classify(
             yield Progress(number, len(names), f"classifying {name}")
             started = time.monotonic()
             found = yield from _one(project, folder, config, name, references, classes, Path(scratch))
-            command = _command(project, run, config, name, train)
-            provenance = {**_provenance(project, folder, config, name), "command": command}
-            found = ClassMap(found.labels, found.classes, found.confidence, provenance)
-            path = project.map_path(name, run, config.method)
-            save_map(path, found)
-            maps.append(
-                {"cube": name, "path": str(path), "confidence": str(confidence_path(path)), "areas": _areas(found), "seconds": time.monotonic() - started}
-            )
-            if out is not None:
-                files.write_tiff(out, found.labels)
-                maps[-1]["out"] = str(out)
+            provenance = {**_provenance(project, folder, config, name), "command": _command(project, run, config, name, train)}
+            maps.append(_keep(project, run, config, name, ClassMap(found.labels, found.classes, found.confidence, provenance), started, out))
     return {"run": run, "method": config.method, "maps": maps}
+
+
+def _without_training(project: Project, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None) -> Steps[dict[str, Any]]:
+    """Classify by the training-free embedding: no network, so no process of its own either."""
+    from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
+    from napari_hsi_ssl.steps.training_free import embeddings
+
+    if config.method == "distil":
+        raise ConfigError("the training-free embedding has no classes of its own; choose --method knn or linear, or a self-distillation run.")
+    labels = read_training_labels(project, train)
+    numbers = class_numbers(labels)
+    known = project.classes
+    classes = Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
+    # A labelled pixel is looked at whatever the mask says.
+    areas = {name: project.area(name) | (labels[name] > 0 if name in labels else False) for name in dict.fromkeys([*labels, *names])}
+    files_of = yield from embeddings(project, areas)
+    opened = {name: np.load(path, mmap_mode="r") for name, path in files_of.items()}
+    images = [np.where(np.isfinite(opened[name][..., 0]), image, 0) for name, image in labels.items()]
+    chosen = choose_references(images, config.references, config.seed)
+    features = np.concatenate([np.asarray(opened[name][which], dtype=np.float32) for name, which in zip(labels, chosen, strict=True)])
+    targets = np.concatenate([image[which] for image, which in zip(images, chosen, strict=True)]).astype(np.int64)
+    decide = decider(config.method, features, targets, config.k, standardised=False)
+    maps = []
+    for name in names:
+        started = time.monotonic()
+        found, sure = yield from decide_map(opened[name], project.area(name), decide)
+        provenance = {
+            "run": TRAINING_FREE,
+            "method": config.method,
+            "cube": name,
+            "config_hash": digest(config.model_dump(mode="json")),
+            "embedding": files_of[name].parent.name,
+            "cube_hash": (project.entry(name).fingerprint or {}).get("hash"),
+            "command": _command(project, TRAINING_FREE, config, name, train),
+        }
+        maps.append(_keep(project, TRAINING_FREE, config, name, ClassMap(found, classes, sure, provenance), started, out))
+    return {"run": TRAINING_FREE, "method": config.method, "maps": maps}
+
+
+def _keep(project: Project, run: str, config: ClassifyConfig, name: str, found: ClassMap, started: float, out: Path | None) -> dict[str, Any]:
+    """Save a map in the project, and where the user wants it, and say what is in it."""
+    path = project.map_path(name, run, config.method)
+    save_map(path, found)
+    report = {"cube": name, "path": str(path), "confidence": str(confidence_path(path)), "areas": _areas(found), "seconds": time.monotonic() - started}
+    if out is not None:
+        files.write_tiff(out, found.labels)
+        report["out"] = str(out)
+    return report
+
+
+def best_embedding(project: Project) -> str:
+    """Return the newest finished pretraining run, or the training-free embedding where there is none."""
+    names = [folder.name for folder in project.runs() if folder.model_path.exists() and folder.config.kind == "pretrain"]
+    return names[-1] if names else TRAINING_FREE
 
 
 def _one(
@@ -79,7 +129,7 @@ def _one(
     distil = folder.config.distil
     bands = distil is not None and distil.input == "bands"
     if bands:
-        files.write_npy(scratch / "bands.npy", np.asarray(project.cube(name).data, dtype=np.float32))
+        files.write_npy(scratch / "bands.npy", np.asarray(project.prepared(name, folder.config.chain).data, dtype=np.float32))
     yield from shared_process().call(
         "classify",
         model=str(folder.model_path),

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import PcaConfig, digest
+from napari_hsi_ssl.config import ChainConfig, PcaConfig, digest
+from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ProjectError
 from napari_hsi_ssl.explore.bilateral import denoise
 from napari_hsi_ssl.explore.loadings import Components, components_of
@@ -19,10 +20,11 @@ from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.cubes import fingerprint
 
 
-def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
+def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Steps[dict[str, Any]]:
     """Fit the projection, project every cube, and make it the project's current inlet.
 
-    The inlet's folder is named by what it was made from, so a new PCA never spoils an older run.
+    The inlet's folder is named by what it was made from, so a new PCA never spoils an older run. One that is not to be the ``current``
+    inlet is made beside it, unless it is there already.
     """
     if not project.entries:
         raise ProjectError(f"project {project.folder.name} has no cubes yet; add some with `napari-hsi-ssl add`.")
@@ -31,7 +33,7 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
     for entry in project.entries.values():
         area = project.area(entry.name)
         if area.any():
-            cube = project.cube(entry.name)
+            cube = project.prepared(entry.name)
             now = fingerprint(entry.path, cube)
             if now["hash"] != (entry.fingerprint or {}).get("hash"):
                 warnings.append(f"the file of cube '{entry.name}' has changed since it was added: what was made from it before is not used")
@@ -45,6 +47,8 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
         raise ProjectError(f"project {project.folder.name}: every mask is empty, so no pixel is left for the PCA; make other masks first.")
     name = digest({"settings": config.model_dump(mode="json"), "cubes": [_made_from(project, source) for source in sources]})
     folder = project.folder / "inlets" / name
+    if not current and all((folder / f"{part}").exists() for part in ("pca.npz", *(f"{source.name}.npy" for source in sources))):
+        return {"inlet": name, "warnings": warnings}
     fitting = fit_projection(sources, config)
     while True:
         try:
@@ -70,6 +74,8 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
             del scores
     if not (folder / "pca.npz").exists():  # runs know it by its hash, and another fit may differ in the last bit
         projection.save(folder / "pca.npz")
+    if not current:
+        return {"inlet": name, "warnings": warnings}
     project.inlet = name
     explained = projection.explained
     report = {
@@ -82,14 +88,19 @@ def fit_pca(project: Project, config: PcaConfig) -> Steps[dict[str, Any]]:
         "cubes": [source.name for source in sources],
         "warnings": warnings,
     }
-    project.note("pca", {"settings": config.model_dump(mode="json"), **report})
+    project.note("pca", {"settings": config.model_dump(mode="json"), "chain": project.chain.model_dump(mode="json"), **report})
     return report
 
 
 def components(project: Project, cube: str | None = None) -> Components:
     """Return the scree of the current projection and its loadings on the bands of a cube, the first one by default."""
     projection = project.projection()
-    entry = project.entry(cube or next(iter(project.entries)))
+    name = cube or next(iter(project.entries))
+    chain = ChainConfig.parse(project.noted("pca").get("chain", {}), "preprocessing.json")
+    if chain.steps:  # its bands are those that the projection has seen
+        prepared = project.prepared(name, chain)
+        return components_of(projection, int(prepared.shape[2]), wavelengths(prepared))
+    entry = project.entry(name)
     return components_of(projection, entry.shape[2], None if entry.wavelengths is None else np.asarray(entry.wavelengths, dtype=np.float64))
 
 
@@ -103,7 +114,9 @@ def _made_from(project: Project, source: Source) -> dict[str, Any]:
     entry = project.entry(source.name)
     content = (entry.fingerprint or {}).get("hash")
     area = files.digest_bytes(np.packbits(source.area).tobytes())
-    return {"name": entry.name, "domain": entry.domain, "content": content, "calibration": entry.calibration, "area": area}
+    # What is not set is not named, so that the projections of older projects keep their names.
+    prepared = {key: value for key, value in {"bad_bands": entry.bad_bands, "chain": project.chain.texts() or None}.items() if value is not None}
+    return {"name": entry.name, "domain": entry.domain, "content": content, "calibration": entry.calibration, "area": area, **prepared}
 
 
 def _denoised(scores: NDArray[np.float16], projection: Projection, radius: int, name: str) -> Steps[None]:

@@ -17,6 +17,7 @@ from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.labels import swatch
 from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
@@ -43,7 +44,10 @@ class ClassifyForm(Form):
         self.method.setToolTip("How a pixel gets its class")
         self.method.currentIndexChanged.connect(self.refresh)
         self.run_box = QComboBox()
-        self.run_box.setToolTip("The finished run whose network is used")
+        self.run_box.setToolTip(
+            "The finished run whose network is used; training-free: denoised MNF components beside the shape of the spectrum, which need no training"
+        )
+        self.run_box.activated.connect(self.refresh)
         self.cubes = QComboBox()
         self.cubes.addItems(["this cube", "all cubes"])
         self.cubes.setToolTip("What is classified")
@@ -121,9 +125,10 @@ class ClassifyForm(Form):
         maps = len(project.maps())
         if maps:
             return Standing("done", f"{maps} map{'s' * (maps != 1)}")
-        if not any(run["state"] == "finished" for run in self.desk.runs):
-            return Standing("blocked", "Needs a finished run: form 5.")
-        return Standing("ready", self.missing() or "No map yet.")
+        missing = self.missing()
+        if any(run["state"] == "finished" for run in self.desk.runs):
+            return Standing("ready", missing or "No map yet.")
+        return Standing("blocked", missing) if missing else Standing("ready", "No map yet; without a trained network the training-free embedding serves.")
 
     def missing(self) -> str:
         """Say what the chosen method lacks; "" when a map can be made."""
@@ -131,16 +136,16 @@ class ClassifyForm(Form):
         if project is None or not self.desk.cube:
             return "Needs cubes: form 1."
         if not self.usable_runs():
-            kind = "self-distillation" if self.method.currentData() == "distil" else "pretraining"
-            return f"Needs a finished {kind} run: form 5."
+            return "Needs a finished self-distillation run: form 5."
         if self.method.currentData() != "distil" and self._train_file is None and not any(project.labels_path(name).exists() for name in project.entries):
             return "Needs labels to learn from: form 2, tab Labels."
         return ""
 
     def usable_runs(self) -> list[str]:
-        """Return the finished runs that go with the method, the newest first."""
+        """Return the finished runs that go with the method, the newest first, and what needs no run."""
         kind = "distil" if self.method.currentData() == "distil" else "pretrain"
-        return [run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind and run["state"] == "finished"]
+        names = [run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind and run["state"] == "finished"]
+        return names if kind == "distil" else [*names, TRAINING_FREE]
 
     def update_widgets(self) -> None:
         """Offer the runs that go with the method, and the maps of the cube."""
@@ -152,7 +157,7 @@ class ClassifyForm(Form):
         self.fields.show_field("k", method == "knn")
         self.make.setEnabled(self.make.isEnabled() and not self.missing())
         self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
-        self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and bool(names))
+        self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and self.run_box.currentText() != TRAINING_FREE)
         chosen = {str(path) for path in self.chosen_maps()}
         self.maps.clear()
         for path in self.project.maps() if self.project else []:

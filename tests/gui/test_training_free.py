@@ -1,0 +1,34 @@
+"""A map before anything is trained: the window offers the training-free embedding, and its map appears."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_hsi_ssl import run
+from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.workbench import open_workbench
+from napari_hsi_ssl.mapping.training_free import NAME
+from napari_hsi_ssl.steps.labels import save_painted
+
+
+def test_a_first_map_needs_labels_and_nothing_else(viewer, qtbot, project):
+    labels = np.zeros(project.entry("beans").shape[:2], dtype=np.int32)
+    labels[10:14, 8:12] = 1
+    labels[0:3] = 2
+    bench = open_workbench(viewer)
+    bench.desk.open_project(project)
+    bench.open("classify")
+    form = bench.forms["classify"]
+    assert form.standing().words == "Needs labels to learn from: form 2, tab Labels."
+    run(save_painted(project, "beans", labels, {1: "bean", 2: "tray"}))
+    bench.desk.labels_changed.emit("beans")
+    assert form.run_box.currentText() == NAME
+    assert not form.judge.isEnabled()  # there is no network to judge
+    form.fields.setValue(form.fields.value().model_copy(update={"k": 5}))
+    qtbot.waitUntil(form.make.isEnabled, timeout=10_000)
+    form.make.click()
+    qtbot.waitUntil(lambda: layers.shown_map(viewer, "beans") is not None, timeout=30_000)
+    found = layers.shown_map(viewer, "beans").data
+    assert found[12, 10] == 1
+    assert found[1, 1] == 2
+    assert (found[10:14, 8:12] == 1).mean() > 0.8
