@@ -54,7 +54,7 @@ def add(
     white: Annotated[Path | None, typer.Option(help="white reference")] = None,
     dark: Annotated[Path | None, typer.Option(help="dark reference")] = None,
     panel: Annotated[
-        str | None, typer.Option(metavar="FRACTION|FILE", help="the white panel's own reflectance, such as 0.5, or a table over wavelength")
+        str | None, typer.Option(metavar="FRACTION|FILE", help="the white panel's reflectance, such as 0.5, or a table over wavelength")
     ] = None,
     exposure: Annotated[str | None, typer.Option(metavar="CUBE,WHITE[,DARK]", help="exposure times; by default as the headers state them")] = None,
     references: Annotated[str, typer.Option(metavar="none|auto", help="auto: WHITEREF_NAME, DARKREF_NAME and the like beside each cube")] = "none",

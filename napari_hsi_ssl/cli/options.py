@@ -55,6 +55,29 @@ def several(text: str | None, option: str) -> tuple[int, ...] | None:
     return () if text == "" else None if text is None else numbers(text, text.count(",") + 1, option)
 
 
+def panel_given(text: str | None) -> float | Path | None:
+    """Return a fraction, or the file that the text names."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return Path(text)
+
+
+def times_given(text: str | None) -> tuple[float | None, float | None, float | None] | None:
+    """Return the exposure times of cube, white and dark; None where one is left empty."""
+    if text is None:
+        return None
+    try:
+        times = [float(part) if part.strip() else None for part in text.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"'{text}' is not two or three numbers separated by commas", param_hint="--exposure") from error
+    if not 2 <= len(times) <= 3:
+        raise typer.BadParameter(f"'{text}' holds {len(times)} numbers, expected CUBE,WHITE or CUBE,WHITE,DARK", param_hint="--exposure")
+    return times[0], times[1], times[2] if len(times) == 3 else None
+
+
 def pairs(texts: list[str] | None, option: str) -> dict[str, Path]:
     """Return the files of ``CUBE=LABELS`` texts by cube."""
     pairs = {}

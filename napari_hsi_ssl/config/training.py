@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from napari_hsi_ssl.config.chain import ChainConfig
 from napari_hsi_ssl.config.settings import SCHEMA_VERSION, Settings
 from napari_hsi_ssl.errors import ConfigError
 
@@ -159,6 +160,8 @@ class CubeInput(Settings):
     path: str = Field(description="projected scores (y, x, k) as .npy, or the cube's own file when bands are the input")
     sha256: str
     key: str | None = Field(None, description="the array in a file of several, when bands are the input")
+    calibration: dict[str, Any] | None = Field(None, description="how the bands were calibrated, as the project notes it")
+    bad_bands: tuple[int, ...] | None = Field(None, description="bands that the user called bad; None: as the file says")
     mask: str | None = Field(None, description="foreground (y, x) as TIFF; None means every valid pixel")
 
 
@@ -184,6 +187,7 @@ class RunConfig(Settings):
     patches: str | None = Field(None, description="patch index .npz")
     patches_sha256: str | None = None
     background: Literal["mean", "keep", "zero"] = "mean"
+    chain: ChainConfig = Field(ChainConfig(), description="how the spectra were prepared")
     labels: tuple[LabelInput, ...] = ()
     class_numbers: tuple[int, ...] = ()
     class_names: tuple[str, ...] = ()

@@ -96,14 +96,14 @@ def _on_bands(path: Path, cube: xr.DataArray, what: str) -> NDArray[np.float64]:
     if table.wavelengths is None or own is None:
         if values.size != bands:
             raise CubeError(f"{what} of {cube.name} ({path}) has {values.size} bands without common wavelengths, expected {bands}; give one value a band.")
-        return values
+        return np.asarray(values)
     low, high = float(table.wavelengths[0]), float(table.wavelengths[-1])
     slack = float(np.median(np.diff(own))) if bands > 1 else 1.0
     if own.min() < low - slack or own.max() > high + slack:
         raise CubeError(
             f"{what} of {cube.name} ({path}) spans {low:g}–{high:g} nm, expected all of the cube's {own.min():g}–{own.max():g} nm; use a table that covers it."
         )
-    return np.interp(own, table.wavelengths, values)
+    return np.asarray(np.interp(own, table.wavelengths, values))
 
 
 def exposure_of(path: Path) -> float | None:

@@ -11,11 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig, digest
-from napari_hsi_ssl.cubes.calibrate import calibrate, resampling_matrix
+from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, EvaluateConfig, digest
+from napari_hsi_ssl.cubes.calibrate import resampling_matrix
 from napari_hsi_ssl.cubes.cube import wavelengths
+from napari_hsi_ssl.cubes.preprocess import preprocess
 from napari_hsi_ssl.cubes.rasters import read_labels, read_raster
 from napari_hsi_ssl.cubes.readers import read_cube
+from napari_hsi_ssl.cubes.references import calibrated
 from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError, RunError
 from napari_hsi_ssl.explore.pca import Projection
 from napari_hsi_ssl.explore.sources import band_use
@@ -47,7 +49,8 @@ def evaluate(
     model, inlet, patches : str
         ``model.safetensors``, ``pca.npz`` and the patch index of the run.
     cubes : sequence of dict
-        ``name``, ``domain``, ``file``, ``key``, ``raw``, ``calibration``, ``scores``, ``mask`` and ``labels`` (or None) of each cube.
+        ``name``, ``domain``, ``file``, ``key``, ``raw``, ``calibration`` (with the ``folder`` of its paths),
+        ``bad_bands``, ``chain``, ``scores``, ``mask`` and ``labels`` (or None) of each cube.
     settings : dict
         An `EvaluateConfig`.
     class_names : dict
@@ -241,8 +244,10 @@ def _mean_spectra(index: PatchIndex, cubes: Mapping[str, Mapping[str, Any]], are
         yield Progress(number, len(index.cubes), f"mean spectra of {name}")
         entry, raw = cubes[name], cubes[name]["raw"] or {}
         cube = read_cube(entry["file"], key=entry["key"], shape=raw.get("shape"), order=raw.get("order", "C"), name=name)
-        if entry["calibration"]:
-            cube = calibrate(cube, **{kind: read_cube(path) for kind, path in entry["calibration"].items()})
+        if entry.get("bad_bands") is not None:
+            cube = cube.assign_attrs(bad_bands=np.isin(np.arange(cube.shape[2]), entry["bad_bands"]))
+        cube = calibrated(cube, entry["calibration"], Path(entry.get("folder", "")))
+        cube = preprocess(cube, ChainConfig.parse(dict(entry.get("chain", {})), f"the chain of cube '{name}'"))
         if tuple(cube.shape[:2]) != areas[name].shape:
             raise ProjectError(f"cube '{name}': {entry['file']} has {cube.shape[:2]} pixels, the run knows {areas[name].shape}; add the file again.")
         use, centres = band_use(cube), wavelengths(cube)

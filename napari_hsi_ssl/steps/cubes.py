@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +10,11 @@ import numpy as np
 import xarray as xr
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.cubes.calibrate import calibrate
+from napari_hsi_ssl.cubes.calibrate import Exposures
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.cubes.readers import find_cubes, read_cube
+from napari_hsi_ssl.cubes.references import calibrated, exposures, find_references
+from napari_hsi_ssl.cubes.saturation import find_saturated
 from napari_hsi_ssl.errors import ProjectError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import CubeEntry, Project, unique_name
@@ -45,6 +47,16 @@ def info(path: Path, key: str | None = None, shape: tuple[int, int, int] | None 
         "bad_bands": [int(band) for band in np.flatnonzero(cube.attrs.get("bad_bands", []))],
         "memory": int(cube.dtype.itemsize * height * width * bands),
     }
+
+
+def check(path: Path, key: str | None = None, shape: tuple[int, int, int] | None = None, order: Order = "C") -> Steps[dict[str, Any]]:
+    """Describe a cube and read it once: how many pixels are saturated, and at which number."""
+    report = info(path, key, shape, order)
+    found = yield from find_saturated(read_cube(path, key=key, shape=shape, order=order))
+    count = int(found.pixels.sum())
+    if count:
+        yield Progress(message=f"{count} pixels of {path.name} are saturated (at {found.ceiling:g})", warning=True)
+    return {**report, "saturated": count, "ceiling": found.ceiling, "references": {kind: str(file) for kind, file in find_references(path).items()}}
 
 
 def new(folder: Path, paths: Sequence[Path] = ()) -> Steps[dict[str, Any]]:
@@ -93,8 +105,23 @@ def add(
     order: Order = "C",
     white: Path | None = None,
     dark: Path | None = None,
+    panel: float | Path | None = None,
+    exposure: Exposures | None = None,
+    references: Literal["auto", "none"] = "none",
 ) -> Steps[dict[str, Any]]:
-    """Add a file, or every cube of a folder, to a project."""
+    """Add a file, or every cube of a folder, to a project.
+
+    Parameters
+    ----------
+    white, dark : Path, optional
+        References of all that is added: a frame, a line or a spectrum.
+    panel : float or Path, optional
+        The white panel's own reflectance: a fraction, or a table of wavelengths and reflectances.
+    exposure : (float or None, …), optional
+        Exposure times of cube, white and dark; by default as their headers state them.
+    references : {"none", "auto"}
+        ``auto`` takes each cube's references from beside its file where none is given; see `cubes.references.find_references`.
+    """
     if not path.exists():
         raise ProjectError(f"{path} does not exist; check the path.")
     found, skipped = find_cubes(path) if path.is_dir() else ([path], [])
@@ -102,16 +129,40 @@ def add(
         raise ProjectError(f"{path} holds no cube; give a folder with ENVI, TIFF, Zarr, NetCDF, HDF5, .hspy, .mat or NumPy cubes.")
     if len(found) > 1 and (name or key or shape):
         raise ProjectError(f"{path} holds {len(found)} cubes, but --name, --key and --shape are for one file; add the files one by one.")
-    references = {kind: project.relative(file.absolute()) for kind, file in (("white", white), ("dark", dark)) if file is not None}
+    given = {kind: file.absolute() for kind, file in (("white", white), ("dark", dark)) if file is not None}
+    if (panel is not None or exposure is not None) and not given and references == "none":
+        raise ProjectError("--panel and --exposure belong to a white or dark reference, but none was given; add --white, or --references auto.")
+    if isinstance(panel, Path) and not panel.is_file():
+        raise ProjectError(f"--panel: {panel} does not exist, expected a fraction such as 0.5 or a table of wavelengths and reflectances; check it.")
     added = []
     for number, file in enumerate(found):
         yield Progress(number, len(found), f"reading {file.name}")
         if name is not None and name in project.entries:
             raise ProjectError(f"project {project.folder.name} has a cube '{name}' already; choose another --name.")
-        entry = _describe(file, project.entries, domain=domain, name=name, key=key, shape=shape, order=order, references=references, project=project)
+        found_here = {**(find_references(file) if references == "auto" else {}), **given}
+        calibration = calibration_of(project, file, found_here, panel, exposure)
+        entry = _describe(file, project.entries, domain=domain, name=name, key=key, shape=shape, order=order, calibration=calibration, project=project)
         project.put(entry)
-        added.append(_row(entry))
+        row = _row(entry)
+        if calibration:
+            row["calibration"] = calibration
+        added.append(row)
     return {"cubes": added, "skipped": [{"path": str(file), "reason": reason} for file, reason in skipped]}
+
+
+def calibration_of(
+    project: Project, cube: Path, references: Mapping[str, Path], panel: float | Path | None = None, exposure: Exposures | None = None
+) -> dict[str, Any] | None:
+    """Return what the project notes of a cube's calibration: paths relative to it, the panel, the exposures; None without references."""
+    if not references:
+        return None
+    noted: dict[str, Any] = {kind: project.relative(file.absolute()) for kind, file in references.items()}
+    if panel is not None:
+        noted["panel"] = project.relative(panel.absolute()) if isinstance(panel, Path) else float(panel)
+    times = exposure or exposures(cube, references.get("white"), references.get("dark"))
+    if times is not None:
+        noted["exposure"] = list(times)
+    return noted
 
 
 def crop(project: Project, cube: str, box: tuple[int, int, int, int] | None) -> Steps[dict[str, Any]]:
@@ -142,14 +193,14 @@ def _describe(
     key: str | None = None,
     shape: tuple[int, int, int] | None = None,
     order: Order = "C",
-    references: dict[str, str] | None = None,
+    calibration: dict[str, Any] | None = None,
     project: Project | None = None,
 ) -> CubeEntry:
     path = path.absolute()
     cube = read_cube(path, key=key, shape=shape, order=order)
     folder = path.parent.name
-    if references and project is not None:
-        cube = calibrate(cube, **{kind: read_cube(project.folder / file) for kind, file in references.items()})
+    if project is not None:
+        cube = calibrated(cube, calibration, project.folder)
     centres = wavelengths(cube)
     height, width, bands = (int(side) for side in cube.shape)
     return CubeEntry(
@@ -161,7 +212,7 @@ def _describe(
         key=key,
         raw={"shape": list(shape), "order": order} if shape else None,
         wavelengths=None if centres is None else tuple(float(value) for value in centres),
-        calibration=references or None,
+        calibration=calibration,
         fingerprint=fingerprint(path, cube),
     )
 

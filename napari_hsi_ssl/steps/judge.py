@@ -113,7 +113,7 @@ def baselines(project: Project, train: Mapping[str, Path], test: Mapping[str, Pa
     shape = project.entry(cube).shape[:2]
     train_labels, test_labels = read_labels(train[cube], shape)[0], read_labels(test[cube], shape)[0]
     yield Progress(message=f"reading {cube}")
-    rows = yield from compute_baselines(np.asarray(project.cube(cube).data, dtype=np.float32), train_labels, test_labels, seed=seed)
+    rows = yield from compute_baselines(np.asarray(project.prepared(cube).data, dtype=np.float32), train_labels, test_labels, seed=seed)
     return {"cube": cube, "rows": rows, "n_train": int((train_labels > 0).sum()), "n_test": int((test_labels > 0).sum())}
 
 

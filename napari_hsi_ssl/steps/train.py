@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig, SlurmConfig
+from napari_hsi_ssl.config import ChainConfig, CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig, SlurmConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
@@ -85,6 +85,7 @@ def pretrain(
             **_pin("inlet", project.inlet_folder() / "pca.npz", path),
             **_pin("patches", project.patches_path(), path),
             background=project.noted("patches").get("settings", {}).get("background", "mean"),
+            chain=_chain_of_scores(project),
         )
         folder = RunFolder.create(path, made)
     else:
@@ -134,6 +135,7 @@ def distil(
             distil=config,
             cubes=cubes,
             **_pin("inlet", project.inlet_folder() / "pca.npz", path),
+            chain=project.chain if config.input == "bands" else _chain_of_scores(project),
             labels=(*_pin_labels(labels, "train", path), *_pin_labels(held_out, "validation", path)),
             class_numbers=classes.numbers,
             class_names=classes.names,
@@ -317,8 +319,16 @@ def _pin_scores(project: Project, names: list[str], run: Path) -> tuple[CubeInpu
 def _pin_bands(project: Project, cube: CubeInput, run: Path) -> CubeInput:
     # The trainer reads its run folder alone, so a calibrated or hand-shaped cube reaches it as a plain array.
     path = run / "inputs" / f"{cube.name}.bands.npy"
-    files.write_npy(path, np.asarray(project.cube(cube.name).data, dtype=np.float32))
-    return cube.model_copy(update={"path": _relative(path, run), "sha256": files.file_hash(path)})
+    files.write_npy(path, np.asarray(project.prepared(cube.name).data, dtype=np.float32))
+    entry = project.entry(cube.name)
+    return cube.model_copy(
+        update={"path": _relative(path, run), "sha256": files.file_hash(path), "calibration": entry.calibration, "bad_bands": entry.bad_bands}
+    )
+
+
+def _chain_of_scores(project: Project) -> ChainConfig:
+    """Return how the spectra were prepared that the current projection was fitted on."""
+    return ChainConfig.parse(project.noted("pca").get("chain", {}), f"{project.folder}/preprocessing.json")
 
 
 def _pin_labels(labels: Mapping[str, NDArray[np.int32]], role: str, run: Path) -> tuple[LabelInput, ...]:
