@@ -140,7 +140,7 @@ def make_masks(project: Project, config: MaskConfig, cubes: Sequence[str] | None
     clusters = yield from _shared_clusters(project, config)
     for number, name in enumerate(names):
         yield Progress(number, len(names), f"mask of {name}")
-        mask = yield from combined_mask(project, name, config, clusters)
+        mask = yield from _part(combined_mask(project, name, config, clusters), number, len(names))
         wrong = verdict(mask, frame(project, name), f"cube '{name}'")
         if wrong and not (config.method == "all" and mask.any()):
             kept = _keep(project, name, mask)
@@ -170,7 +170,7 @@ def check_masks(project: Project, config: MaskConfig, cubes: Sequence[str] | Non
     for number, name in enumerate(names):
         yield Progress(number, len(names), f"mask of {name}")
         try:
-            mask = yield from combined_mask(project, name, config, clusters)
+            mask = yield from _part(combined_mask(project, name, config, clusters), number, len(names))
             seen.append(_checked(project, name, mask))
         except HsiError as error:
             yield Progress(number + 1, len(names), f"mask of {name}", data={"failed": (name, str(error))})
@@ -204,6 +204,20 @@ def write_sheet(path: Path, checked: Sequence[CheckedMask]) -> None:
     stream = io.BytesIO()
     Image.fromarray(sheet_picture(checked)).save(stream, format="PNG")
     files.write_bytes(path, stream.getvalue())
+
+
+def _part(steps: Steps[Mask], number: int, count: int) -> Steps[Mask]:
+    """Run one of several computations, so that the bar goes once from left to right."""
+    try:
+        while True:
+            progress = next(steps)
+            share = min(1.0, progress.done / progress.total) if progress.total else 0.0
+            yield replace(progress, done=number + share, total=count)
+    except StopIteration as stop:
+        mask: Mask = stop.value
+        return mask
+    finally:
+        steps.close()
 
 
 def _names(project: Project, cubes: Sequence[str] | None) -> list[str]:
