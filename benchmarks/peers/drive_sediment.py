@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,20 @@ import common
 import numpy as np
 
 
-def _without_torchvision() -> None:
-    """Let the tab of the pixel classifier be made though torchvision's wheel does not fit the processor's build of torch; opening never uses it."""
-    import importlib.machinery
-    from unittest.mock import MagicMock
+def _with_torchvision() -> None:
+    """Let the tab of the pixel classifier be made: no compiled operator fits the processor's build of torch, and no weights are fetched; opening uses neither."""
+    import torch
 
-    for name in ("torchvision", "torchvision.models", "torchvision.transforms", "torchvision.transforms.functional"):
-        sys.modules[name] = MagicMock(__spec__=importlib.machinery.ModuleSpec(name, None), __version__="0")
+    operators = torch.library.Library("torchvision", "DEF")
+    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import torchvision
+
+    plain = torchvision.models.vgg16
+    torchvision.models.vgg16 = lambda *_, **__: plain(weights=None)
 
 
 def _cube(folder: Path, answer: Path, layout: str) -> dict[str, Any]:
-    _without_torchvision()
+    _with_torchvision()
     from napari_sediment.widgets.sediment_widget import SedimentWidget
 
     viewer = common.window()
