@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from napari_hsi_ssl.cubes import tiff
-from napari_hsi_ssl.cubes.lazy import Index, Shape, build_cube
+from napari_hsi_ssl.cubes.lazy import DECODED, Index, Shape, build_cube
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor, to_nm
 from napari_hsi_ssl.errors import CubeError
 
@@ -31,7 +30,6 @@ _TYPES: Final[dict[str, np.dtype[Any]]] = {"L": np.dtype("u1"), "I;16": np.dtype
 _READ_ERRORS: Final = (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError, tifffile.TiffFileError, RuntimeError, TypeError)
 _FEWEST = 8
 _SHORTEST_NM = 150.0
-_CACHE_BYTES = 256 * 2**20
 
 
 def images_of(folder: Path) -> list[Path]:
@@ -132,36 +130,16 @@ def _damaged(path: Path, error: Exception) -> CubeError:
     return CubeError(f"{path} cannot be read as an image ({reason}), expected a whole image of one band; save it again or restore it from a copy.")
 
 
-class _Decoded:
-    """The images decoded last, so that the spectra of neighbouring pixels do not unpack every band again."""
+def _decoded(path: Path) -> NDArray[Any]:
+    """Return an image (y, x); those decoded last are kept, so that spectra of neighbouring pixels do not unpack every band again."""
 
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, int], NDArray[Any]] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, path: Path) -> NDArray[Any]:
-        """Return an image (y, x)."""
-        key = (str(path), path.stat().st_mtime_ns)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+    def read() -> NDArray[Any]:
         if path.suffix.lower() in _TIFF:
-            image = np.asarray(tifffile.imread(path, key=0))
-        else:
-            with Image.open(path) as opened:
-                image = np.asarray(opened)
-        with self._lock:
-            if key not in self._kept:
-                self._kept[key] = image
-                self._bytes += image.nbytes
-            while self._bytes > _CACHE_BYTES and self._kept:
-                self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return image
+            return np.asarray(tifffile.imread(path, key=0))
+        with Image.open(path) as opened:
+            return np.asarray(opened)
 
-
-_DECODED = _Decoded()
+    return DECODED.get((str(path), path.stat().st_mtime_ns), read)
 
 
 @dataclass(frozen=True)
@@ -199,12 +177,12 @@ class BandImages:
             if offset is not None:
                 image: NDArray[Any] = np.memmap(path, self.dtypes[band], "r", offset, self.size)
             else:
-                image = _DECODED.get(path)
+                image = _decoded(path)
         except _READ_ERRORS as error:
             raise _damaged(path, error) from error
         if image.shape != self.size:
             raise CubeError(f"{path} has shape {image.shape}, expected {self.size} as when the folder was opened; put the image back.")
-        return np.asarray(image[ys, xs], dtype=self.dtype)
+        return np.array(image[ys, xs], dtype=self.dtype)  # what is kept must not be written to
 
 
 def read_bands(folder: Path, name: str | None = None) -> xr.DataArray:

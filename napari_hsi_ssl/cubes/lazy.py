@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -153,6 +156,45 @@ class LinearSource:
         kind = self.dtype
         with np.errstate(invalid="ignore", over="ignore"):
             return np.asarray(np.asarray(values, dtype=kind) * kind.type(self.scale) + kind.type(self.shift))
+
+
+class RecentlyDecoded:
+    """Unpacked arrays that were used last, up to a budget of bytes; one thread unpacks, others that want the same wait for it."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget, self._bytes = budget, 0
+        self._kept: OrderedDict[Hashable, NDArray[Any]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._busy: dict[Hashable, threading.Lock] = {}
+
+    def peek(self, key: Hashable) -> NDArray[Any] | None:
+        """Return an array that is kept, or None."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def get(self, key: Hashable, read: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return an array that is kept, else read and keep it."""
+        with self._lock:
+            busy = self._busy.setdefault(key, threading.Lock())
+        with busy:
+            found = self.peek(key)
+            if found is not None:
+                return found
+            made = read()
+        with self._lock:
+            self._busy.pop(key, None)
+            if made.nbytes <= self._budget and key not in self._kept:
+                self._kept[key] = made
+                self._bytes += made.nbytes
+            while self._bytes > self._budget:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return made
+
+
+DECODED: Final = RecentlyDecoded(256 * 2**20)
+"""What packed images keep in memory."""
 
 
 def hull(part: Index, length: int) -> tuple[slice, Index]:

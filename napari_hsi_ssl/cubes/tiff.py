@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree
@@ -17,7 +18,7 @@ import tifffile
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.cubes.lazy import MappedFile, Source, build_cube
+from napari_hsi_ssl.cubes.lazy import DECODED, Index, MappedFile, Shape, Source, build_cube, hull
 from napari_hsi_ssl.cubes.spectral_units import from_band_names, stated_quantity, to_nm
 from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiWarning
 
@@ -40,6 +41,7 @@ _READ_ERRORS: Final = (
     struct.error,
 )
 _LARGEST_CROP = 128
+_KEPT_BYTES = 128 * 2**20
 _SPATIAL = {"Y", "X"}
 _UNSPECIFIED = {"Q", "I"}
 
@@ -106,7 +108,7 @@ def describe(path: Path) -> str:
 
 
 def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | None = None, name: str | None = None) -> xr.DataArray:
-    """Open a TIFF cube (y, x, band): memory-mapped where its numbers lie plain in the file, read otherwise.
+    """Open a TIFF cube (y, x, band): memory-mapped where its numbers lie plain in the file, else unpacked tile by tile as it is read.
 
     The band axis is, in this order: the axis that ``shape`` leaves; the samples of a pixel (planar or not); channels that an
     ImageJ, OME or tifffile description names; the axis whose length is the number of bands in the GDAL metadata. Where nothing
@@ -145,7 +147,7 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
             first, second, third = array_shape
             source = MappedFile(path, order, offset, (first, second, third), axes)
         else:
-            source = np.asarray(series.asarray()).reshape(array_shape).transpose(axes)
+            source = TiffArray(path, str(numbers[0]), array_shape, tuple(int(side) for side in series.shape), dtype, axes)
         geotags = {code: (int(tag.dtype), int(tag.count), tag.value) for code in GEOTAGS if (tag := page.tags.get(code)) is not None}
         description = page.description or None
     bands = array_shape[axis]
@@ -162,6 +164,55 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
         description=description,
         **{label: value for label, value in metadata.items() if label != "count"},
     )
+
+
+@dataclass(frozen=True)
+class TiffArray:
+    """An image of a TIFF file that is packed or tiled; only the parts that are wanted are unpacked."""
+
+    path: Path
+    key: str
+    file_shape: tuple[int, ...]
+    full_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    axes: tuple[int, int, int]
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of y, x and band."""
+        y, x, band = (self.file_shape[axis] for axis in self.axes)
+        return y, x, band
+
+    def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[Any]:
+        """Read a part (y, x, band)."""
+        stamp = ("tiff", str(self.path), self.path.stat().st_mtime_ns, self.key)
+        whole = DECODED.peek(stamp)
+        spectra = np.arange(self.shape[2])[key[2]].size * 2 > self.shape[2]
+        if whole is None and spectra and int(np.prod(self.file_shape)) * self.dtype.itemsize <= _KEPT_BYTES:
+            # A spectrum needs a tile of every band, so the next one hardly costs more than this one when all are kept.
+            whole = DECODED.get(stamp, lambda: self._read([slice(None)] * 3))
+        if whole is not None:
+            return np.array(whole.transpose(self.axes)[key])  # what is kept must not be written to
+        hulls, inner = zip(*(hull(part, length) for part, length in zip(key, self.shape, strict=True)), strict=True)
+        spans: list[slice] = [slice(None)] * 3
+        for span, axis in zip(hulls, self.axes, strict=True):
+            spans[axis] = span
+        return self._read(spans).transpose(self.axes)[inner]
+
+    def _read(self, spans: list[slice]) -> NDArray[Any]:
+        """Unpack a part of the file, in the order of its axes."""
+        import zarr
+
+        kept = iter(spans)
+        plain = len(self.full_shape) <= 3
+        index = tuple(next(kept) if plain or side > 1 else 0 for side in self.full_shape)
+        try:
+            # Opening the file anew costs a millisecond, needs no open file and survives pickling to another process.
+            with tifffile.TiffFile(self.path) as file, file.series[int(self.key)].aszarr(level=0) as store:
+                return np.asarray(zarr.open_array(store, mode="r")[index], dtype=self.dtype)
+        except Exception as error:  # every codec raises errors of its own on damaged data
+            reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
+            raise CubeError(f"{self.path} cannot be read as a TIFF ({reason}), expected a whole TIFF file; save it again or restore it from a copy.") from error
 
 
 def nodata_of(page: tifffile.TiffPage) -> float | None:

@@ -41,14 +41,14 @@ def test_bands_first_and_last_read_the_same(tmp_path, array, options, compressio
     path = tmp_path / "cube.tif"
     tifffile.imwrite(path, array, compression=compression, **options)
     found = read_cube(path)
-    assert np.array_equal(found.data, CUBE)
+    assert np.array_equal(np.asarray(found.data), CUBE)
     assert isinstance(found.data, np.memmap) == (compression is None and "tile" not in options)
 
 
 def test_imagej_stacks_are_bands(tmp_path):
     """Else ImageJ's channels would be taken for rows."""
     tifffile.imwrite(tmp_path / "a.tif", FIRST, imagej=True)
-    assert np.array_equal(read_cube(tmp_path / "a.tif").data, CUBE)
+    assert np.array_equal(np.asarray(read_cube(tmp_path / "a.tif").data), CUBE)
 
 
 @pytest.mark.filterwarnings("ignore:.*does not say which:napari_hsi_ssl.errors.HsiWarning")
@@ -121,7 +121,7 @@ def test_damaged_metadata_costs_only_the_metadata(tmp_path, xml):
         tmp_path / "a.tif", FIRST, photometric="minisblack", metadata=None, extratags=[(GDAL[0], 2, None, xml, True), (GDAL[1], 2, None, "none", True)]
     )
     found = read_cube(tmp_path / "a.tif")
-    assert np.array_equal(found.data, CUBE)
+    assert np.array_equal(np.asarray(found.data), CUBE)
     assert "wavelength" not in found.coords
     assert "nodata" not in found.attrs
 
@@ -164,3 +164,22 @@ def test_flat_and_complex_images_are_no_cubes(tmp_path):
     tifffile.imwrite(tmp_path / "complex.tif", CUBE.astype("c8"), photometric="minisblack")
     with pytest.raises(CubeError, match="expected a cube"):
         candidates(tmp_path / "complex.tif")
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["planes", "samples"])
+def test_a_packed_tiff_is_unpacked_only_where_it_is_read(tmp_path, monkeypatch, last):
+    """Else a packed scene larger than memory could not be opened, or each spectrum would unpack it all again."""
+    values = np.random.default_rng(3).integers(0, 999, (64, 80, 12)).astype("u2")
+    data = values if last else np.ascontiguousarray(values.transpose(2, 0, 1))
+    config = "contig" if last else "separate"
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="minisblack", planarconfig=config, compression="zlib", tile=(32, 32))
+    for kept in (0, 2**20):
+        monkeypatch.setattr("napari_hsi_ssl.cubes.tiff._KEPT_BYTES", kept)
+        cube = read_cube(tmp_path / "a.tif")
+        assert not isinstance(cube.data, np.ndarray)
+        for part in ((5, 7), (slice(3, 40, 3), 9), (slice(None), slice(None), 4), (slice(60, 20, -7), slice(1, 3), [7, 2])):
+            for _ in range(2):
+                found = np.asarray(cube.data[part])
+                assert np.array_equal(found, values[part])
+                found *= 0  # what is kept must not change
+        assert np.array_equal(np.asarray(cube.data), values)
