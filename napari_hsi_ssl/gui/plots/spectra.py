@@ -200,6 +200,7 @@ class SpectraPlot(QWidget):
             self._pointer.setData([], [])
         else:
             self._pointer.setData(self._axis.x, in_view(gapped(values, self._axis.bad), self._axis.wavelengths, self.view))
+        self.plot.scene().prepareForPaint()  # left to the painting itself, a change of the range has all painted again
 
     def set_band(self, band: int) -> None:
         """Put the cursor on a band without telling anyone."""
