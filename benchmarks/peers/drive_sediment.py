@@ -10,11 +10,12 @@ import numpy as np
 
 
 def _with_torchvision() -> None:
-    """Let the tab of the pixel classifier be made: no compiled operator fits the processor's build of torch, and no weights are fetched; opening uses neither."""
+    """Let the tab of the pixel classifier be made: no compiled operator fits torch's build here, no weights are fetched; opening uses neither."""
     import torch
 
     operators = torch.library.Library("torchvision", "DEF")
-    operators.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    for name in ("nms", "qnms"):
+        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision
 
     plain = torchvision.models.vgg16
