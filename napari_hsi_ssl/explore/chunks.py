@@ -117,6 +117,15 @@ def map_chunks(
             yield waiting.popleft().result()
 
 
+def first_spectra(cube: xr.DataArray, area: NDArray[np.bool_], used: NDArray[np.bool_] | None = None) -> Spectra:
+    """Return the measured spectra (n, B) of the first part of an area that has any; none when there is none."""
+    for _, _, block, chosen in _pieces(cube, area):
+        spectra, _ = gather(block, chosen, cube.attrs.get("nodata"), used)
+        if len(spectra):
+            return spectra
+    return np.zeros((0, int(cube.shape[2]) if used is None else int(used.sum())))
+
+
 def _pieces(cube: xr.DataArray, area: NDArray[np.bool_]) -> Iterator[tuple[int, int, NDArray[np.generic], NDArray[np.bool_]]]:
     """Yield first row, first column, block (rows, x, band) and the wanted pixels (rows, x) in it."""
     rows, columns = np.flatnonzero(area.any(axis=1)), np.flatnonzero(area.any(axis=0))

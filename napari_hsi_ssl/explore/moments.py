@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.explore.chunks import Chunk, Spectra, map_chunks
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks
 
 
 @dataclass
@@ -142,8 +142,8 @@ def accumulate(
         wanted[:, 1:] |= area[:, :-1] & pairs[:, 1:]
     flat, width = area.ravel(), area.shape[1]
     if moments.shift is None:
-        first = next((part for part in map_chunks(cube, area, lambda chunk: chunk.spectra, used) if len(part)), None)
-        if first is None:
+        first = first_spectra(cube, area, used)
+        if not len(first):
             return
         moments.shift = (first if transform is None else transform(first)).mean(axis=0)
     shift = moments.shift
