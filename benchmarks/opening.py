@@ -316,11 +316,12 @@ def as_child(arguments: list[str]) -> None:
     elif what == "window":
         found = in_window(path, arguments[2] == "cold", arguments[3] == "browse")
     elif what == "large window":
-        found = large_window(path)
+        peak = Peak()
+        found = {**large_window(path), **peak.end()}
     else:
-        start = time.perf_counter()
-        found = large_step(what.removeprefix("large "), path)
-        found = {"seconds": time.perf_counter() - start, "report": str(found)[:200]}
+        start, peak = time.perf_counter(), Peak()
+        report = large_step(what.removeprefix("large "), path)
+        found = {"seconds": time.perf_counter() - start, **peak.end(), "report": str(report)[:200]}
     found["process_peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps(found))
     sys.stdout.flush()

@@ -221,8 +221,11 @@ def clean_mask(mask: Mask, allowed: Mask | None = None, *, invert: bool = False,
     if fill_holes:
         mask = ndimage.binary_fill_holes(mask) & allowed
     if drop_specks > 1:
-        objects, _ = ndimage.label(mask)
-        large = np.bincount(objects.ravel()) >= drop_specks
+        objects, count = ndimage.label(mask)
+        sizes = np.zeros(count + 1, dtype=np.int64)
+        for rows in np.array_split(objects, max(1, objects.size // 2**22)):  # bincount would hold all numbers once more, at eight bytes
+            sizes += np.bincount(rows.ravel(), minlength=count + 1)
+        large = sizes >= drop_specks
         large[0] = False
         mask = large[objects]
     return np.asarray(mask, dtype=bool)
