@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from qtpy.QtCore import Qt
 
-from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
+from napari_hsi_ssl.cubes.library import read_library
 from napari_hsi_ssl.explore.spectra_files import spectra_csv
+from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
 from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, measured, runs_of
 from napari_hsi_ssl.gui.plots.theme import Theme, contrast
 
@@ -147,3 +148,44 @@ def test_export_writes_the_pins(plot, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_hsi_ssl.gui.plots.spectra.QFileDialog.getSaveFileName", lambda *_: (str(tmp_path / "s.csv"), ""))
     plot.save_button.menu().actions()[0].trigger()
     assert (tmp_path / "s.csv").read_text().splitlines()[1] == "400,0"
+
+
+def test_pins_are_saved_as_a_library_and_the_plot_as_a_picture(plot, tmp_path):
+    plot.pin(Spectrum("a", np.arange(5.0), NM), Spectrum("b", np.ones(5), NM))
+    plot.save(tmp_path / "own.sli")
+    found = read_library(tmp_path / "own.sli")
+    assert found.names == ("a", "b")
+    np.testing.assert_allclose(found.spectra[0], np.arange(5.0))
+    np.testing.assert_allclose(found.wavelengths, NM.wavelengths)
+    plot.save(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pins_of_other_bands_make_no_library_and_the_user_is_told(plot, qtbot, tmp_path):
+    other = BandAxis(4, np.array([400.0, 500.0, 550.0, 600.0]), "reflectance")
+    plot.pin(Spectrum("a", np.arange(5.0), NM), Spectrum("b", np.ones(4), other))
+    with qtbot.waitSignal(plot.said) as heard:
+        plot.save(tmp_path / "own.sli")
+    assert "one set of bands" in heard.args[0]
+    assert not (tmp_path / "own.sli").exists()
+
+
+def test_without_brightness_curves_of_other_units_are_seen_together(plot):
+    radiance = BandAxis(5, NM.wavelengths, "radiance")
+    plot.pin(Spectrum("a", np.arange(1.0, 6.0), NM), Spectrum("b", 1000 * np.arange(1.0, 6.0), radiance))
+    assert [one.name for one in plot.shown] == ["a"]
+    plot.views.choose("snv")
+    assert [one.name for one in plot.shown] == ["a", "b"]
+    assert axis_text(plot, "left") == "SNV"
+    plot.views.choose("raw")
+    assert axis_text(plot, "left") == "Reflectance"
+
+
+def test_the_bar_is_seen_while_something_is_measured_and_can_stop_it(plot, qtbot):
+    assert plot.bar.isHidden()
+    plot.set_progress(0.5)
+    assert plot.bar.value() == 50
+    with qtbot.waitSignal(plot.cancelled):
+        plot.stop_button.click()
+    plot.set_progress(None)
+    assert plot.bar.isHidden()

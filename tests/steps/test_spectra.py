@@ -194,3 +194,14 @@ def test_two_references_of_one_colour_stay_apart_on_the_map(project):
     cube = project.cube("a1")
     same = [described(cube, name, "a1", 1, np.arange(12.0) + 1, None, "#e69f00") for name in ("x", "y")]
     assert len(set(angles.references_of(cube, same).classes.colours)) == 2
+
+
+def test_prepared_spectra_are_those_of_the_prepared_cube(folder, project):
+    # Measuring the raw cube under this name would compare reflectance with absorbance.
+    expected = np.asarray(project.prepared("a1").data[4, 5], dtype=np.float64)
+    report = command("spectra", folder, "--cube", "a1", "--at", "4,5", "--prepared")
+    assert report["prepared"] is True
+    np.testing.assert_allclose(report["spectra"][0]["mean"], expected, rtol=1e-6)
+    made = command("angles", folder, "--cube", "a1", "--at", "4,5", "--prepared", "--max-angle", "1")
+    assert "--prepared" in load_map(project.map_path("a1", "angles", "sam")).provenance["command"]
+    assert made["maps"][0]["not_mapped"] == 0
