@@ -13,6 +13,7 @@ from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, fold
 from napari_hsi_ssl.gui.forms.pieces import boxed, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.prepare import PreparePanel
 from napari_hsi_ssl.gui.forms.views import ViewsPanel
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.pca import fit_pca
@@ -37,6 +38,8 @@ class ExploreForm(Form):
 
     def build(self) -> None:
         """Lay the form out."""
+        self.prepare = PreparePanel(self)
+        self.body.addWidget(fold("Prepare spectra", self.prepare))
         self.body.addWidget(heading("Look"))
         self.looks = ViewsPanel(self)
         self.body.addWidget(self.looks)
