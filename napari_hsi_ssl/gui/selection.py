@@ -10,14 +10,14 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QMenu, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import HsiError
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
-from napari_hsi_ssl.gui.forms.pieces import listen
+from napari_hsi_ssl.gui.forms.pieces import Elided, listen
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.masking import region_of, save_drawn
 from napari_hsi_ssl.gui.pictures import closed
@@ -301,7 +301,7 @@ class SelectionBar(QWidget):
         super().__init__()
         self.desk = desk
         self.selection = selection_for(desk)
-        self.words = QLabel()
+        self.words = Elided()
         self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.take = self._button("Select ▾", "Select pixels by drawing in the image, or those of the mask or a class", self._fill_take)
         self.mask = self._button("To mask ▾", "Make the selected pixels the mask, or add or remove them", self._fill_mask)

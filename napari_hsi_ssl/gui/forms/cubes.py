@@ -62,7 +62,7 @@ class CubesForm(Form):
         self.recent_menu.setToolTipsVisible(True)
         self.recent_menu.aboutToShow.connect(self._list_recent)
         self.recent.setMenu(self.recent_menu)
-        self.folder = Elided("no project")
+        self.folder = Elided("no project", Qt.TextElideMode.ElideMiddle)
         self.folder.setToolTip("The open project's folder")
         line = row(self.folder, self.new, self.open, self.recent)
         line.setStretch(0, 1)

@@ -47,7 +47,18 @@ class Words(QLabel):
 
 
 class Elided(QLabel):
-    """A label of one line that gives way: what does not fit ends in an ellipsis. Its tooltip should say the whole."""
+    """A label of one line that gives way: what does not fit is left out. Its tooltip should say the whole.
+
+    Parameters
+    ----------
+    text : str
+    where : Qt.TextElideMode
+        Where the ellipsis stands.
+    """
+
+    def __init__(self, text: str = "", where: Qt.TextElideMode = Qt.TextElideMode.ElideRight) -> None:
+        super().__init__(text)
+        self._where = where
 
     def minimumSizeHint(self) -> QSize:
         """Return room for a few letters."""
@@ -56,7 +67,7 @@ class Elided(QLabel):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw what fits."""
         painter = QPainter(self)
-        text = self.fontMetrics().elidedText(self.text(), Qt.TextElideMode.ElideMiddle, self.width())
+        text = self.fontMetrics().elidedText(self.text(), self._where, self.width())
         where = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         self.style().drawItemText(painter, self.rect(), where, self.palette(), self.isEnabled(), text, self.foregroundRole())
 

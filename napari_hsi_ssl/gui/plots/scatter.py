@@ -19,7 +19,7 @@ from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 from napari_hsi_ssl.steps.scatter import axis_text
 
 _SIDE_WIDTH = 124
-_LEGEND_WIDTH = 170
+_LEGEND_WIDTH = 118
 _SELECTED = {True: "#ff4fdc", False: "#c4009a"}
 """Of selected pixels, on a dark and on a light background."""
 _NO_PCA = "No PCA yet: fit one in step 3, Explore."
@@ -60,7 +60,7 @@ class ScatterPlot(QWidget):
         self.view = LassoView()
         self.view.drawn.connect(self.lasso_drawn)
         self.plot = pg.PlotWidget(viewBox=self.view)
-        self.plot.setMinimumSize(240, 120)
+        self.plot.setMinimumSize(200, 120)
         prepare(self.plot.getPlotItem())
         self.image, self.overlay = pg.ImageItem(axisOrder="col-major"), pg.ImageItem(axisOrder="col-major")
         self.overlay.setZValue(10)
