@@ -344,7 +344,7 @@ def test_all_cubes_are_looked_through_before_they_are_saved(viewer, many, qtbot)
     one.range.setValue((400.0, one.range.maximum()))
     one.check_all()
     sheet = one.desk.contact_sheet
-    qtbot.waitUntil(lambda: sheet.list.count() == 5 and not sheet.progress.isVisible(), timeout=20000)
+    qtbot.waitUntil(lambda: sheet.list.count() == 5 and sheet.save.isEnabled(), timeout=20000)
     assert not any(many.mask_path(name).exists() for name in many.entries), "nothing is saved before it is said"
     assert sheet.checked["void"].doubt == "empty"
     assert {shown.cube for shown in sheet.ticked()} == {"c0", "c1", "c2", "c3"}
@@ -360,7 +360,7 @@ def test_all_cubes_are_looked_through_before_they_are_saved(viewer, many, qtbot)
     np.testing.assert_array_equal(many.mask("c3"), sheet.checked["c3"].mask)
     one.check_all()
     assert one.desk.contact_sheet is sheet
-    qtbot.waitUntil(lambda: sheet.list.count() == 5 and not sheet.progress.isVisible(), timeout=20000)
+    qtbot.waitUntil(lambda: sheet.list.count() == 5 and sheet.save.isEnabled(), timeout=20000)
     sheet.cancel()
 
 
