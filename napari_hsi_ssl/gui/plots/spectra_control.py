@@ -33,7 +33,6 @@ from napari_hsi_ssl.steps import spectra as verbs
 
 _SELECTION_MS = 120
 _SHOW_PROGRESS_SECONDS = 0.4
-SELECTION_COLOUR = "#f0e442"
 
 
 class SpectraControl(QObject):
@@ -239,4 +238,4 @@ def _selection(name: str, cube: Any, chosen: NDArray[np.bool_]) -> Steps[MeanSpe
     rows, columns = np.flatnonzero(chosen.any(axis=1)), np.flatnonzero(chosen.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     means = yield from region_means(cube[box], chosen[box].astype(np.uint8), (1,))
-    return described(cube, f"selection ({name})", name, *means[1], SELECTION_COLOUR) if 1 in means else None
+    return described(cube, f"selection ({name})", name, *means[1], layers.SELECTION_COLOUR) if 1 in means else None
