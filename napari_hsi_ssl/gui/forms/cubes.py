@@ -12,6 +12,7 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
+    QCheckBox,
     QComboBox,
     QFileDialog,
     QHeaderView,
@@ -141,6 +142,15 @@ class CubesForm(Form):
             browse = plain_button("…", "Choose a file")
             browse.clicked.connect(lambda _=False, field=field: self._browse(field))
             inside.addLayout(row(QLabel(name), field, browse))
+        self.panel = QLineEdit()
+        self.panel.setPlaceholderText("1")
+        self.panel.setToolTip("Reflectance of the white panel itself: a fraction such as 0.5, or a table of wavelengths and reflectances (CSV, .sli)")
+        browse = plain_button("…", "Choose a table")
+        browse.clicked.connect(lambda: self._browse(self.panel))
+        inside.addLayout(row(QLabel("Panel"), self.panel, browse))
+        self.beside = QCheckBox("use WHITEREF and DARKREF files beside each cube")
+        self.beside.setToolTip("References found by name in the cube's folder (WHITEREF_NAME, DARKREF_NAME and the like); what is given above comes first")
+        inside.addWidget(self.beside)
         return fold("White and dark reference", boxed(inside))
 
     # -- state ------------------------------------------------------------------------------------------------------------
@@ -259,7 +269,11 @@ class CubesForm(Form):
         if paths:
             references = {name: Path(field.text()) for name, field in (("white", self.white), ("dark", self.dark)) if field.text()}
             self.choice_box.hide()
-            how = {"key": key, **references}
+            how: dict[str, Any] = {"key": key, **references}
+            if self.beside.isChecked():
+                how["references"] = "auto"
+            if self.panel.text().strip() and (references or self.beside.isChecked()):
+                how["panel"] = panel_of(self.panel.text())
             self.run(add_paths(self.project, paths, **how), partial(self._added, list(paths), how), "adding cubes", on_error=self._cannot_add)
 
     def _added(self, paths: list[Path], how: dict[str, Any], found: tuple[Project, dict[str, Any]]) -> None:
@@ -403,3 +417,11 @@ def _listed(names: Sequence[str], most: int = 2) -> str:
 def _set_domain(project: Project, name: str, domain: str) -> Steps[None]:
     yield Progress(0, 1)
     project.put(replace(project.entry(name), domain=domain))
+
+
+def panel_of(text: str) -> float | Path:
+    """Return a panel's reflectance as it was typed: a fraction, or the file of a table."""
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return Path(text.strip())
