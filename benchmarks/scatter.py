@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -102,6 +103,7 @@ def in_window(project, shape: tuple[int, int]) -> dict[str, float]:
     viewer = Viewer(show=True)
     viewer.window._qt_window.resize(1500, 900)
     explorer, desk = open_explorer(viewer), desk_for(viewer)
+    explorer.show_plot("spectra")
     heart = Heart()
     bare = viewer.add_labels(np.zeros(shape, dtype=np.uint8))
     rest(1.0)
@@ -183,6 +185,7 @@ def main() -> None:
     given = parser.parse_args()
     figures: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
+        os.environ["HSI_SETTINGS"] = str(Path(name) / "window.json")  # a plot remembered from another day would be drawn at once
         for size in given.pixels or SIZES:
             project = make_project(Path(name) / size, SIZES[size])
             figures[size] = in_window(project, SIZES[size]) | compared(project)

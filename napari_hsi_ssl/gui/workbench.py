@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtGui import QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QShortcut, QSizePolicy, QToolButton, QVBoxLayout, QWidget
@@ -300,3 +302,7 @@ def _warm_up() -> None:
     """Import what napari imports at the first layer: done beforehand in a thread, it costs the window nothing (1.1 s otherwise)."""
     for name in ("xarray", "pandas", "pint", "scipy.ndimage"):
         import_module(name)
+    # Where numba is installed (umap-learn brings it), napari compiles for seconds at the first mask, labels or map.
+    colours = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: "#ffffff"})
+    for kind in (np.uint8, np.int32):
+        colours.map(np.zeros((2, 2), dtype=kind))
