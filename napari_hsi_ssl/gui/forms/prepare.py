@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QComboBox, QLabel, QListWidget, QListWidgetItem, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QComboBox, QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import ChainConfig
 from napari_hsi_ssl.config.chain import STEP_KINDS, AnyStep, step_text
@@ -70,18 +70,15 @@ class PreparePanel(QWidget):
         self.list.setDragDropMode(QAbstractItemView.DragDropMode.InternalMove)
         self.list.setMaximumHeight(92)
         layout.addWidget(self.list)
-        self.pages = QStackedWidget()
-        self.pages.addWidget(QWidget())
         self.editors: dict[str, ConfigFields[Any]] = {}
         for kind, model in STEP_KINDS.items():
             names = [name for name in model.model_fields if name != "kind"]
             if names:
-                editor: ConfigFields[Any] = ConfigFields(model, names, empty={"fwhm": "as the step"})
+                editor: ConfigFields[Any] = ConfigFields(model, names, labels={"deriv": "Derivative", "fwhm": "FWHM"}, empty={"fwhm": "as the step"})
                 self.editors[kind] = editor
                 editor.edited.connect(self._edited)
-                self.pages.addWidget(editor)
-        layout.addWidget(self.pages)
-        self.pages.hide()
+                editor.hide()
+                layout.addWidget(editor)
         self.preview = PreviewPlot()
         layout.addWidget(self.preview)
         self.words = words_label(QUIET)
@@ -172,10 +169,10 @@ class PreparePanel(QWidget):
     def _chosen(self, *_: object) -> None:
         item = self.list.currentItem()
         editor = self.editors.get(item.data(_ROLE).kind) if item is not None else None
-        self.pages.setVisible(editor is not None)
+        for other in self.editors.values():
+            other.setVisible(other is editor)
         if editor is not None:
             editor.setValue(item.data(_ROLE))
-            self.pages.setCurrentWidget(editor)
 
     def _edited(self, step: AnyStep) -> None:
         item = self.list.currentItem()
