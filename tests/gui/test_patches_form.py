@@ -114,7 +114,9 @@ def test_bars_and_examples(qtbot, project):
     view.show_preview(seen, found)
     bars = [item for item in view.bars.getPlotItem().items if hasattr(item, "opts") and "height" in item.opts]
     heights = [[int(value) for value in item.opts["height"]] for item in bars]
-    assert heights == [[seen.before[d][s] for d in seen.before] for s in ("train", "test")] + [[seen.after[d][s] for d in seen.after] for s in ("train", "test")]
+    assert heights == [[seen.before[d][s] for d in seen.before] for s in ("train", "test")] + [
+        [seen.after[d][s] for d in seen.after] for s in ("train", "test")
+    ]
     tips = [label.toolTip() for label in view.sheet._pool if label.isVisible()]
     assert sum("foreground" in tip for tip in tips) == len(found) == 8
     assert {"Domain coffee", "Domain sugar"} <= set(tips)
