@@ -377,6 +377,7 @@ def test_every_form_can_be_copied(start, project, qtbot):
     found = {name: form.recipe() for name, form in bench.forms.items()}
     assert {name: made.verb for name, made in found.items() if made is not None} == {
         "cubes": "new", "mask and labels": "mask", "explore": "pca", "patches": "patches", "train": "pretrain",
+        "classify": "classify",
     }  # fmt: skip
     bench.forms["train"].kinds.setCurrentIndex(1)
     assert bench.forms["train"].recipe().verb == "distil"
