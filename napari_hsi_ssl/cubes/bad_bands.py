@@ -138,7 +138,7 @@ def _noise(differences: NDArray[np.float64]) -> NDArray[np.float64]:
     clipped -= clipped.mean(axis=0)
     variance = np.einsum("ij,ij->j", clipped, clipped) / len(clipped)
     if bands < 3:
-        return np.sqrt(variance / 2)
+        return np.asarray(np.sqrt(variance / 2))
     residual = np.empty(bands)
     covariance = clipped.T @ clipped / len(clipped)
     for band in range(bands):

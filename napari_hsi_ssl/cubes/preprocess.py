@@ -19,7 +19,7 @@ from scipy.optimize import isotonic_regression
 from napari_hsi_ssl.config import ChainConfig
 from napari_hsi_ssl.config.chain import AbsorbanceStep, AnyStep, ContinuumStep, MeanStep, ResampleStep, SavgolStep, SnvStep
 from napari_hsi_ssl.cubes.calibrate import resampling_matrix
-from napari_hsi_ssl.cubes.cube import as_cube, valid_pixels, wavelengths
+from napari_hsi_ssl.cubes.cube import Quantity, as_cube, valid_pixels, wavelengths
 from napari_hsi_ssl.errors import CubeError
 
 Spectra = NDArray[np.float64]
@@ -65,11 +65,8 @@ def preprocess(cube: xr.DataArray, chain: ChainConfig) -> xr.DataArray:
     attrs: dict[str, Any] = {key: value for key, value in cube.attrs.items() if key not in gone}
     if plan.bad.any():
         attrs["bad_bands"] = plan.bad
-    quantity = (
-        cube.attrs["quantity"]
-        if chain.steps and all(isinstance(step, _KEEPS_QUANTITY) and not getattr(step, "deriv", 0) for step in chain.steps)
-        else "unknown"
-    )
+    kept = all(isinstance(step, _KEEPS_QUANTITY) and not getattr(step, "deriv", 0) for step in chain.steps)
+    quantity: Quantity = cube.attrs["quantity"] if kept else "unknown"
     result = as_cube(lazy, plan.wavelengths, quantity, str(cube.name), **attrs, chain=list(chain.texts()))
     if plan.same_bands and "source_band" in cube.coords:
         result = result.assign_coords(source_band=("band", np.asarray(cube.coords["source_band"].values)))
@@ -198,7 +195,7 @@ class _Prepared:
         self.shape: tuple[int, int, int] = (int(raw.shape[0]), int(raw.shape[1]), plan.bands)
 
     def __getitem__(self, key: tuple[Any, ...]) -> NDArray[np.float32]:
-        rows, columns, bands = (*key, *(slice(None),) * (3 - len(key)))
+        rows, columns, bands = [*key, slice(None), slice(None), slice(None)][:3]
         raw = np.asarray(self._raw[rows, columns, :])
         values = raw.astype(np.float64)
         if self._nodata is not None:
@@ -231,12 +228,12 @@ def snv(spectra: Spectra) -> Spectra:
     spread = np.sqrt(np.einsum("ij,ij->i", centred, centred) / spectra.shape[1])[:, None]
     flat = spread <= 1e-12 * np.abs(spectra).max(axis=1, keepdims=True)
     centred /= np.where(flat, 1.0, spread)
-    return np.where(flat, 0.0, centred)
+    return np.asarray(np.where(flat, 0.0, centred))
 
 
 def _over_mean(spectra: Spectra) -> Spectra:
     mean = spectra.mean(axis=1, keepdims=True)
-    return np.divide(spectra, mean, out=np.full_like(spectra, np.nan), where=mean != 0)
+    return np.asarray(np.divide(spectra, mean, out=np.full_like(spectra, np.nan), where=mean != 0))
 
 
 def _absorbance(spectra: Spectra) -> Spectra:
@@ -277,7 +274,7 @@ def continuum(spectra: Spectra, places: NDArray[np.float64]) -> Spectra:
 def remove_continuum(spectra: Spectra, places: NDArray[np.float64]) -> Spectra:
     """Divide spectra (n, band) by their upper convex hull (Clark and Roush 1984); NaN where the hull is not above zero."""
     hull = continuum(spectra, places)
-    return np.divide(spectra, hull, out=np.full_like(spectra, np.nan), where=hull > 0)
+    return np.asarray(np.divide(spectra, hull, out=np.full_like(spectra, np.nan), where=hull > 0))
 
 
 def savgol_matrix(places: NDArray[np.float64], window: int, order: int, deriv: int) -> NDArray[np.float64]:
@@ -302,7 +299,7 @@ def savgol_matrix(places: NDArray[np.float64], window: int, order: int, deriv: i
     scale = np.abs(inside).max(axis=1)
     scale[scale == 0] = 1.0
     powers = (inside / scale[:, None])[..., None] ** np.arange(order + 1)
-    weights = np.linalg.pinv(powers)[:, deriv] * (1.0, 1.0, 2.0)[deriv] / scale[:, None] ** deriv
+    weights: NDArray[np.float64] = np.linalg.pinv(powers)[:, deriv] * (1.0, 1.0, 2.0)[deriv] / scale[:, None] ** deriv
     np.put_along_axis(matrix, firsts[:, None] + np.arange(window), weights, axis=1)
     return matrix
 
@@ -333,7 +330,7 @@ def _resampling(step: ResampleStep, places: NDArray[np.float64], target: NDArray
     total = weights.sum(axis=1, keepdims=True)
     # A Gaussian narrower than the bands' spacing meets none of them.
     met = np.abs(target[:, None] - places).min(axis=1, keepdims=True) <= sigma * _FWHM_IN_SIGMAS / 2
-    return np.where(met, np.divide(weights, total, out=np.zeros_like(weights), where=total > 0), linear)
+    return np.asarray(np.where(met, np.divide(weights, total, out=np.zeros_like(weights), where=total > 0), linear), dtype=np.float64)
 
 
 def _bad_at(target: NDArray[np.float64], places: NDArray[np.float64], bad: NDArray[np.bool_]) -> NDArray[np.bool_]:

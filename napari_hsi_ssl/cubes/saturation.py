@@ -77,7 +77,7 @@ def find_saturated(cube: xr.DataArray, ceiling: float | None = None) -> Steps[Sa
             here = float(block.max() if nodata is None else np.where(block == nodata, 0, block).max())
             if here > highest:
                 highest, pixels[:], counts[:] = here, False, 0
-        at = block >= highest
+        at: NDArray[np.bool_] = np.greater_equal(block, highest)
         if nodata is not None:
             at &= block != nodata
         pixels[rows] = at.any(axis=2)

@@ -221,7 +221,7 @@ def _snv_on(matrix: Spectra) -> Callable[[Spectra], Spectra]:
         values = spectra @ matrix.T
         values -= values.mean(axis=1, keepdims=True)
         spread = np.sqrt(np.mean(values**2, axis=1, keepdims=True))
-        return np.divide(values, spread, out=np.zeros_like(values), where=spread > 0)  # a flat spectrum has no shape
+        return np.asarray(np.divide(values, spread, out=np.zeros_like(values), where=spread > 0))  # a flat spectrum has no shape
 
     return transform
 

@@ -434,10 +434,10 @@ def show_selection(viewer: Viewer, cube: str, mask: NDArray[np.bool_] | None) ->
         return layer
     if layer is None:
         layer = Labels(mask.astype(np.uint8), name=_title("selection", cube), opacity=0.75, colormap=_colours({1: SELECTION_COLOUR}))
-        return _add(viewer, layer, "selection", cube)  # type: ignore[no-any-return]
+        return _add(viewer, layer, "selection", cube)
     _swap(layer, mask.astype(np.uint8))
     layer.visible = True
-    return layer  # type: ignore[no-any-return]
+    return layer
 
 
 # -- drawn shapes -----------------------------------------------------------------------------------------------------

@@ -106,9 +106,7 @@ def _tasks(settings: TrainerConfig, nodes: int) -> int:
     """Return the tasks of a Slurm job step on each node."""
     tasks = int(os.environ.get("SLURM_NTASKS", "1"))
     if tasks % nodes or settings.batch_size % tasks:
-        raise RunError(
-            f"batch_size is {settings.batch_size}, which {tasks} ranks of Slurm cannot share evenly; ask for another number of ranks."
-        )
+        raise RunError(f"batch_size is {settings.batch_size}, which {tasks} ranks of Slurm cannot share evenly; ask for another number of ranks.")
     return tasks // nodes
 
 

@@ -17,7 +17,7 @@ COLOURS: Final = {"header": "#999999", "dead": "#d55e00", "noisy": "#e69f00", "w
 _SHOWN = 4
 
 
-class _Plot(pg.PlotWidget):  # type: ignore[misc]  # pyqtgraph has no types
+class _Plot(pg.PlotWidget):
     def __init__(self, left: str) -> None:
         super().__init__()
         self.setMenuEnabled(False)
