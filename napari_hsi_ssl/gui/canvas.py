@@ -201,13 +201,6 @@ class Canvas(QObject):
             words = band_words(step, bands.metadata["hsi"].get("wavelengths"), len(bands.data))
         elif shown is not None and shown.visible and step < len(shown.data):
             words = f"PC {step + 1} of {len(shown.data)}"
-        centres = None if bands is None else bands.metadata["hsi"].get("wavelengths")
-        components = shown is not None and shown.visible and not (bands is not None and bands.visible)
-        if bands is not None and viewer.dims.ndim == 3:
-            # The slider counts bands, which lie unevenly in wavelength: its name tells the nm.
-            name = "component" if components else "band" if centres is None or step >= len(centres) else f"{centres[step]:.1f} nm"
-            if viewer.dims.axis_labels[0] != name:
-                viewer.dims.axis_labels = (name, *viewer.dims.axis_labels[1:])
         text.text = words
         text.visible = bool(words)
 

@@ -133,12 +133,3 @@ def test_another_cube_takes_over_the_layers(opened, qtbot):
     assert bands.name.startswith("cubes")
     assert layers.find(viewer, "cube", "beans") is None
     np.testing.assert_array_equal(np.asarray(bands.data[3]), opened.desk.project.cube("cubes").values[:, :, 3])
-
-
-def test_the_slider_is_named_by_the_wavelength_of_its_band(opened, qtbot):
-    """It counts bands, which may lie unevenly: a scale in nm would be wrong, a bare number says nothing."""
-    viewer, centres = opened.desk.viewer, opened.desk.project.cube("beans").wavelength.values
-    for band in (0, 17, 39):
-        viewer.dims.set_current_step(0, band)
-        assert viewer.dims.axis_labels[0] == f"{centres[band]:.1f} nm"
-    assert viewer.dims.range[0].step == 1
