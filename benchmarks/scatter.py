@@ -98,11 +98,13 @@ def in_window(project, shape: tuple[int, int]) -> dict[str, float]:
 
     from napari_hsi_ssl.gui import layers
     from napari_hsi_ssl.gui.desk import desk_for
-    from napari_hsi_ssl.gui.workbench import open_explorer
+    from napari_hsi_ssl.gui.workbench import open_explorer, open_workbench
 
     viewer = Viewer(show=True)
     viewer.window._qt_window.resize(1500, 900)
+    open_workbench(viewer)
     explorer, desk = open_explorer(viewer), desk_for(viewer)
+    rest(4.0)
     explorer.show_plot("spectra")
     heart = Heart()
     bare = viewer.add_labels(np.zeros(shape, dtype=np.uint8))

@@ -239,3 +239,13 @@ def test_components_are_drawn_against_wavelength(dock, qtbot):
     np.testing.assert_allclose([found.positions[0], found.positions[-1]], [400, 900], atol=0.5)
     assert dock.loadings.plot.getAxis("bottom").labelText == "Wavelength (nm)"
     assert dock.loadings.legend.texts()[0].startswith("PC 1 · ")
+
+
+def test_a_tab_that_was_in_front_from_the_start_is_drawn_too(dock, qtbot):
+    """As when the window remembers it: the project is opened before anything is on the screen."""
+    desk = dock.desk
+    other = ExplorerDock(desk)
+    qtbot.addWidget(other)
+    other.show_plot("scatter")
+    qtbot.waitUntil(lambda: other.brushing.view is not None, timeout=5000)
+    other.jobs.stop()

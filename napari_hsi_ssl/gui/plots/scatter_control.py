@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_hsi_ssl.explore.loadings import Components
 from napari_hsi_ssl.gui import layers
@@ -30,13 +31,16 @@ class ScatterControl(QObject):
     plot : ScatterPlot
     loadings : LoadingsView
     jobs : Jobs
+    dock : QWidget
+        The tabs that both plots are in.
     """
 
     drawn = Signal()
     """The scatter shows what was asked for."""
 
-    def __init__(self, desk: Desk, plot: ScatterPlot, loadings: LoadingsView, jobs: Jobs, parent: QObject) -> None:
-        super().__init__(parent)
+    def __init__(self, desk: Desk, plot: ScatterPlot, loadings: LoadingsView, jobs: Jobs, dock: QWidget) -> None:
+        super().__init__(dock)
+        self._dock = dock
         self.desk, self.plot, self.loadings, self.jobs = desk, plot, loadings, jobs
         self.selection = selection_for(desk)
         self.view: View | None = None
@@ -87,10 +91,14 @@ class ScatterControl(QObject):
 
     def show(self) -> None:
         """Read what the plot in front needs, where that has not been done."""
-        if self._old and self.plot.isVisible():
+        if self._old and self._in_front(self.plot):
             self.ask(*self.plot.pair)
-        if self.loadings.isVisible():
+        if self._in_front(self.loadings):
             self._ask_components()
+
+    def _in_front(self, plot: QWidget) -> bool:
+        """Whether a plot's tab is chosen, also while the window is not on the screen yet."""
+        return plot.isVisibleTo(self._dock)
 
     def ask(self, x: int, y: int) -> None:
         """Draw two components (from 0), or axes of the UMAP."""
@@ -200,7 +208,7 @@ class ScatterControl(QObject):
     def _cube_changed(self, cube: str) -> None:
         if self.selection.strokes and cube:
             self._select(self.selection.strokes, None, "new")
-        if self.loadings.isVisible():
+        if self._in_front(self.loadings):
             self._ask_components()
 
     # -- from the image to the scatter ------------------------------------------------------------------------------------
@@ -216,7 +224,7 @@ class ScatterControl(QObject):
 
     def _light_up(self) -> None:
         selected, view, project = self.desk.selection, self.view, self.desk.project
-        if selected is None or view is None or project is None or not self.plot.isVisible():
+        if selected is None or view is None or project is None or not self._in_front(self.plot):
             return
         steps = cells_counted(project, self.desk.cube, view, selected, self.selection.cells)
         self.jobs.start(steps, lambda counts: self._lit(view, counts), label="selected pixels", slot="selected", on_error=self._failed)
