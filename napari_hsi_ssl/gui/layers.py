@@ -135,7 +135,8 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
     # The slider counts bands, which lie unevenly in wavelength, so the axis keeps a scale of 1: status bar and canvas tell the nm.
     axis = "band" if shown.wavelengths is None else "wavelength"
     bands, composite = find(viewer, "cube"), find(viewer, "rgb")
-    if bands is None or composite is None:
+    # napari learns of another extent only from a layer that is seen, so only an image of the same size and bands is taken over.
+    if bands is None or composite is None or tuple(bands.data.shape) != tuple(data.shape) or bands.metadata["hsi"].get("step") != step:
         for old in (bands, composite):
             if old is not None:
                 viewer.layers.remove(old)
