@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
+from numpy.lib.array_utils import byte_bounds
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hsi_ssl.errors import CubeError
@@ -22,6 +24,8 @@ QUANTITIES: tuple[str, ...] = get_args(Quantity)
 DIMS = ("y", "x", "band")
 _BLOCK_BYTES = 64 * 2**20
 _BANDS_AT_ONCE = 16
+_AHEAD_BYTES = 2**20
+_AHEAD_THREADS = 8
 
 # Ten colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol's muted set); classes beyond reuse them darker.
 _PALETTE = (
@@ -167,6 +171,30 @@ def let_go(array: Any) -> None:  # noqa: ANN401 - NumPy, a memory map or dask
     mapped = getattr(array, "_mmap", None)
     if mapped is not None and hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def read_ahead(array: Any, rows: Sequence[int], bands: slice) -> None:  # noqa: ANN401 - NumPy, a memory map or dask
+    """Bring some rows (and a range of their bands) of a mapped file (y, x, band) into the system's cache, many at a time.
+
+    Page after page through a memory map, a cold disk answers ten to twenty times slower. Other arrays are left alone.
+    """
+    if getattr(array, "_mmap", None) is None or getattr(array, "filename", None) is None:
+        return
+    root = array
+    while isinstance(root.base, np.memmap):
+        root = root.base
+    start = root.__array_interface__["data"][0]
+    ends = [byte_bounds(array[row : row + 1, :, bands]) for row in rows]
+
+    def read(low: int, high: int) -> None:
+        with open(array.filename, "rb", buffering=0) as file:
+            file.seek(root.offset + low - start)
+            left = high - low
+            while left > 0 and (part := file.read(min(left, _AHEAD_BYTES))):
+                left -= len(part)
+
+    with ThreadPoolExecutor(_AHEAD_THREADS) as pool:
+        list(pool.map(read, *zip(*ends, strict=True)))
 
 
 def valid_pixels(block: NDArray[np.generic], nodata: float | None = None) -> NDArray[np.bool_]:

@@ -135,11 +135,7 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
     # The slider counts bands, which lie unevenly in wavelength, so the axis keeps a scale of 1: status bar and canvas tell the nm.
     axis = "band" if shown.wavelengths is None else "wavelength"
     bands, composite = find(viewer, "cube"), find(viewer, "rgb")
-    # napari learns of another extent only from a layer that is seen, so only an image of the same size and bands is taken over.
-    if bands is None or composite is None or tuple(bands.data.shape) != tuple(data.shape) or bands.metadata["hsi"].get("step") != step:
-        for old in (bands, composite):
-            if old is not None:
-                viewer.layers.remove(old)
+    if bands is None or composite is None:
         bands = Image(data, name=_title("cube", name), colormap="gray", visible=False, multiscale=False, rgb=False, contrast_limits=shown.limits)
         _tell_band(bands)
         _place(bands, step, 3)
@@ -149,7 +145,7 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
         _place(composite, step, 2)
         _add(viewer, composite, "rgb", name)
     else:
-        # The layers of the cube before are taken over: taking two away and adding two costs the window half a second.
+        # The layers of the cube before are taken over: at every layer that is taken away napari collects garbage, a quarter of a second.
         bands.visible = False
         bands.data, bands.name, bands.axis_labels = data, _title("cube", name), (axis, "y", "x")
         bands.contrast_limits = shown.limits
@@ -169,8 +165,7 @@ def _place(layer: Image, step: int, axes: int) -> None:
     """Put an image of every n-th row and column where it covers what the whole one would."""
     before = (1.0,) * (axes - 2)
     scale, translate = (*before, float(step), float(step)), (*(0.0 for _ in before), (step - 1) / 2, (step - 1) / 2)
-    if tuple(layer.scale) != scale:
-        layer.scale = scale
+    layer.scale = scale  # even the same one: of another extent napari learns from this alone where a layer is hidden
     if tuple(layer.translate) != translate:
         layer.translate = translate
 

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.config import ViewConfig
-from napari_hsi_ssl.cubes.cube import let_go, wavelengths
+from napari_hsi_ssl.cubes.cube import let_go, read_ahead, wavelengths
 from napari_hsi_ssl.explore.looks import Limits, Look, coarser, fill, limits_of, resolve, sample_of
 from napari_hsi_ssl.progress import Progress, Steps, run
 
@@ -147,6 +147,9 @@ def _glance(name: str, cube: xr.DataArray, look: Look, step: int) -> tuple[Compo
         rows = _QUICK_BYTES // (width * item * (len(look.bands) if layout == "bil" else bands))
     every = math.ceil(down / min(max(rows, _QUICK_ROWS), _MOST_ROWS))
     small = np.zeros((math.ceil(height / (step * every)), math.ceil(width / step), 3), dtype=np.uint8)
+    if layout != "bsq":
+        near = slice(min(reduced.bands), max(reduced.bands) + 1) if layout == "bil" else slice(None)
+        read_ahead(cube.data, range(0, height, step * every), near)
     limits = limits_of(reduced, sample_of(cube, reduced, step * every))
     for _ in fill(cube, reduced, limits, small, step, step * every):
         pass
