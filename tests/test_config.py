@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_hsi_ssl.config import RECIPES, AugmentConfig, DistilConfig, MaskConfig, PcaConfig, PretrainConfig, RunConfig
+from napari_hsi_ssl.config import RECIPES, AugmentConfig, ChainConfig, DistilConfig, MaskConfig, PcaConfig, PretrainConfig, RunConfig
+from napari_hsi_ssl.config.chain import SavgolStep
 from napari_hsi_ssl.errors import ConfigError
 
 
@@ -59,3 +60,25 @@ def test_a_broken_file_is_named(tmp_path, content):
     path.write_text(content)
     with pytest.raises(ConfigError, match=r"config\.json"):
         AugmentConfig.read(path)
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "sentence"),
+    [
+        (SavgolStep, {"window": 4}, "f.json: the window is 4 bands, expected an odd number."),
+        (SavgolStep, {"window": 400}, "f.json: field 'window' is 400, but it should be less than or equal to 201."),
+        (SavgolStep, {"windw": 4}, "f.json: there is no field 'windw' (it is 4); correct its name or leave it out."),
+        (ChainConfig, {"steps": [{"kind": "savgol", "window": 4}]}, "f.json: in 'steps.0.savgol', the window is 4 bands, expected an odd number."),
+        (ChainConfig, {"steps": [{"window": 4}]}, "f.json: field 'steps.0.kind' is missing; add it."),
+        (
+            ChainConfig,
+            {"steps": [{"kind": "x"}]},
+            "f.json: field 'steps.0.kind' is 'x', expected one of 'snv', 'mean', 'absorbance', 'savgol', 'continuum', 'resample'.",
+        ),
+    ],
+)
+def test_errors_of_settings_are_one_sentence(model, values, sentence):
+    """What the library that checks them says of a whole model is a dump of it."""
+    with pytest.raises(ConfigError) as error:
+        model.parse(values, "f.json")
+    assert str(error.value) == sentence

@@ -101,7 +101,7 @@ class ChainConfig(Settings):
 def step_text(step: AnyStep) -> str:
     """Return a step as the command line writes it, such as ``savgol:window=11,order=2,deriv=1``."""
     values = {name: value for name, value in step.model_dump(mode="json").items() if name != "kind" and value is not None}
-    inside = ",".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items())
+    inside = ",".join(f"{name}={value:.12g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items())
     return f"{step.kind}:{inside}" if inside else step.kind
 
 

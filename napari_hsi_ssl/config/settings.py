@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_hsi_ssl.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 SCHEMA_VERSION: Final = 1
 """Version of every JSON file this package writes; raised when a reader must know the difference."""
@@ -32,10 +35,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "settings"
-            found = first.get("input")
-            raise ConfigError(f"{where}: field '{field}' is {found!r}, but {first['msg'].lower()}.") from error
+            raise ConfigError(f"{where}: {_sentence(error.errors()[0])}.") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -45,6 +45,26 @@ class Settings(BaseModel):
     def digest(self) -> str:
         """Return 12 hexadecimal digits that name these settings."""
         return digest(self.model_dump(mode="json"))
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """Return what one error of a validation says, in the words of whoever wrote the settings."""
+    field, found, words = ".".join(str(part) for part in error["loc"]), error.get("input"), error["msg"]
+    if error["type"] == "value_error":
+        # A validator of ours has written a clause that says what was found; one that looks at several fields names them itself.
+        clause = words.removeprefix("Value error, ").rstrip(".")
+        of_several = isinstance(found, dict | BaseModel)
+        return clause if not field else f"in '{field}', {clause}" if of_several else f"field '{field}' is {found!r}, but {clause}"
+    if error["type"] == "extra_forbidden":
+        return f"there is no field '{field}' (it is {found!r}); correct its name or leave it out"
+    if error["type"] == "missing":
+        return f"field '{field}' is missing; add it"
+    if error["type"].startswith("union_tag"):
+        context = error["ctx"]
+        name = context["discriminator"].strip("'")
+        given = f"is {context['tag']!r}" if "tag" in context else "is missing"
+        return f"field '{field}.{name}' {given}" + (f", expected one of {context['expected_tags']}" if "expected_tags" in context else "; add it")
+    return f"field '{field or 'settings'}' is {found!r}, but {words.replace('Input should', 'it should', 1)}"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -25,6 +25,8 @@ _NEIGHBOURS: Final = 31
 _TIMES: Final = 3.0
 _SPREADS: Final = 6.0
 _LEAST_SNR: Final = 2.0
+_GOOD_SNR: Final = 50.0
+"""A band with less noise than 2 % of its signal is as good as those of most scenes, however quiet its neighbours are."""
 _WATER_SHARE: Final = 1 / 3
 
 
@@ -62,16 +64,16 @@ def find_bad_bands(cube: xr.DataArray, area: NDArray[np.bool_] | None = None, wa
     area : bool array (y, x), optional
         Pixels that count; about 20,000 pairs of neighbours in it, spread over the rows, are read.
     water : {"auto", "yes", "no"}
-        Call the windows of water vapour bad. ``auto`` does it for a window whose median signal-to-noise ratio is less than a third
-        of that of all bands, as sunlight gives it and lamps do not.
+        Call the windows of water vapour bad. ``auto`` does it for a window whose median signal-to-noise ratio is below 50 and less
+        than a third of that of all bands, as sunlight gives it and lamps do not.
 
     Returns
     -------
     BandReport
         Noise is what the difference of two neighbouring pixels has beyond what the bands on either side explain by least squares
         (after Roger and Arnold 1996), so that neither texture nor the shape of the spectra counts. A band is noisy when its noise,
-        relative to its signal, stands out of the median of the 31 bands around it by three times and by six robust standard
-        deviations, or when its signal is under twice its noise.
+        relative to its signal, is above 2 % and stands out of the median of the 31 bands around it by three times and by six robust
+        standard deviations, or when its signal is under twice its noise.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def judge_bands(
             relative = np.log(noise[judged]) - np.log(np.maximum(signal[judged], 1e-3 * np.median(signal[judged]) + 1e-300))
         above = relative - median_filter(relative, min(_NEIGHBOURS, len(judged)), mode="nearest")
         spread = 1.4826 * np.median(np.abs(above - np.median(above)))
-        noisy[judged] = above > max(np.log(_TIMES), _SPREADS * spread)
+        noisy[judged] = (above > max(np.log(_TIMES), _SPREADS * spread)) & (snr[judged] < _GOOD_SNR)
     noisy |= ~dead & (noise > 0) & (snr < _LEAST_SNR)
     wet = _wet(centres, snr, dead, water)
     reasons = tuple("header" if stated[b] else "dead" if dead[b] else "water" if wet[b] else "noisy" if noisy[b] else "" for b in range(bands))
@@ -156,7 +158,7 @@ def _wet(centres: NDArray[np.float64] | None, snr: NDArray[np.float64], dead: ND
     usual = float(np.median(snr[~dead])) if (~dead).any() else 0.0
     for low, high in WATER:
         window = (centres >= low) & (centres <= high)
-        if window.any() and (water == "yes" or float(np.median(snr[window])) < _WATER_SHARE * usual):
+        if window.any() and (water == "yes" or float(np.median(snr[window])) < min(_WATER_SHARE * usual, _GOOD_SNR)):
             wet |= window
     return wet
 
