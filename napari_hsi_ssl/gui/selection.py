@@ -195,6 +195,7 @@ class Selection(QObject):
         layer = layers.find(self.desk.viewer, "mask", cube)
         if layer is not None:
             layers.mark_unsaved(layer, False)
+        self._uncover()
         self.desk.masks_changed.emit(cube)
         self.told.emit(words, "info")
 
@@ -236,7 +237,7 @@ class Selection(QObject):
         layers.dress(layer, classes)
         layers.mark_unsaved(layer)
         canvas_for(desk).look_at("labels")
-        words = f"{np.count_nonzero(selected):,} pixels of {cube} are “{names[number]}” now; rename it in step 2, Labels."
+        words = f"{np.count_nonzero(selected):,} px are “{names[number]}” now: step 2, Labels, renames it."
         self._write(save_painted(project, cube, np.array(layer.data), names), lambda _: self._labels_saved(cube, words), f"saving the labels of {cube}")
 
     def to_class_in_all(self, name: str) -> None:
@@ -250,8 +251,15 @@ class Selection(QObject):
         layer = layers.find(self.desk.viewer, "labels", cube or self.desk.cube)
         if layer is not None:
             layers.mark_unsaved(layer, False)
+        self._uncover()
         self.desk.labels_changed.emit(cube)
         self.told.emit(words, "info")
+
+    def _uncover(self) -> None:
+        """Let the mask or class be seen that was made of the selection; the pixels stay selected."""
+        layer = layers.find(self.desk.viewer, "selection", self.desk.cube)
+        if layer is not None:
+            layer.visible = False
 
     def _ready(self) -> bool:
         if self.desk.selection is None:
@@ -335,7 +343,7 @@ class SelectionBar(QWidget):
         """Say how many pixels are selected."""
         selected = self.desk.selection
         if selected is None:
-            self.words.setText("Nothing selected. Drag around points, or draw in the image.")
+            self.words.setText("Nothing selected: drag around points.")
         else:
             count = int(np.count_nonzero(selected))
             self.words.setText(f"{count:,} px of {self.desk.cube} selected ({count / selected.size:.1%})")

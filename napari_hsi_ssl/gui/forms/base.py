@@ -245,11 +245,13 @@ class Form(QWidget):
     def _complete(self) -> None:
         """Put the small buttons beside the main ones, and take over what was set when the window was last open."""
         everything = self.findChildren(ConfigFields)
-        for number, button in enumerate(self.findChildren(QPushButton, "primary")):
+        buttons = self.findChildren(QPushButton, "primary")
+        beside = next((button for button in buttons if button.parentWidget().findChildren(ConfigFields)), None)
+        for button in buttons:
             copies = CopyButton(self.copy, self._last_verb)
             self.copies.append(copies)
             defaults = []
-            if everything and number == 0:
+            if button is beside:
                 defaults = [defaults_button()]
                 defaults[0].clicked.connect(self.back_to_defaults)
             put_beside(button, copies, *defaults)
@@ -277,8 +279,12 @@ class Form(QWidget):
 
     def copy(self, kind: str, last: bool = False) -> bool:
         """Put the form's step on the clipboard, as a "command" or as "python"; says why where it cannot."""
+        return self.copy_recipe(kind, lambda: self.done if last else self.recipe())
+
+    def copy_recipe(self, kind: str, make: Callable[[], Recipe | None]) -> bool:
+        """Put the step that ``make`` returns on the clipboard; says why where it cannot."""
         try:
-            recipe = self.done if last else self.recipe()
+            recipe = make()
         except HsiError as error:
             self.say(str(error), "error")
             return False

@@ -272,6 +272,9 @@ class MaskForm(Form):
 
     def _show(self, cube: str, mask: NDArray[np.bool_], merge: str = "") -> None:
         layers.show_mask(self.desk.viewer, cube, mask, saved=False, merge=merge)
+        layer = layers.find(self.desk.viewer, "mask", cube)
+        if self._pointing == "clusters" and layer is not None and not layer.contour:
+            layer.contour = 1  # a first mask, made after the clusters that it would cover
         self.canvas.look_at("mask")
         self._mask_came()
         self.say("")

@@ -62,6 +62,7 @@ class ScatterPlot(QWidget):
         self.plot = pg.PlotWidget(viewBox=self.view)
         self.plot.setMinimumSize(200, 120)
         prepare(self.plot.getPlotItem())
+        self.plot.getPlotItem().hideButtons()  # "Whole scatter" says in words what pyqtgraph's "A" does
         self.image, self.overlay = pg.ImageItem(axisOrder="col-major"), pg.ImageItem(axisOrder="col-major")
         self.overlay.setZValue(10)
         self.overlay.hide()

@@ -92,7 +92,7 @@ class SpectraPlot(QWidget):
         self.map_menu.asked.connect(self.map_asked)
         tip = "Map the cube: each pixel to the ticked curve with the smallest spectral angle (spectral angle mapper)"
         self.map_button = menu_button("Map by angle", tip, self.map_menu)
-        self.save_button = menu_button("Save", "Write the pinned curves as a table or a library, or the plot as a picture")
+        self.save_button = menu_button("Save ▾", "Write the pinned curves as a table or a library, or the plot as a picture")
         for words, ending, tip in (
             ("Table (.csv)…", "csv", "One column a curve and one for its deviation"),
             ("Library (.sli)…", "sli", "An ENVI spectral library, to compare other cubes with"),
@@ -120,9 +120,18 @@ class SpectraPlot(QWidget):
         side = QVBoxLayout()
         side.setSpacing(2)
         self._buttons = (self.pin_button, self.means_button, self.library_button, self.view_button, self.map_button, self.save_button, self.clear_button)
-        for widget in (*self._buttons, self.note):
+        for widget in self._buttons[:-2]:
             widget.setFixedWidth(_SIDE_WIDTH)
             side.addWidget(widget)
+        last = QHBoxLayout()
+        last.setSpacing(2)
+        for widget in self._buttons[-2:]:
+            widget.setFixedWidth((_SIDE_WIDTH - 2) // 2)
+            widget.setStyleSheet("QPushButton { padding: 3px 2px; } QPushButton::menu-indicator { image: none; width: 0; }")
+            last.addWidget(widget)
+        side.addLayout(last)
+        self.note.setFixedWidth(_SIDE_WIDTH)
+        side.addWidget(self.note)
         side.addStretch()
         progress = QHBoxLayout()
         progress.setSpacing(2)

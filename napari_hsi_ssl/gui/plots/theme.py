@@ -68,6 +68,7 @@ def mix(first: str, second: str, share: float) -> str:
 
 def prepare(plot: pg.PlotItem) -> None:
     """Keep a new plot's axes in the units that their labels name: no "(x1e+03)", no "k"."""
+    plot.layout.setContentsMargins(1, 1, 1, 5)  # pyqtgraph lets the label below hang over its axis by as much
     for name in _AXES:
         axis = plot.getAxis(name)
         axis.enableAutoSIPrefix(False)
