@@ -181,8 +181,14 @@ class Project:
             raise ProjectError(f"cube '{name}': {entry.path} has shape {tuple(cube.shape)}, the project knows {entry.shape}; add the file again.")
         return cube
 
-    def cube(self, name: str) -> xr.DataArray:
+    def cube(self, name: str, entry: CubeEntry | None = None) -> xr.DataArray:
         """Open a cube lazily, whole frame, calibrated where references were given, with the bad bands that the user chose.
+
+        Parameters
+        ----------
+        name : str
+        entry : CubeEntry, optional
+            What the project noted of the cube at another time; by default what it notes now.
 
         Raises
         ------
@@ -191,7 +197,7 @@ class Project:
         """
         from napari_hsi_ssl.cubes.references import calibrated
 
-        entry = self.entry(name)
+        entry = entry or self.entry(name)
         cube = self.raw(name)
         if entry.bad_bands is not None:
             flags = np.zeros(entry.shape[2], dtype=bool)
@@ -208,7 +214,7 @@ class Project:
     def chain(self, chain: ChainConfig) -> None:
         self.note("chain", chain.model_dump(mode="json"))
 
-    def prepared(self, name: str, chain: ChainConfig | None = None) -> xr.DataArray:
+    def prepared(self, name: str, chain: ChainConfig | None = None, entry: CubeEntry | None = None) -> xr.DataArray:
         """Open a cube lazily as `cube` does, with its spectra prepared by the project's chain, or by another one.
 
         Raises
@@ -220,7 +226,7 @@ class Project:
         """
         from napari_hsi_ssl.cubes.preprocess import preprocess
 
-        return preprocess(self.cube(name), self.chain if chain is None else chain)
+        return preprocess(self.cube(name, entry), self.chain if chain is None else chain)
 
     # -- masks and labels -----------------------------------------------------------------------------------------------
 

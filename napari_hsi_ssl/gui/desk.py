@@ -52,6 +52,8 @@ class Desk(QObject):
         Kind of a report ("score", "compare", "audit") and the report itself.
     selection_changed : Signal(str)
         Other pixels of the current cube are selected, and who selected them: "scatter", "image", "form", or "" when the cube changed.
+    pixel_pinned : Signal(str, int, int)
+        Name of the cube, y and x of a pixel whose spectrum the user has just pinned.
     plot_wanted : Signal(str)
         The plot to bring to the front of the explorer dock: "spectra", "scatter", "patches", "training" or "results".
     message : Signal(str, str)
@@ -73,6 +75,7 @@ class Desk(QObject):
     map_made = Signal(str)
     result_made = Signal(str, object)
     selection_changed = Signal(str)
+    pixel_pinned = Signal(str, int, int)
     plot_wanted = Signal(str)
     message = Signal(str, str)
     busy_changed = Signal(str)
@@ -84,6 +87,7 @@ class Desk(QObject):
         self._cube = ""
         self._busy = ""
         self._selection: NDArray[np.bool_] | None = None
+        self._pinned: dict[str, tuple[int, int]] = {}
         self.runs: list[dict[str, Any]] = []
         """One row a run, oldest first, as of `steps.runs.list_runs`."""
 
@@ -109,6 +113,7 @@ class Desk(QObject):
     def open_project(self, project: Project | None) -> None:
         """Make a project the open one and its first cube the current one."""
         self._project = project
+        self._pinned = {}
         self._cube = next(iter(project.entries), "") if project else ""
         self.runs = []
         self._selection = None
@@ -153,6 +158,16 @@ class Desk(QObject):
         """
         self._selection = mask if mask is not None and mask.any() else None
         self.selection_changed.emit(source)
+
+    @property
+    def pinned(self) -> tuple[int, int] | None:
+        """The pixel (y, x) of the current cube whose spectrum was pinned last; None when none is pinned."""
+        return self._pinned.get(self._cube)
+
+    def pin(self, cube: str, y: int, x: int) -> None:
+        """Remember the pixel of a cube that was pinned last."""
+        self._pinned[cube] = (y, x)
+        self.pixel_pinned.emit(cube, y, x)
 
     @property
     def busy(self) -> str:

@@ -6,6 +6,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from napari_hsi_ssl.cubes.writers import confidence_path, save_map
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.project import CubeEntry, Project
 from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.evaluate import need_model
@@ -129,7 +130,9 @@ def _one(
     distil = folder.config.distil
     bands = distil is not None and distil.input == "bands"
     if bands:
-        files.write_npy(scratch / "bands.npy", np.asarray(project.prepared(name, folder.config.chain).data, dtype=np.float32))
+        files.write_npy(
+            scratch / "bands.npy", np.asarray(project.prepared(name, folder.config.chain, _as_learnt(project, folder, name)).data, dtype=np.float32)
+        )
     yield from shared_process().call(
         "classify",
         model=str(folder.model_path),
@@ -142,6 +145,12 @@ def _one(
         confidence=str(confidence),
     )
     return ClassMap(np.load(labels), classes, np.load(confidence))
+
+
+def _as_learnt(project: Project, folder: RunFolder, cube: str) -> CubeEntry:
+    """Return a cube with the bad bands that a run learnt it with; with those of now where the run has not seen it."""
+    entry = project.entry(cube)
+    return next((replace(entry, bad_bands=seen.bad_bands) for seen in folder.config.cubes if seen.name == cube), entry)
 
 
 def _references(project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path) -> tuple[list[dict[str, Any]], Classes]:

@@ -18,7 +18,7 @@ from napari_hsi_ssl.errors import ProjectError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 
-_PREVIEWED = 16
+_PREVIEWED = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,14 +124,20 @@ def save_bad_bands(project: Project, cube: str, bands: Sequence[int] | None, ali
     entry = project.entry(cube)
     if bands is not None and len(set(bands)) >= entry.shape[2]:
         raise ProjectError(f"bad bands of cube '{cube}': all {entry.shape[2]} bands would be bad, expected at least one good one; leave some good.")
-    others = [
-        other
-        for other in project.entries.values()
-        if other.name == cube or (alike and other.domain == entry.domain and other.shape[2] == entry.shape[2] and other.wavelengths == entry.wavelengths)
-    ]
+    others = [project.entry(name) for name in cubes_alike(project, cube)] if alike else [entry]
     project.put(*(replace(other, bad_bands=None if bands is None else tuple(sorted(set(bands)))) for other in others))
     yield Progress(1, 1, f"bad bands of {len(others)} cube{'s' * (len(others) != 1)} saved")
     return {"cubes": [other.name for other in others], "bad": None if bands is None else band_text(bands)}
+
+
+def cubes_alike(project: Project, cube: str) -> list[str]:
+    """Return the names of a cube and of every other one of its domain that has the same bands, in the project's order."""
+    entry = project.entry(cube)
+    return [
+        other.name
+        for other in project.entries.values()
+        if other.name == cube or (other.domain == entry.domain and other.shape[2] == entry.shape[2] and other.wavelengths == entry.wavelengths)
+    ]
 
 
 def _flagged(cube: Any) -> tuple[int, ...]:  # noqa: ANN401 - a DataArray
@@ -198,10 +204,10 @@ def preview_chain(project: Project, cube: str, chain: ChainConfig, pixel: tuple[
         for y, x in chosen.tolist():
             found.append(spectrum(opened, y, x).astype(np.float64))
             yield Progress(len(found), len(chosen), f"reading spectra of {cube}")
-        spectra, where = np.array(found), f"{len(found)} pixels of the mask"
+        spectra, where = np.array(found), f"mean of {len(found)} pixels spread over the mask"
     spectra = spectra[valid_pixels(np.nan_to_num(spectra), opened.attrs.get("nodata"))]
     if not len(spectra):
-        raise ProjectError(f"cube '{cube}': {where} hold the ignore value only, so there is no spectrum to preview; pick another pixel.")
+        raise ProjectError(f"cube '{cube}': the {where} is the ignore value only, so there is no spectrum to preview; pin another pixel.")
     centres, bad = wavelengths(opened), opened.attrs.get("bad_bands")
     flags = np.zeros(opened.shape[2], dtype=bool) if bad is None else np.asarray(bad, dtype=bool)
     prepared, new = preprocess_spectra(spectra, centres, chain, flags)
@@ -236,12 +242,14 @@ def flag_saturated(project: Project, cubes: Sequence[str] | None = None, *, ceil
     for name in list(cubes) if cubes else list(project.entries):
         found = yield from find_saturated(project.raw(name), ceiling)
         count = int(found.pixels.sum())
-        row: dict[str, Any] = {"cube": name, "ceiling": found.ceiling, "saturated": count, "bands": band_text(np.flatnonzero(found.bands))}
+        mask = project.mask(name)
+        before = np.ones(found.pixels.shape, dtype=bool) if mask is None else mask
+        inside = int((before & found.pixels).sum())
+        bands = band_text(np.flatnonzero(found.bands))
+        row: dict[str, Any] = {"cube": name, "ceiling": found.ceiling, "saturated": count, "in_mask": inside, "bands": bands}
         if count and unmask:
-            mask = project.mask(name)
-            before = np.ones(found.pixels.shape, dtype=bool) if mask is None else mask
             left = before & ~found.pixels
-            row["removed"] = int((before & found.pixels).sum())
+            row["removed"] = inside
             if not left.any():
                 raise ProjectError(f"cube '{name}': every pixel of the mask is saturated, so none would be left; expose it less, or give --ceiling.")
             project.save_mask(name, left)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl.config import (
+    ChainConfig,
     ClassifyConfig,
     DistilConfig,
     EvaluateConfig,
@@ -22,6 +23,7 @@ from napari_hsi_ssl.config import (
     Settings,
     UmapConfig,
 )
+from napari_hsi_ssl.cubes.bad_bands import band_text
 
 PROGRAM = "napari-hsi-ssl"
 
@@ -191,6 +193,32 @@ def labels_of_all(project: Path, table: Path | None = None) -> Recipe:
     return _of_project("labels", project, {"folders": True}, "labels", called("labels_from_folders", "project"))
 
 
+# -- prepared spectra -------------------------------------------------------------------------------------------------
+
+
+def bad_bands(project: Path, cubes: Sequence[str], bands: Sequence[int] | None) -> Recipe:
+    """Choose the bad bands of cubes; None is the list of each file's header."""
+    chosen = "header" if bands is None else band_text(bands) or "none"
+    call = called("bad_bands", "project", literal(list(cubes)), chosen=chosen)
+    return _of_project("badbands", project, {"cube": list(cubes), "set": chosen}, "prepare", call)
+
+
+def chain(project: Path, config: ChainConfig) -> Recipe:
+    """Choose how spectra are prepared."""
+    texts = list(config.texts())
+    options: dict[str, Any] = {"step": texts} if texts else {"clear": True}
+    steps = [{name: value for name, value in step.model_dump().items() if value is not None} for step in config.steps]
+    call = called("set_chain", "project", called("ChainConfig", steps=steps or None))
+    return _of_project("preprocess", project, options, "prepare", call, "ChainConfig")
+
+
+def saturated(project: Path, cubes: Sequence[str] | None = None, ceiling: float | None = None) -> Recipe:
+    """Take saturated pixels out of the masks of some cubes, or of all."""
+    arguments = [literal(list(cubes))] if cubes else []
+    call = called("flag_saturated", "project", *arguments, ceiling=ceiling)
+    return _of_project("saturated", project, {"cube": list(cubes or []), "ceiling": ceiling}, "prepare", call)
+
+
 # -- projection and patches -------------------------------------------------------------------------------------------
 
 
@@ -198,6 +226,11 @@ def pca(project: Path, config: PcaConfig) -> Recipe:
     """Fit the projection."""
     changed = changes(config)
     return _of_project("pca", project, changed, "pca", called("fit_pca", "project", called("PcaConfig", **changed)), "PcaConfig")
+
+
+def training_free(project: Path) -> Recipe:
+    """Make the training-free projection the project's own."""
+    return _of_project("pca", project, {"training_free": True}, "training_free", "training_free_inlet(project, current=True)")
 
 
 def umap(project: Path, config: UmapConfig) -> Recipe:

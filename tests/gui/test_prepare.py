@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
+from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.prepare import PreparePanel
 
@@ -54,3 +57,42 @@ def test_bands_are_judged_turned_over_and_saved_for_this_cube(panel, project, qt
     panel.apply_bands.click()
     qtbot.waitUntil(lambda: type(project).open(project.folder).entry("beans").bad_bands == wanted, timeout=20000)
     assert project.entry("cubes").bad_bands is None  # another domain
+
+
+def test_saturated_pixels_leave_the_mask_as_it_is_seen(panel, project, qtbot):
+    """Counting changes nothing; leaving out takes what was drawn and not saved along."""
+    one = panel.saturated
+    top = int(np.asarray(project.raw("beans").data).max())
+    at = (np.asarray(project.raw("beans").data) >= top).any(axis=2)
+    one.ceiling.setText(str(top))
+    one.count.click()
+    qtbot.waitUntil(lambda: f"{at.sum()} pixels are saturated (at {top})" in one.words.text(), timeout=20000)
+    drawn = np.ones(at.shape, dtype=bool)
+    drawn[:3] = False
+    layers.show_mask(panel._form.desk.viewer, "beans", drawn, saved=False)
+    one.leave.click()
+    qtbot.waitUntil(lambda: project.mask("beans") is not None and "out of the mask" in panel._form.words.text(), timeout=20000)
+    np.testing.assert_array_equal(project.mask("beans"), drawn & ~at)
+    one.ceiling.setText("many")
+    one.count.click()
+    assert "'many'" in panel._form.words.text()
+
+
+def test_every_part_can_be_copied(panel, project, qtbot):
+    panel.kinds.setCurrentIndex(panel.kinds.findData("snv"))
+    panel.add.click()
+    commands = []
+    for button in (panel.bands_copy, panel.saturated.copies, panel.chain_copy):
+        button.copy("command")
+        commands.append(QApplication.clipboard().text())
+    folder = str(project.folder)
+    assert [text.split()[1] for text in commands] == ["badbands", "saturated", "preprocess"]
+    assert all(folder in text for text in commands)
+    assert commands[0].endswith("--set header")
+    assert commands[2].endswith("--step snv")
+
+
+def test_the_preview_is_of_the_pixel_pinned_last(panel, qtbot):
+    qtbot.waitUntil(lambda: "mean of 32 pixels" in panel.words.text(), timeout=20000)
+    panel._form.desk.pin("beans", 11, 7)
+    qtbot.waitUntil(lambda: "pixel y 11, x 7" in panel.words.text(), timeout=20000)

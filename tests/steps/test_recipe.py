@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from napari_hsi_ssl.cli import app
-from napari_hsi_ssl.config import ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig
+from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig
+from napari_hsi_ssl.config.chain import parse_step
 from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import classify, cubes, evaluate, export, judge, labels, mask, patches, pca, recipe, run, train
+from napari_hsi_ssl.steps import classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train
 from tests.gui.conftest import write_cube
 
 PRETRAIN = PretrainConfig.from_recipe("pixel", epochs=1, batch_size=4, max_steps=2, seed=3, projection=16, weight_decay=1e-3, devices=1)
@@ -70,6 +71,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
     masking = MaskConfig(method="threshold", low=150.0, fill_holes=False, invert=True)
     projection = PcaConfig(bands=9, components=3, method="mnf", weights="domain", seed=2)
     cutting = PatchConfig(size=5, stride=2, coverage=0.2, background="zero", per_domain=7, split="blocks", guard=1)
+    preparing = ChainConfig(steps=tuple(map(parse_step, ("savgol:window=5,deriv=1", "resample:start=500,stop=800,step=12.5,method=gaussian", "snv"))))
     raw = home / "raw"
     both = [raw / "tea", raw / "salt" / "salt.hdr"]
     return {
@@ -87,6 +89,12 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
         "whole cube": (recipe.labels(folder, "salt", class_name="sea salt"), lambda: labels.label_whole_cube(project, "salt", "sea salt")),
         "table": (recipe.labels_of_all(folder, home / "table.csv"), lambda: labels.labels_from_table(project, home / "table.csv")),
         "folders": (recipe.labels_of_all(folder), lambda: labels.labels_from_folders(project)),
+        "bad bands": (recipe.bad_bands(folder, ["salt"], (0, 1, 2, 7)), lambda: prepare.bad_bands(project, ["salt"], chosen="0-2,7")),
+        "no bad bands": (recipe.bad_bands(folder, ["tea"], ()), lambda: prepare.bad_bands(project, ["tea"], chosen="none")),
+        "header's bad bands": (recipe.bad_bands(folder, ["tea"], None), lambda: prepare.bad_bands(project, ["tea"], chosen="header")),
+        "chain": (recipe.chain(folder, preparing), lambda: prepare.set_chain(project, preparing)),
+        "no chain": (recipe.chain(folder, ChainConfig()), lambda: prepare.set_chain(project, ChainConfig())),
+        "saturated": (recipe.saturated(folder, ["tea"], 990.0), lambda: prepare.flag_saturated(project, ["tea"], ceiling=990.0)),
         "pca": (recipe.pca(folder, projection), lambda: pca.fit_pca(project, projection)),
         "patches": (recipe.patches(folder, cutting), lambda: patches.cut_patches(project, cutting)),
         "pretrain": (recipe.pretrain(folder, PRETRAIN), lambda: train.pretrain(project, PRETRAIN)),
@@ -109,7 +117,8 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
 
 
 NAMES = (
-    "new", "add", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders", "pca", "patches",
+    "new", "add", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders",
+    "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "patches",
     "pretrain", "distil", "classify", "classify all", "evaluate", "score", "compare", "export",
 )  # fmt: skip
 _TIMES = {"seconds", "created", "time", "finished", "started", "pid", "host", "pixels_per_second", "throughput"}

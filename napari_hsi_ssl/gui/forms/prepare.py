@@ -9,14 +9,18 @@ from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QComboBox, QLabel, QLis
 
 from napari_hsi_ssl.config import ChainConfig
 from napari_hsi_ssl.config.chain import STEP_KINDS, AnyStep, step_text
-from napari_hsi_ssl.cubes.bad_bands import BandReport, band_text
+from napari_hsi_ssl.cubes.bad_bands import BandReport, band_text, parse_bands
+from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.gui.forms.copying import CopyButton
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import QUIET, heading, plain_button, row, words_label
+from napari_hsi_ssl.gui.forms.saturated import SaturatedPanel
 from napari_hsi_ssl.gui.plots.bands import BandPlot, PreviewPlot, legend
-from napari_hsi_ssl.steps import prepare
+from napari_hsi_ssl.steps import prepare, recipe
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
+    from napari_hsi_ssl.project import Project
 
 _WORDS: Final = {
     "snv": "SNV",
@@ -46,15 +50,20 @@ class PreparePanel(QWidget):
         self.detect = form.needs_project(plain_button("Find", "Judge the bands of this cube within its mask; nothing is saved yet"))
         self.apply_bands = plain_button("Save", "These bands take no part in anything that is computed from now on")
         self.header = form.needs_project(plain_button("As in file", "Forget the choice: the bands that the file's header calls bad"))
-        self.alike = QCheckBox("all of this domain")
+        self.alike = QCheckBox("save for all cubes of this domain")
         self.alike.setToolTip("Save for every cube of the domain that has the same bands")
         self.alike.setChecked(True)
-        layout.addLayout(row(self.detect, self.apply_bands, self.header, self.alike, None))
+        self.bands_copy = CopyButton(self._copy_bands, lambda: "")
+        layout.addLayout(row(self.detect, self.apply_bands, self.header, None, self.bands_copy))
+        layout.addWidget(self.alike)
         for widget in (self.bands, self.legend, self.bad_words):
             layout.addWidget(widget)
         self.bands.hide()
         self.legend.hide()
         self.apply_bands.setEnabled(False)
+
+        self.saturated = SaturatedPanel(form)
+        layout.addWidget(self.saturated)
 
         layout.addWidget(heading("Steps, in this order"))
         self.kinds = QComboBox()
@@ -86,7 +95,8 @@ class PreparePanel(QWidget):
         self.save = form.needs_project(
             plain_button("Save steps", "Prepare spectra so from now on: PCA, training on bands, baselines; applied when cubes are read")
         )
-        layout.addLayout(row(self.save, None))
+        self.chain_copy = CopyButton(self._copy_chain, lambda: "")
+        layout.addLayout(row(self.save, None, self.chain_copy))
 
         self.detect.clicked.connect(self.find_bad_bands)
         self.apply_bands.clicked.connect(lambda: self._save_bands(self.bands.bad))
@@ -101,6 +111,8 @@ class PreparePanel(QWidget):
         self.save.clicked.connect(self.save_chain)
         form.desk.project_changed.connect(self.take_project)
         form.desk.cube_changed.connect(self._other_cube)
+        form.desk.pixel_pinned.connect(self.show_preview)
+        form.desk.masks_changed.connect(self.show_preview)
         self.take_project()
 
     # -- bad bands ----------------------------------------------------------------------------------------------------------
@@ -129,8 +141,22 @@ class PreparePanel(QWidget):
             self._form.run(prepare.save_bad_bands(project, cube, bands, self.alike.isChecked()), self._bands_saved, "saving bad bands")
 
     def _bands_saved(self, report: dict[str, Any]) -> None:
+        project = self._form.project
+        if project is not None:
+            bands = None if report["bad"] is None else parse_bands(report["bad"], project.entry(report["cubes"][0]).shape[2])
+            self._form.done = recipe.bad_bands(project.folder, report["cubes"], bands)
         self._form.say(f"Bad bands of {', '.join(report['cubes'])}: {'as in the file' if report['bad'] is None else report['bad'] or 'none'}.")
         self.show_preview()
+
+    def _meant(self, project: Project, cube: str) -> list[str]:
+        return prepare.cubes_alike(project, cube) if self.alike.isChecked() else [cube]
+
+    def _copy_bands(self, kind: str, _last: bool) -> bool:
+        project, cube = self._form.project, self._form.desk.cube
+        if project is None or not cube:
+            return self._form.copy_recipe(kind, lambda: None)
+        bands = self.bands.bad if self.bands.reasons and self._report is not None else project.entry(cube).bad_bands
+        return self._form.copy_recipe(kind, lambda: recipe.bad_bands(project.folder, self._meant(project, cube), bands))
 
     # -- the chain ----------------------------------------------------------------------------------------------------------
 
@@ -142,10 +168,18 @@ class PreparePanel(QWidget):
         """Show the steps of the project."""
         self._filling = True
         self.list.clear()
-        for step in self._form.project.chain.steps if self._form.project is not None else ():
+        for step in self._noted().steps:
             self.list.addItem(_item(step))
         self._filling = False
         self._other_cube()
+
+    def _noted(self) -> ChainConfig:
+        """Return the steps that the project notes; none when its notes cannot be read."""
+        try:
+            return self._form.project.chain if self._form.project is not None else ChainConfig()
+        except ConfigError as error:
+            self._form.warn(str(error))
+            return ChainConfig()
 
     def append(self, step: AnyStep) -> None:
         """Add a step at the end and choose it."""
@@ -187,7 +221,11 @@ class PreparePanel(QWidget):
         if project is None or not cube or self._filling or not self.isVisible():
             return
         self._form.jobs.start(
-            prepare.preview_chain(project, cube, self.chain()), self._previewed, slot="prepared spectra", on_error=self._cannot, label="previewing the steps"
+            prepare.preview_chain(project, cube, self.chain(), self._form.desk.pinned),
+            self._previewed,
+            slot="prepared spectra",
+            on_error=self._cannot,
+            label="previewing the steps",
         )
 
     def _previewed(self, preview: prepare.SpectraPreview) -> None:
@@ -202,9 +240,15 @@ class PreparePanel(QWidget):
         if self._form.project is not None:
             self._form.run(prepare.set_chain(self._form.project, self.chain()), self._saved, "saving the steps")
 
+    def _copy_chain(self, kind: str, _last: bool) -> bool:
+        project = self._form.project
+        return self._form.copy_recipe(kind, lambda: recipe.chain(project.folder, self.chain()) if project is not None else None)
+
     def _saved(self, report: dict[str, Any]) -> None:
         self._form.say(f"Spectra are prepared by: {', then '.join(report['steps'])}." if report["steps"] else "Spectra are used as they are.")
         self._form.warn(*report.get("warnings", []))
+        if self._form.project is not None:
+            self._form.done = recipe.chain(self._form.project.folder, self._form.project.chain)
 
     def _other_cube(self, *_: object) -> None:
         self._report = None

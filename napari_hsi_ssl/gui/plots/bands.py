@@ -122,7 +122,10 @@ class PreviewPlot(_Plot):
 
     def __init__(self) -> None:
         super().__init__("prepared")
-        self.setToolTip("Spectra after the steps; the dashed line is the mean before them, stretched to the same height")
+        self.setToolTip(
+            "After the steps: the pixel pinned last in the spectra, or the mean of the mask and a few of its pixels (faint). "
+            "Dashed: before them, stretched to the same height"
+        )
 
     def show_preview(self, preview: SpectraPreview) -> None:
         """Draw some spectra before and after."""
@@ -131,8 +134,12 @@ class PreviewPlot(_Plot):
         item.setLabel("bottom", "nm" if preview.in_nm else "band")
         after = np.where(preview.new_bad, np.nan, preview.prepared)
         before = np.where(preview.bad, np.nan, preview.raw)
-        for one in after[:: max(1, len(after) // _SHOWN)]:
-            item.plot(preview.new_positions, one, pen=pg.mkPen(theme.legible("#56b4e9")), connect="finite")
+        colour = pg.mkColor(theme.legible("#56b4e9"))
+        faint = pg.mkColor(colour)
+        faint.setAlpha(90)
+        for one in after[:: max(1, len(after) // _SHOWN)] if len(after) > 1 else ():
+            item.plot(preview.new_positions, one, pen=pg.mkPen(faint), connect="finite")
+        item.plot(preview.new_positions, after.mean(axis=0), pen=pg.mkPen(colour, width=2), connect="finite")
         mean = before.mean(axis=0)
         if np.isfinite(after).any() and np.isfinite(mean).any():
             low, high = np.nanmin(mean), np.nanmax(mean)

@@ -96,6 +96,7 @@ class SpectraControl(QObject):
             classes = layer.metadata["hsi"]["classes"]
             label = dict(zip(classes.numbers, classes.names, strict=True)).get(int(layer.data[y, x]), "")
         self.plot.pin(Spectrum(pinned_at(cube, y, x, label), values, reading.band_axis(picture.cube), cubes=(cube,)))
+        self.desk.pin(cube, y, x)
 
     # -- means ----------------------------------------------------------------------------------------------------------
 
