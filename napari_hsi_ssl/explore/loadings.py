@@ -62,5 +62,4 @@ def components_of(projection: Projection, bands: int, centres: NDArray[np.float6
         own = np.arange(bands, dtype=np.float64) if centres is None else np.asarray(centres, dtype=np.float64)
         positions, in_nm = np.interp(grid, np.linspace(0, 1, bands), own), centres is not None
     explained = np.asarray(projection.explained, dtype=np.float64)
-    word = "MNF" if projection.method == "mnf" else "PC"
-    return Components(word, explained, np.cumsum(explained), positions, in_nm, np.asarray(projection.components, dtype=np.float64))
+    return Components(projection.word, explained, np.cumsum(explained), positions, in_nm, np.asarray(projection.components, dtype=np.float64))

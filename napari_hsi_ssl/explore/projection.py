@@ -63,6 +63,11 @@ class Projection:
     domain_pixels: NDArray[np.int64]
 
     @property
+    def word(self) -> str:
+        """What its components are called: "PC" or "MNF"."""
+        return "MNF" if self.method == "mnf" else "PC"
+
+    @property
     def explained(self) -> Spectra:
         """Share (k,) of the total variance; with MNF, of the variance in units of the noise."""
         return self.variance / self.total_variance

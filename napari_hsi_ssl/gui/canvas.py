@@ -200,7 +200,7 @@ class Canvas(QObject):
         if bands is not None and bands.visible:
             words = band_words(step, bands.metadata["hsi"].get("wavelengths"), len(bands.data))
         elif shown is not None and shown.visible and step < len(shown.data):
-            words = f"PC {step + 1} of {len(shown.data)}"
+            words = f"{shown.metadata['hsi']['word']} {step + 1} of {len(shown.data)}"
         text.text = words
         text.visible = bool(words)
 
@@ -267,14 +267,14 @@ class Canvas(QObject):
         if project is not None and cube:
             from napari_hsi_ssl.steps.pca import component_images
 
-            self._jobs.call(component_images, project, cube, on_result=lambda images: self._show_components(cube, images), slot="pcs", on_error=self._failed)
+            self._jobs.call(component_images, project, cube, on_result=lambda found: self._show_components(cube, *found), slot="pcs", on_error=self._failed)
 
-    def _show_components(self, cube: str, images: NDArray[np.float32]) -> None:
+    def _show_components(self, cube: str, images: NDArray[np.float32], word: str) -> None:
         bands = layers.find(self.desk.viewer, "cube", cube)
         if bands is not None:
             bands.visible = False
         self._uncover(cube, "mask", "labels", "map", "confidence", "grid")
-        layers.show_components(self.desk.viewer, cube, images)
+        layers.show_components(self.desk.viewer, cube, images, word)
         self._tell_band()
 
     def show_map(self, path: str) -> None:

@@ -34,9 +34,10 @@ SELECTION_COLOUR = "#ff2bd6"
 GRID_COLOURS = {1: "#e69f00", 2: "#56b4e9"}
 """Of the outlines of training (1) and test (2) patches."""
 _TITLES = {
-    "clusters": "clusters", "cube": "bands", "rgb": "RGB", "pcs": "PCs", "confidence": "confidence", "map": "map",
+    "clusters": "clusters", "cube": "bands", "rgb": "RGB", "confidence": "confidence", "map": "map",
     "mask": "mask", "labels": "labels", "grid": "patches", "heat": "patch coverage", "selection": "selection",
 }  # fmt: skip
+_WORDS = {"PC": "PCs", "MNF": "MNF components"}
 
 
 # -- finding ----------------------------------------------------------------------------------------------------------
@@ -476,18 +477,18 @@ def clear_drawing(viewer: Viewer) -> None:
 # -- results ----------------------------------------------------------------------------------------------------------
 
 
-def show_components(viewer: Viewer, cube: str, images: NDArray[np.float32]) -> Image:
-    """Show component images (k, y, x) as one layer; its slider is the bands' one."""
+def show_components(viewer: Viewer, cube: str, images: NDArray[np.float32], word: str = "PC") -> Image:
+    """Show component images (k, y, x) as one layer, called by their word ("PC" or "MNF"); its slider is the bands' one."""
     layer = find(viewer, "pcs", cube)
     if layer is not None:
         viewer.layers.remove(layer)
     first = images[0][np.isfinite(images[0])]
     low, high = np.percentile(first[:: max(1, first.size // 50_000)], (1, 99)) if first.size else (0.0, 1.0)
     layer = Image(
-        images, name=_title("pcs", cube), contrast_limits=(float(low), max(float(high), float(low) + 1e-6)), colormap="gray",
+        images, name=f"{cube} {_WORDS[word]}", contrast_limits=(float(low), max(float(high), float(low) + 1e-6)), colormap="gray",
         axis_labels=("band", "y", "x"), multiscale=False, rgb=False,
     )  # fmt: skip
-    _add(viewer, layer, "pcs", cube)
+    _add(viewer, layer, "pcs", cube, word=word)
     viewer.dims.set_current_step(0, 0)
     return layer
 

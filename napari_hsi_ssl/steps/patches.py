@@ -99,7 +99,8 @@ def save_sheet(project: Project, index: PatchIndex, config: PatchConfig, path: P
     from PIL import Image
 
     drawn = yield from example_patches(project, index, config)
-    title = f"{index.size}×{index.size} pixels, " + ("PC 1, 2, 3 as red, green, blue" if _has_scores(project, index) else "false colour")
+    colours = f"{project.projection().word} 1, 2, 3 as red, green, blue" if _has_scores(project, index) else "false colour"
+    title = f"{index.size}×{index.size} pixels, {colours}"
     with files.atomic_path(path) as temporary:
         Image.fromarray(sheet(drawn, title)).save(temporary, format="PNG")
 

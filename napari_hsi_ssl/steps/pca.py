@@ -104,10 +104,11 @@ def components(project: Project, cube: str | None = None) -> Components:
     return components_of(projection, entry.shape[2], None if entry.wavelengths is None else np.asarray(entry.wavelengths, dtype=np.float64))
 
 
-def component_images(project: Project, cube: str) -> NDArray[np.float32]:
-    """Return the component images (k, y, x) of a cube in real units; NaN where not measured."""
-    scale = project.projection().scale.astype(np.float32)
-    return np.moveaxis(np.asarray(project.scores(cube), dtype=np.float32) * scale, -1, 0)
+def component_images(project: Project, cube: str) -> tuple[NDArray[np.float32], str]:
+    """Return the component images (k, y, x) of a cube in real units, NaN where not measured, and what they are called: "PC" or "MNF"."""
+    projection = project.projection()
+    images = np.moveaxis(np.asarray(project.scores(cube), dtype=np.float32) * projection.scale.astype(np.float32), -1, 0)
+    return images, projection.word
 
 
 def _made_from(project: Project, source: Source) -> dict[str, Any]:

@@ -147,7 +147,7 @@ class Coordinates:
         self._project = project
         projection = project.projection(pair.inlet)
         self.explained: NDArray[np.float64] = np.asarray(projection.explained, dtype=np.float64)
-        self.word = "MNF" if projection.method == "mnf" else "PC"
+        self.word = projection.word
         self._scale = projection.scale.astype(np.float32)
         self._map: SampleMap | None = None
         count = len(projection.components)

@@ -17,6 +17,7 @@ from napari_hsi_ssl.gui.forms.prepare import PreparePanel
 from napari_hsi_ssl.gui.forms.views import ViewsPanel
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.pca import fit_pca
+from napari_hsi_ssl.steps.training_free import training_free_inlet
 from napari_hsi_ssl.steps.umap import fit_umap
 
 _HINTS = {
@@ -24,6 +25,8 @@ _HINTS = {
     "grid": "By band number from first to last, or by wavelength where all cubes have them and share a range",
     "components": "How many components are kept",
     "method": "PCA orders components by variance, MNF by signal-to-noise ratio",
+    "edges": "How the noise is told from neighbouring pixels: all pairs of neighbours count, or those across the edges of things are left out",
+    "denoise": "Radius in pixels of a bilateral filter, which smooths the component images but not across edges; 0 leaves them as they are",
     "scale": "What is done to spectra before: nothing, every band to unit variance, or every spectrum to mean 0 and variance 1 (SNV)",
     "weights": "Count every pixel alike, or every domain alike however many pixels it has",
     "seed": "Seed of the random sample",
@@ -47,19 +50,29 @@ class ExploreForm(Form):
         self.fields = ConfigFields(
             PcaConfig,
             ("bands", "components", "grid", "method", "scale", "weights"),
-            ("sample", "seed"),
-            labels={"grid": "Band grid", "sample": "Pixels a cube", "weights": "Weigh by"},
+            ("edges", "denoise", "sample", "seed"),
+            labels={"grid": "Band grid", "sample": "Pixels a cube", "weights": "Weigh by", "edges": "Edges", "denoise": "Denoise radius"},
             empty={"sample": "all masked"},
             hints=_HINTS,
-            words={"index": "by band number", "wavelength": "by wavelength", "pca": "PCA", "mnf": "MNF", "snv": "SNV", "standardise": "standardise bands"},
-        )
+            words={
+                "index": "by band number", "wavelength": "by wavelength", "pca": "PCA", "mnf": "MNF", "snv": "SNV", "standardise": "standardise bands",
+                "count": "count for the noise", "skip": "leave out of the noise",
+            },
+        )  # fmt: skip
+        self.fields.editors["method"].signal.connect(self._method_chosen)
         self.body.addWidget(self.fields)
         self.fit = self.needs_project(primary("Fit PCA", "Fit one projection over the used pixels of all cubes, and project them"))
         self.fit.clicked.connect(self.fit_pca)
         self.body.addWidget(self.fit)
+        self.training_free = self.needs_project(
+            plain_button("Training-free", "Denoised MNF of standardised bands, as the project's inlet: what maps without any training are made from")
+        )
+        self.training_free.clicked.connect(self.fit_training_free)
+        self.body.addLayout(row(self.training_free, None))
         self.explained = words_label("#d0d6dc")
         self.body.addWidget(self.explained)
         self._build_umap()
+        self._method_chosen()
         self.images = self.needs_project(plain_button("PC images", "Show the components of this cube as one layer; the slider goes through them"))
         self.images.clicked.connect(self.canvas.show_components)
         self.scatter = self.needs_project(plain_button("Scatter", "Bring the scatter plot of all cubes to the front, below the image"))
@@ -95,14 +108,29 @@ class ExploreForm(Form):
             return Standing("ready", "No PCA yet." if masked else "No PCA yet. No mask either: the whole images are used.")
         missing = [name for name in project.entries if not (project.inlet_folder() / f"{name}.npy").exists()]
         if missing:
-            return Standing("ready", f"{len(missing)} cube{'s' * (len(missing) != 1)} came after the PCA: fit it again.")
-        return Standing("done", f"PCA {project.inlet[:6]} of {len(project.entries)} cube{'s' * (len(project.entries) != 1)}")
+            return Standing("ready", f"{len(missing)} cube{'s' * (len(missing) != 1)} came after the {self._name}: fit it again.")
+        return Standing("done", f"{self._name} {project.inlet[:6]} of {len(project.entries)} cube{'s' * (len(project.entries) != 1)}")
 
     def update_widgets(self) -> None:
         """Say what can be looked at."""
         has = self.project is not None and self.project.inlet is not None and not self.desk.busy
         for button in (self.images, self.scatter, self.loadings, self.umap):
             button.setEnabled(has)
+        self.images.setText("MNF images" if has and self._name == "MNF" else "PC images")
+
+    @property
+    def _name(self) -> str:
+        """What the project's projection is."""
+        return "MNF" if self.noted("pca").get("settings", {}).get("method") == "mnf" else "PCA"
+
+    def _method_chosen(self, *_: object) -> None:
+        """Offer what only MNF has, and nothing of it with PCA, which refuses it."""
+        mnf = self.fields.editors["method"].value() == "mnf"
+        for name in ("edges", "denoise"):
+            if not mnf:
+                self.fields.editors[name].setValue(PcaConfig.model_fields[name].default)
+            self.fields.show_field(name, mnf)
+        self.fit.setText("Fit MNF" if mnf else "Fit PCA")
 
     def project_opened(self) -> None:
         """Show what the project's PCA was made with, and what it explains."""
@@ -125,7 +153,12 @@ class ExploreForm(Form):
         except ConfigError as error:
             self.say(str(error), "error")
             return
-        self.run(fit_pca(self.project, config), self._fitted, "fitting the PCA")
+        self.run(fit_pca(self.project, config), self._fitted, f"fitting the {config.method.upper()}")
+
+    def fit_training_free(self) -> None:
+        """Make the training-free projection the project's own."""
+        if self.project is not None:
+            self.run(training_free_inlet(self.project, current=True), self._fitted_training_free, "fitting the training-free MNF")
 
     def fit_umap(self) -> None:
         """Lay a sample of pixels out."""
@@ -146,6 +179,12 @@ class ExploreForm(Form):
         self.desk.inlet_changed.emit()
         self.desk.plot_wanted.emit("scatter")
 
+    def _fitted_training_free(self, report: dict[str, Any]) -> None:
+        if self.project is not None:
+            self.done = recipe.training_free(self.project.folder)
+        self.fields.take(self.noted("pca").get("settings", {}))
+        self._fitted(report)
+
     def _fitted(self, report: dict[str, Any]) -> None:
         self.show_explained(report)
         self.warn(*report["warnings"])
@@ -155,7 +194,7 @@ class ExploreForm(Form):
     def show_explained(self, report: dict[str, Any]) -> None:
         """Say how much of the variance the components explain."""
         explained = np.asarray(report["explained"], dtype=np.float64)
-        word = "MNF" if self.noted("pca").get("settings", {}).get("method") == "mnf" else "PC"
+        word = "MNF" if self._name == "MNF" else "PC"
         first = " · ".join(f"{word}{number} {share:.1%}" for number, share in enumerate(explained[:3], start=1))
         whole = "variance" if word == "PC" else "signal"
         self.explained.setText(f"{first}\n{report['components']} components: {explained.sum():.2%} of the {whole} of {report['pixels']:,} pixels")

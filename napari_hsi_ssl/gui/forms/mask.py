@@ -156,7 +156,7 @@ class MaskForm(Form):
         return Standing("done" if masks else "ready", f"{told} · " + (f"labels of {labels} of {len(names)}" if labels else "no labels yet"))
 
     def update_widgets(self) -> None:
-        """Show how much is covered, and offer PC1 once there is a PCA."""
+        """Show how much is covered, and offer the first component once there is one."""
         self.labels.refresh()
         self.combining.refresh()
         self._tell_share()

@@ -87,7 +87,7 @@ class RulePage(QWidget):
             hints=_HINTS,
             words={
                 "otsu": "Otsu threshold", "threshold": "between two values", "angle": "spectral angle", "kmeans": "clusters (k-means)",
-                "all": "whole image", "pc1": "PC1", "spectra": "whole spectra", "shape": "their shape (SNV)",
+                "all": "whole image", "pc1": "component 1", "spectra": "whole spectra", "shape": "their shape (SNV)",
             },
         )  # fmt: skip
         _hide_choices(self.fields.editors["method"].widget, _ELSEWHERE)
