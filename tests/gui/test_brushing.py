@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari import Viewer
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QMenu
@@ -13,7 +12,7 @@ from skimage.measure import points_in_poly
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import desk_for
 from napari_hsi_ssl.gui.plots.explorer import ExplorerDock
@@ -30,7 +29,7 @@ SHAPE = (24, 30, 12)
 
 
 @pytest.fixture
-def dock(tmp_path, qtbot):
+def dock(tmp_path, qtbot, make_napari_viewer):
     """Two cubes whose left half is another material than the right half."""
     generator = np.random.default_rng(0)
     files = []
@@ -44,7 +43,7 @@ def dock(tmp_path, qtbot):
     run(cubes.new(tmp_path / "project", files))
     project = Project.open(tmp_path / "project")
     run(pca.fit_pca(project, PcaConfig(bands=12, components=4)))
-    viewer = Viewer(show=True)
+    viewer = make_napari_viewer(show=True)
     desk = desk_for(viewer)
     made = ExplorerDock(desk)
     viewer.window.add_dock_widget(made, name="Explorer", area="bottom")
@@ -56,7 +55,6 @@ def dock(tmp_path, qtbot):
     for jobs in (made.jobs, made.pointer._jobs, canvas_for(desk)._jobs, selection_for(desk).jobs):
         jobs.stop()
         qtbot.waitUntil(lambda jobs=jobs: not jobs.running, timeout=10_000)
-    viewer.close()
 
 
 def first_component(dock, cube="coffee"):
@@ -108,9 +106,9 @@ def test_a_lasso_lights_up_the_pixels_it_holds_and_becomes_the_mask(dock, qtbot)
     with qtbot.waitSignal(desk.masks_changed, timeout=5000):
         selection_for(desk).to_mask("set")
     np.testing.assert_array_equal(desk.project.mask("coffee"), expected)
-    np.testing.assert_array_equal(layers.mask_on_canvas(viewer, "coffee"), expected)
-    assert layers.step_mask(viewer, "coffee", forward=False)
-    assert not np.array_equal(layers.mask_on_canvas(viewer, "coffee"), expected)
+    np.testing.assert_array_equal(mask_layers.mask_on_canvas(viewer, "coffee"), expected)
+    assert mask_layers.step_mask(viewer, "coffee", forward=False)
+    assert not np.array_equal(mask_layers.mask_on_canvas(viewer, "coffee"), expected)
 
 
 def test_another_cube_is_selected_by_the_same_lasso(dock, qtbot):

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from napari import Viewer
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from qtpy.QtCore import QCoreApplication, QEvent
@@ -18,7 +17,7 @@ from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap, as_cube
 from napari_hsi_ssl.cubes.library import SpectralLibrary, write_library
 from napari_hsi_ssl.cubes.writers import save_map, write_envi_cube
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers, result_layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import desk_for
 from napari_hsi_ssl.gui.plots.explorer import ExplorerDock
@@ -56,8 +55,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def dock(folder, qtbot, monkeypatch):
-    viewer = Viewer(show=False)
+def dock(folder, qtbot, monkeypatch, viewer):
     desk = desk_for(viewer)
     made = ExplorerDock(desk)
     viewer.window.add_dock_widget(made, name="Explorer", area="bottom")
@@ -65,7 +63,6 @@ def dock(folder, qtbot, monkeypatch):
     qtbot.waitUntil(lambda: canvas_for(desk).picture is not None and layers.find(viewer, "cube", "coffee") is not None, timeout=10_000)
     yield made
     finish(qtbot, desk, made)
-    viewer.close()
 
 
 def finish(qtbot, desk, dock):
@@ -150,7 +147,7 @@ def test_means_of_mask_and_classes_are_those_of_their_pixels(dock, qtbot):
     np.testing.assert_allclose(dock.spectra.pinned[0].values, data.mean(axis=(0, 1)), rtol=1e-5)
     mask = np.zeros(SHAPE[:2], dtype=bool)
     mask[2:9, 3:20] = True
-    layers.show_mask(dock.desk.viewer, "coffee", mask, saved=False)
+    mask_layers.show_mask(dock.desk.viewer, "coffee", mask, saved=False)
     dock.spectra.means.mask.trigger()
     qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 2, timeout=5000)
     np.testing.assert_allclose(dock.spectra.pinned[1].spread, data[mask].std(axis=0), rtol=1e-4)
@@ -290,7 +287,7 @@ def test_a_map_by_angle_of_the_ticked_curves_appears_over_the_image(dock, qtbot)
     dock.spectra.map_menu.angle.setValue(1.0)
     with qtbot.waitSignal(canvas_for(dock.desk).map_shown, timeout=10_000):
         dock.spectra.map_menu.make.click()
-    layer = layers.shown_map(dock.desk.viewer, "coffee")
+    layer = result_layers.shown_map(dock.desk.viewer, "coffee")
     data = np.asarray(canvas_for(dock.desk).picture.cube.data, dtype=np.float64)
     plain = spectral_angles(data, np.stack([one.values for one in dock.spectra.pinned]))
     np.testing.assert_array_equal(layer.data, plain.argmin(axis=-1) + 1)
@@ -345,9 +342,8 @@ def test_the_plots_follow_the_theme_of_the_window(dock):
     assert all(plot._theme.dark for plot in (dock.spectra, dock.scatter, dock.training, dock.results))
 
 
-def test_a_closed_dock_leaves_nothing_behind(folder, qtbot):
+def test_a_closed_dock_leaves_nothing_behind(viewer, qtbot):
     # A callback that outlives its plot raises at every move of the mouse, for the rest of napari's life.
-    viewer = Viewer(show=False)
     desk = desk_for(viewer)
     before = [len(viewer.mouse_move_callbacks), len(viewer.mouse_drag_callbacks)]
     canvas_for(desk)  # stays, as does the selection
@@ -364,4 +360,3 @@ def test_a_closed_dock_leaves_nothing_behind(folder, qtbot):
     desk.evaluated.emit("run", {"knn_accuracy": 0.9, "linear_probe": 0.8})
     viewer.theme = "light"
     viewer.theme = "dark"
-    viewer.close()

@@ -19,7 +19,7 @@ from qtpy.QtGui import QDropEvent
 from scipy.io import savemat
 
 from napari_hsi_ssl.config import MaskConfig, PatchConfig, PcaConfig, PretrainConfig
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers, result_layers
 from napari_hsi_ssl.gui.desk import desk_for
 from napari_hsi_ssl.gui.forms.cubes import CubesForm
 from napari_hsi_ssl.gui.forms.explore import ExploreForm
@@ -221,7 +221,7 @@ def test_changing_the_rule_previews_without_saving(opened, qtbot):
     one = form(opened, "mask and labels")
     one.fields.setValue(MaskConfig(method="otsu", drop_specks=0))
     qtbot.waitUntil(lambda: layers.find(opened.desk.viewer, "mask", "beans") is not None, timeout=10000)
-    mask = layers.mask_on_canvas(opened.desk.viewer, "beans")
+    mask = mask_layers.mask_on_canvas(opened.desk.viewer, "beans")
     assert mask[12, 10]
     assert not mask[0, 0]
     assert opened.desk.project.mask("beans") is None
@@ -247,7 +247,7 @@ def test_threshold_between_two_values(opened, qtbot):
     config = one.rule()
     assert config.low == pytest.approx(400, abs=1)
     assert config.high is None
-    qtbot.waitUntil(lambda: layers.mask_on_canvas(opened.desk.viewer, "beans") is not None, timeout=10000)
+    qtbot.waitUntil(lambda: mask_layers.mask_on_canvas(opened.desk.viewer, "beans") is not None, timeout=10000)
 
 
 def test_drawn_polygons_shape_the_mask(opened, qtbot):
@@ -255,12 +255,12 @@ def test_drawn_polygons_shape_the_mask(opened, qtbot):
     one.draw("add_polygon")
     layers.find(viewer, "draw").add(np.array([[1.5, 1.5], [1.5, 8.5], [8.5, 8.5], [8.5, 1.5]]), shape_type="polygon")
     one.apply_drawing("add")
-    qtbot.waitUntil(lambda: layers.mask_on_canvas(viewer, "beans").sum() == 49, timeout=5000)
+    qtbot.waitUntil(lambda: mask_layers.mask_on_canvas(viewer, "beans").sum() == 49, timeout=5000)
     layers.draw(viewer, "add_polygon").add(np.array([[1.5, 1.5], [1.5, 4.5], [8.5, 4.5], [8.5, 1.5]]), shape_type="polygon")
     one.apply_drawing("remove")
-    qtbot.waitUntil(lambda: layers.mask_on_canvas(viewer, "beans").sum() == 28, timeout=5000)
+    qtbot.waitUntil(lambda: mask_layers.mask_on_canvas(viewer, "beans").sum() == 28, timeout=5000)
     one.change("invert")
-    qtbot.waitUntil(lambda: layers.mask_on_canvas(viewer, "beans").sum() == 24 * 20 - 28, timeout=5000)
+    qtbot.waitUntil(lambda: mask_layers.mask_on_canvas(viewer, "beans").sum() == 24 * 20 - 28, timeout=5000)
 
 
 def test_painted_strokes_become_labels(opened, qtbot):
@@ -488,17 +488,17 @@ def test_maps_are_listed_shown_scored_and_exported(opened, qtbot, tmp_path):
     one = form(opened, "classify")
     opened.open("classify")
     opened.desk.map_made.emit(str(path))
-    qtbot.waitUntil(lambda: len(layers.map_layers(opened.desk.viewer)) == 1, timeout=5000)
+    qtbot.waitUntil(lambda: len(result_layers.map_layers(opened.desk.viewer)) == 1, timeout=5000)
     assert one.maps.item(0).text() == "pretrain-1 · knn"
     assert [one.legend.item(row).text().split()[0] for row in range(2)] == ["a", "b"]
     one.maps.setCurrentRow(0)
     one.score_map()
     qtbot.waitUntil(lambda: bool(one.words.text()), timeout=10000)
     assert f"OA {1 - 20 / 480:.1%}" in one.words.text(), one.words.text()
-    layer = layers.map_layers(opened.desk.viewer)[0]
-    qtbot.waitUntil(lambda: layers.confidence_of(opened.desk.viewer, layer) is not None, timeout=5000)
+    layer = result_layers.map_layers(opened.desk.viewer)[0]
+    qtbot.waitUntil(lambda: result_layers.confidence_of(opened.desk.viewer, layer) is not None, timeout=5000)
     one.confidence.setChecked(True)
-    assert layers.confidence_of(opened.desk.viewer, layer).visible
+    assert result_layers.confidence_of(opened.desk.viewer, layer).visible
     assert not layer.visible
     one.confidence.setChecked(False)
     one.opacity.setValue(30)
@@ -510,7 +510,7 @@ def test_maps_are_listed_shown_scored_and_exported(opened, qtbot, tmp_path):
 
 def test_classify_says_what_is_missing(opened):
     one = form(opened, "classify")
-    assert "finished pretraining run" in one.missing()
+    assert one.missing() == "Needs labels to learn from: form 2, tab Labels."
     one.method.setCurrentIndex(2)
     assert "self-distillation" in one.missing()
     assert not one.make.isEnabled()
@@ -611,5 +611,5 @@ def test_the_chosen_map_is_the_one_over_the_image(opened, qtbot):
     for path, only in ((paths[0], "a"), (paths[1], "b"), (paths[0], "a")):
         opened.desk.map_made.emit(str(path))
         qtbot.waitUntil(lambda path=path: one.chosen_maps() == [path], timeout=5000)
-        assert [layer.name for layer in layers.map_layers(viewer) if layer.visible] == [path.stem.replace("--", " · ")]
+        assert [layer.name for layer in result_layers.map_layers(viewer) if layer.visible] == [path.stem.replace("--", " · ")]
         assert [one.legend.item(index).text().split()[0] for index in range(one.legend.count())] == [only]
