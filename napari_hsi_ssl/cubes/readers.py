@@ -225,12 +225,17 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield Path(parent), [Path(parent) / label for label in names if not label.startswith(".")]
 
 
+def is_reference(path: Path) -> bool:
+    """Whether a file's name says that it is a white or dark reference."""
+    return bool(_REFERENCE.search(cube_name(path).lower()))
+
+
 def _reason_to_skip(path: Path, folder: Path) -> str | None:
     stem = cube_name(path).lower()
     parents = [part.lower() for part in path.relative_to(folder).parts[:-1]]
     if _LABELS.search(stem) or any(part in _LABEL_FOLDERS for part in parents):
         return "its name says that it holds labels or a mask"
-    if _REFERENCE.search(stem):
+    if is_reference(path):
         return "its name says that it is a white or dark reference"
     try:
         with warnings.catch_warnings():

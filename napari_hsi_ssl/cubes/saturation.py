@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from napari_hsi_ssl.cubes.cube import row_blocks
 from napari_hsi_ssl.errors import ConfigError, CubeError
 from napari_hsi_ssl.progress import Progress, Steps, run
 
+_GLANCED: Final = 32
 _CEILINGS: Final = (255, 1023, 4095, 16383, 32767, 65535)
 _BITS: Final = ("bit depth", "bits", "adc bits", "sensor bits", "bits per sample")
 _STATED: Final = ("ceiling", "saturation", "saturation value", "data maximum")
@@ -86,6 +88,41 @@ def find_saturated(cube: xr.DataArray, ceiling: float | None = None) -> Steps[Sa
     if not fixed and highest not in _CEILINGS:
         return Saturation(np.zeros_like(pixels), np.zeros_like(counts), None)
     return Saturation(pixels, counts, float(highest))
+
+
+def glance(cube: xr.DataArray, until: float) -> tuple[int, int, float] | None:
+    """Look for saturated pixels in a few rows of a raw cube, for as long as there is time.
+
+    Parameters
+    ----------
+    cube : DataArray (y, x, band)
+        One that does not lie plainly on disk is not looked at: a single row of it may cost as much as the whole.
+    until : float
+        A time of `time.monotonic` after which no further row is read.
+
+    Returns
+    -------
+    tuple or None
+        How many pixels are saturated, of how many, and the ceiling; None where fewer than two are, or nothing tells of a ceiling.
+    """
+    if not isinstance(cube.data, np.ndarray):
+        return None
+    stated = stated_ceiling(cube)
+    if stated is None and cube.dtype.kind not in "iu":
+        return None
+    nodata = cube.attrs.get("nodata")
+    highest, count, seen = -np.inf if stated is None else stated, 0, 0
+    for row in np.unique(np.linspace(0, cube.shape[0] - 1, _GLANCED).astype(int)):
+        if time.monotonic() >= until:
+            break
+        line = np.asarray(cube.data[row])
+        tops = (line if nodata is None else np.where(line == nodata, 0, line)).max(axis=1)
+        top = float(tops.max())
+        if stated is None and top > highest:
+            highest, count = top, 0
+        count += int(np.count_nonzero(tops >= highest))
+        seen += len(tops)
+    return (count, seen, float(highest)) if count > 1 and (stated is not None or highest in _CEILINGS) else None
 
 
 def stated_ceiling(cube: xr.DataArray) -> float | None:

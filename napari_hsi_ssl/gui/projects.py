@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from napari_hsi_ssl.cubes.calibrate import Exposures
+from napari_hsi_ssl.cubes.readers import is_reference
+from napari_hsi_ssl.cubes.references import exposures, find_references
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes
 from napari_hsi_ssl.steps.samples import indian_pines_project, laboratory_project
+
+_LOOKED: Final = 50
 
 
 def project_folder(stem: str) -> Path:
@@ -42,6 +49,41 @@ def add_paths(project: Project | None, paths: Sequence[Path], **how: Any) -> Ste
         for part in added:
             added[part] += report[part]
     return project, added
+
+
+@dataclass(frozen=True)
+class Beside:
+    """References that lie beside a cube.
+
+    Attributes
+    ----------
+    cube : Path
+    references : dict of str to Path
+        ``white``, ``dark`` or both.
+    exposures : tuple or None
+        Of cube, white and dark, as their headers state them.
+    """
+
+    cube: Path
+    references: dict[str, Path]
+    exposures: Exposures | None
+
+
+def look_beside(paths: Sequence[Path]) -> Steps[Beside | None]:
+    """Look for references beside the first cubes of files and folders; names and headers are read only."""
+    looked = 0
+    for path in paths:
+        for file in sorted(islice(path.rglob("*.hdr"), _LOOKED)) if path.is_dir() and path.suffix != ".zarr" else [path]:
+            if path.is_dir() and is_reference(file):
+                continue
+            looked += 1
+            yield Progress(message=f"looking for references beside {file.name}")
+            found = find_references(file) if file.is_file() and looked <= _LOOKED else {}
+            if found:
+                return Beside(file, found, exposures(file, found.get("white"), found.get("dark")))
+            if path.is_file():
+                return None  # those of the first file speak for all
+    return None
 
 
 def add_sample(which: str) -> Steps[Project]:

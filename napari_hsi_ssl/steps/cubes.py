@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import xarray as xr
@@ -14,12 +15,14 @@ from napari_hsi_ssl.cubes.calibrate import Exposures
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.cubes.readers import find_cubes, read_cube
 from napari_hsi_ssl.cubes.references import calibrated, exposures, find_references
-from napari_hsi_ssl.cubes.saturation import find_saturated
+from napari_hsi_ssl.cubes.saturation import find_saturated, glance
 from napari_hsi_ssl.errors import ProjectError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import CubeEntry, Project, unique_name
 
 Order = Literal["C", "F"]
+_GLANCE_SECONDS: Final = 0.4
+"""How long all cubes that are added together are looked at for saturated pixels."""
 
 
 def info(path: Path, key: str | None = None, shape: tuple[int, int, int] | None = None, order: Order = "C") -> dict[str, Any]:
@@ -80,10 +83,12 @@ def new(folder: Path, paths: Sequence[Path] = ()) -> Steps[dict[str, Any]]:
         else:
             raise ProjectError(f"{path} does not exist; check the path.")
     entries: dict[str, CubeEntry] = {}
+    until = time.monotonic() + _GLANCE_SECONDS
     for number, path in enumerate(found):
         yield Progress(number, len(found), f"reading {path.name}")
-        entry = _describe(path, taken=entries)
+        entry, raw = _describe(path, taken=entries)
         entries[entry.name] = entry
+        yield from _glanced(entry.name, raw, until)
     project = Project.create(folder)
     project.put(*entries.values())
     yield Progress(len(found), len(found), f"{len(found)} cubes")
@@ -135,14 +140,16 @@ def add(
     if isinstance(panel, Path) and not panel.is_file():
         raise ProjectError(f"--panel: {panel} does not exist, expected a fraction such as 0.5 or a table of wavelengths and reflectances; check it.")
     added = []
+    until = time.monotonic() + _GLANCE_SECONDS
     for number, file in enumerate(found):
         yield Progress(number, len(found), f"reading {file.name}")
         if name is not None and name in project.entries:
             raise ProjectError(f"project {project.folder.name} has a cube '{name}' already; choose another --name.")
         found_here = {**(find_references(file) if references == "auto" else {}), **given}
         calibration = calibration_of(project, file, found_here, panel, exposure)
-        entry = _describe(file, project.entries, domain=domain, name=name, key=key, shape=shape, order=order, calibration=calibration, project=project)
+        entry, raw = _describe(file, project.entries, domain=domain, name=name, key=key, shape=shape, order=order, calibration=calibration, project=project)
         project.put(entry)
+        yield from _glanced(entry.name, raw, until)
         row = _row(entry)
         if calibration:
             row["calibration"] = calibration
@@ -195,15 +202,15 @@ def _describe(
     order: Order = "C",
     calibration: dict[str, Any] | None = None,
     project: Project | None = None,
-) -> CubeEntry:
+) -> tuple[CubeEntry, xr.DataArray]:
     path = path.absolute()
-    cube = read_cube(path, key=key, shape=shape, order=order)
+    cube = raw = read_cube(path, key=key, shape=shape, order=order)
     folder = path.parent.name
     if project is not None:
         cube = calibrated(cube, calibration, project.folder)
     centres = wavelengths(cube)
     height, width, bands = (int(side) for side in cube.shape)
-    return CubeEntry(
+    entry = CubeEntry(
         name=name or unique_name(path.name.split(".")[0] or path.stem, folder, taken),
         domain=domain or folder,
         path=path,
@@ -215,6 +222,16 @@ def _describe(
         calibration=calibration,
         fingerprint=fingerprint(path, cube),
     )
+    return entry, raw
+
+
+def _glanced(name: str, raw: xr.DataArray, until: float) -> Steps[None]:
+    """Warn where a cube that is added holds saturated pixels, as far as a few of its rows tell within the time that is left."""
+    found = glance(raw, until) if time.monotonic() < until else None
+    if found is not None:
+        count, seen, ceiling = found
+        share = f"{count / seen:.1%}" if count / seen >= 0.001 else "a few"
+        yield Progress(message=f"cube '{name}' holds saturated pixels (about {share} are at {ceiling:g}); they can be left out of its mask", warning=True)
 
 
 def fingerprint(path: Path, cube: xr.DataArray) -> dict[str, Any]:

@@ -144,7 +144,10 @@ def add(project: Path, path: Path, **how: Any) -> Recipe:  # noqa: ANN401 - as `
     """Add a file or a folder to a project."""
     how = {name: value.absolute() if isinstance(value, Path) else value for name, value in how.items() if value is not None}
     call = called("add", "project", literal(path.absolute()), **how)
-    return Recipe("add", (str(project.absolute()), str(path.absolute())), how, script(project, "cubes", call))
+    options = dict(how)
+    if "exposure" in options:  # a time that is unknown is left empty between the commas
+        options["exposure"] = ",".join("" if time is None else f"{time:.12g}" for time in options["exposure"])
+    return Recipe("add", (str(project.absolute()), str(path.absolute())), options, script(project, "cubes", call))
 
 
 def crop(project: Path, cube: str, box: tuple[int, int, int, int] | None) -> Recipe:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from napari_hsi_ssl.cubes.calibrate import calibrate
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.references import calibrated, exposure_of, find_references
-from napari_hsi_ssl.cubes.saturation import find_saturated, saturated
+from napari_hsi_ssl.cubes.saturation import find_saturated, glance, saturated
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.errors import CubeError
 from napari_hsi_ssl.progress import run
@@ -75,3 +77,17 @@ def test_saturated_pixels_are_those_at_a_converters_end():
     values[3, 4, 2] = values[39, 0, 0] = 4095
     assert np.argwhere(saturated(cube)).tolist() == [[3, 4], [39, 0]]
     assert np.array_equal(saturated(cube, 3000), (values >= 3000).any(axis=2))
+
+
+def test_a_glance_at_a_few_rows_tells_of_saturated_pixels():
+    """Only what is certain enough is worth a warning: several pixels, at a number that converters end at."""
+    values = np.random.default_rng(0).integers(0, 4000, (200, 30, 5)).astype(np.uint16)
+    soon, late = time.monotonic() + 60, time.monotonic() - 1
+    assert glance(as_cube(values, name="dim"), soon) is None
+    values[:, 3, 2] = 4095
+    count, seen, ceiling = glance(as_cube(values, name="bright"), soon)
+    assert (count, seen, ceiling) == (seen // 30, seen, 4095)
+    assert glance(as_cube(values, name="bright"), late) is None
+    assert glance(as_cube(values / 4095, name="fractions"), soon) is None
+    values[:, 4, 2] = 4096
+    assert glance(as_cube(values, name="not the end of a converter"), soon) is None

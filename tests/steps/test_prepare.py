@@ -79,6 +79,7 @@ def test_a_run_on_bands_keeps_its_chain_and_its_bad_bands(project):
     first = ChainConfig(steps=(parse_step("savgol:window=5,order=2"), parse_step("snv")))
     run(prepare.set_chain(project, first))
     run(prepare.bad_bands(project, chosen="3,20-22"))
+    run(fit_pca(project, PcaConfig(bands=10, components=3)))
     taught = DistilConfig(input="bands", epochs=1, batch_size=16, window=3, max_steps=2, devices=1)
     run(train.distil(project, taught, run="taught"))
     pinned = project.run_folder("taught")
@@ -99,17 +100,17 @@ def test_a_run_on_bands_keeps_its_chain_and_its_bad_bands(project):
 
 
 def test_a_run_is_judged_with_the_chain_of_its_projection(project):
-    drawn = np.zeros((20, 18), dtype=np.int32)
-    drawn[:9], drawn[9:] = 1, 2
+    y, x = np.mgrid[:20, :18]
+    drawn = (1 + (y // 3 + x // 3) % 2).astype(np.int32)
     project.save_labels("leaf", drawn, {1: "one", 2: "two"})
     run(prepare.set_chain(project, ChainConfig(steps=(parse_step("resample:start=420,stop=860,step=20"), parse_step("snv")))))
     run(fit_pca(project, PcaConfig(bands=16, components=4)))
     run(patches.cut_patches(project, PatchConfig(size=4, stride=1, coverage=0.2, split="blocks")))
     run(train.pretrain(project, PretrainConfig.from_recipe("pixel", epochs=1, batch_size=4, max_steps=2, projection=16, devices=1), run="learned"))
-    first = run(evaluate(project, "learned", EvaluateConfig(k=3)))
+    first = run(evaluate(project, "learned", EvaluateConfig(k=3, labels="class", minimum=1)))
     assert 0 <= first["knn_accuracy"] <= 1
     assert first["simple"]
     run(prepare.set_chain(project, ChainConfig()))
-    again = run(evaluate(project, "learned", EvaluateConfig(k=3)))
+    again = run(evaluate(project, "learned", EvaluateConfig(k=3, labels="class", minimum=1)))
     assert again["simple"] == first["simple"]
     assert again["knn_accuracy"] == first["knn_accuracy"]

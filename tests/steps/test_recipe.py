@@ -18,6 +18,8 @@ from typer.testing import CliRunner
 from napari_hsi_ssl.cli import app
 from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig
 from napari_hsi_ssl.config.chain import parse_step
+from napari_hsi_ssl.cubes.cube import as_cube
+from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train
@@ -33,6 +35,7 @@ def prepared(tmp_path_factory) -> Path:
     """A folder whose name needs quoting, with a project that has gone all the way to two runs, and label files beside it."""
     home = tmp_path_factory.mktemp("copied") / "my 'first' project"
     paths = [write_cube(home / "raw" / name / f"{name}.hdr", (24, 22, 10), seed) for seed, name in enumerate(("tea", "salt"))]
+    write_envi_cube(home / "raw" / "white.hdr", as_cube(np.full((2, 22, 10), 3000, np.uint16), np.linspace(450, 900, 10), "dn", "white"))
     run(cubes.new(home / "p", paths))
     project = Project.open(home / "p")
     run(mask.make_masks(project, MaskConfig()))
@@ -80,6 +83,10 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
             recipe.add(folder, raw / "tea" / "tea.hdr", name="more tea", domain="-"),
             lambda: cubes.add(project, raw / "tea" / "tea.hdr", name="more tea", domain="-"),
         ),
+        "add calibrated": (
+            recipe.add(folder, raw / "tea" / "tea.hdr", name="tea 2", white=raw / "white.hdr", exposure=(8.0, 2.0, None), panel=0.5),
+            lambda: cubes.add(project, raw / "tea" / "tea.hdr", name="tea 2", white=raw / "white.hdr", exposure=(8.0, 2.0, None), panel=0.5),
+        ),
         "crop": (recipe.crop(folder, "tea", (1, 2, 20, 19)), lambda: cubes.crop(project, "tea", (1, 2, 20, 19))),
         "whole frame": (recipe.crop(folder, "tea", None), lambda: cubes.crop(project, "tea", None)),
         "mask": (recipe.masks(folder, masking, ["tea"]), lambda: mask.make_masks(project, masking, ["tea"])),
@@ -117,7 +124,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
 
 
 NAMES = (
-    "new", "add", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders",
+    "new", "add", "add calibrated", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders",
     "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "patches",
     "pretrain", "distil", "classify", "classify all", "evaluate", "score", "compare", "export",
 )  # fmt: skip

@@ -12,11 +12,9 @@ from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
-    QCheckBox,
     QComboBox,
     QFileDialog,
     QHeaderView,
-    QLabel,
     QLineEdit,
     QMenu,
     QTableWidget,
@@ -26,14 +24,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hsi_ssl.cubes.readers import FILTERS
-from napari_hsi_ssl.errors import ChoiceError
+from napari_hsi_ssl.errors import ChoiceError, ConfigError
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.copying import MENU_STYLE
 from napari_hsi_ssl.gui.forms.fields import fold
 from napari_hsi_ssl.gui.forms.pieces import Elided, boxed, heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.references import ReferencesPanel
 from napari_hsi_ssl.gui.pictures import box_of
-from napari_hsi_ssl.gui.projects import add_paths, add_sample, open_project, project_folder
+from napari_hsi_ssl.gui.projects import Beside, add_paths, add_sample, look_beside, open_project, project_folder
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes as steps
@@ -55,6 +54,7 @@ class CubesForm(Form):
 
     def build(self) -> None:
         """Lay the form out."""
+        self._waiting: list[Path] = []
         self.new = plain_button("New…", "Make a new project in an empty folder")
         self.open = plain_button("Open…", "Open the folder of an existing project; runs that are still training show up again")
         self.recent = plain_button("Recent ▾", "Open one of the projects that were open last")
@@ -73,12 +73,13 @@ class CubesForm(Form):
         self.add_folder = plain_button("Add folder…", _FOLDER_TIP)
         self.body.addLayout(row(self.files, self.add_folder))
         self.opened = plain_button("Add what is open in napari", "Add the files of the cubes that were dropped on napari to the project")
-        self.opened.clicked.connect(lambda: self.add(self.files_on_canvas()))
+        self.opened.clicked.connect(lambda: self.bring(self.files_on_canvas()))
         self.opened.hide()
         self.body.addWidget(self.opened)
         listen(self.desk.viewer.layers.events.inserted, self, "offer_opened")
         listen(self.desk.viewer.layers.events.removed, self, "offer_opened")
         self.body.addWidget(self._choice())
+        self.body.addWidget(self._offer())
 
         self.table = QTableWidget(0, len(_COLUMNS))
         self.table.setHorizontalHeaderLabels(_COLUMNS)
@@ -134,24 +135,22 @@ class CubesForm(Form):
         return self.choice_box
 
     def _calibration(self) -> QWidget:
+        self.references = ReferencesPanel(self._browse)
+        self.references_fold = fold("White and dark reference", self.references)
+        return self.references_fold
+
+    def _offer(self) -> QWidget:
+        self.beside_words = words_label("#f0c24f")
+        self.calibrated = plain_button("Add as reflectance", "Calibrate each cube with the references beside it; panel and exposures can be set below first")
+        self.recorded = plain_button("Add as recorded", "Add the cubes as their files hold them, without references")
+        self.calibrated.clicked.connect(lambda: self.add(self._waiting))
+        self.recorded.clicked.connect(self._add_as_recorded)
         inside = QVBoxLayout()
-        self.white, self.dark = QLineEdit(), QLineEdit()
-        for name, field in (("White", self.white), ("Dark", self.dark)):
-            field.setPlaceholderText("none")
-            field.setToolTip(f"{name} reference cube or spectrum of the next files that are added; reflectance = (cube − dark) / (white − dark)")
-            browse = plain_button("…", "Choose a file")
-            browse.clicked.connect(lambda _=False, field=field: self._browse(field))
-            inside.addLayout(row(QLabel(name), field, browse))
-        self.panel = QLineEdit()
-        self.panel.setPlaceholderText("1")
-        self.panel.setToolTip("Reflectance of the white panel itself: a fraction such as 0.5, or a table of wavelengths and reflectances (CSV, .sli)")
-        browse = plain_button("…", "Choose a table")
-        browse.clicked.connect(lambda: self._browse(self.panel))
-        inside.addLayout(row(QLabel("Panel"), self.panel, browse))
-        self.beside = QCheckBox("use WHITEREF and DARKREF files beside each cube")
-        self.beside.setToolTip("References found by name in the cube's folder (WHITEREF_NAME, DARKREF_NAME and the like); what is given above comes first")
-        inside.addWidget(self.beside)
-        return fold("White and dark reference", boxed(inside))
+        inside.addWidget(self.beside_words)
+        inside.addLayout(row(self.calibrated, self.recorded, None))
+        self.beside_box = boxed(inside)
+        self.beside_box.hide()
+        return self.beside_box
 
     # -- state ------------------------------------------------------------------------------------------------------------
 
@@ -255,29 +254,57 @@ class CubesForm(Form):
         paths, _ = QFileDialog.getOpenFileNames(self, "Add cubes", self.memory.folder("cubes"), FILTER)
         if paths:
             self.memory.used("cubes", Path(paths[0]))
-        self.add([Path(path) for path in paths])
+        self.bring([Path(path) for path in paths])
 
     def ask_folder(self) -> None:
         """Ask for a folder and add what is in it."""
         path = QFileDialog.getExistingDirectory(self, "Add every cube of a folder", self.memory.folder("cubes"))
         if path:
             self.memory.used("cubes", Path(path) / "cube")
-            self.add([Path(path)])
+            self.bring([Path(path)])
+
+    def bring(self, paths: Sequence[Path]) -> None:
+        """Add files and folders; references that lie beside the first cube are offered before."""
+        if not paths:
+            return
+        self.beside_box.hide()
+        self.references.forget()
+        if self.references.empty:
+            self.run(look_beside(paths), partial(self._looked, list(paths)), "looking for references", writes=False)
+        else:
+            self.add(paths)
+
+    def _looked(self, paths: list[Path], found: Beside | None) -> None:
+        if found is None:
+            self.add(paths)
+            return
+        self._waiting = paths
+        self.references.offer(found)
+        self.references_fold.expand(animate=False)
+        names = " and ".join(path.name for path in found.references.values())
+        self.beside_words.setText(f"{names} {'lie' if len(found.references) > 1 else 'lies'} beside {found.cube.name}; every cube gets its own.")
+        self.beside_box.show()
+
+    def _add_as_recorded(self) -> None:
+        self.references.forget()
+        self.add(self._waiting)
 
     def add(self, paths: Sequence[Path], key: str | None = None) -> None:
-        """Add files and folders; without a project one is made for them."""
-        if paths:
-            references = {name: Path(field.text()) for name, field in (("white", self.white), ("dark", self.dark)) if field.text()}
-            self.choice_box.hide()
-            how: dict[str, Any] = {"key": key, **references}
-            if self.beside.isChecked():
-                how["references"] = "auto"
-            if self.panel.text().strip() and (references or self.beside.isChecked()):
-                how["panel"] = panel_of(self.panel.text())
-            self.run(add_paths(self.project, paths, **how), partial(self._added, list(paths), how), "adding cubes", on_error=self._cannot_add)
+        """Add files and folders with the references that are given; without a project one is made for them."""
+        if not paths:
+            return
+        try:
+            how: dict[str, Any] = {"key": key, **self.references.value()}
+        except ConfigError as error:
+            self.say(str(error), "error")
+            return
+        self.choice_box.hide()
+        self.beside_box.hide()
+        self.run(add_paths(self.project, paths, **how), partial(self._added, list(paths), how), "adding cubes", on_error=self._cannot_add)
 
     def _added(self, paths: list[Path], how: dict[str, Any], found: tuple[Project, dict[str, Any]]) -> None:
         project, report = found
+        self.references.forget()
         given = {name: value for name, value in how.items() if value is not None}
         if project is not self.project:
             self.desk.open_project(project)
@@ -403,7 +430,7 @@ class CubesForm(Form):
             return True
         if isinstance(event, QDropEvent) and event.mimeData().hasUrls():
             event.acceptProposedAction()
-            self.add([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
+            self.bring([Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()])
             return True
         return super().eventFilter(watched, event)
 
@@ -417,11 +444,3 @@ def _listed(names: Sequence[str], most: int = 2) -> str:
 def _set_domain(project: Project, name: str, domain: str) -> Steps[None]:
     yield Progress(0, 1)
     project.put(replace(project.entry(name), domain=domain))
-
-
-def panel_of(text: str) -> float | Path:
-    """Return a panel's reflectance as it was typed: a fraction, or the file of a table."""
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        return Path(text.strip())

@@ -20,6 +20,8 @@ from napari_hsi_ssl.errors import ConfigError
 Model = TypeVar("Model", bound=Settings)
 _LARGEST = 2**31 - 1
 _EMPTY = "–"
+_ANY_HEIGHT = 2**24 - 1
+"""Qt's word for a height without limit."""
 
 
 class _NoWheel(QObject):
@@ -264,6 +266,8 @@ def fold(title: str, inside: QWidget) -> QCollapsible:
     folded.setExpandedIcon(_sign("▾"))
     folded.setContent(inside)
     folded.collapse(animate=False)
+    # superqt holds what is unfolded to the height it had at that moment, so that whatever appears in it later would be squeezed in.
+    folded.toggled.connect(lambda opened: inside.setMaximumHeight(_ANY_HEIGHT if opened else 0))
     folded.layout().setContentsMargins(0, 0, 0, 0)
     folded.toggleButton().setToolTip("Unfold or fold")
     folded.toggleButton().setStyleSheet("text-align: left; border: none; background: transparent;")

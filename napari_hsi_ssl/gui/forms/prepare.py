@@ -15,6 +15,7 @@ from napari_hsi_ssl.gui.forms.copying import CopyButton
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import QUIET, heading, plain_button, row, words_label
 from napari_hsi_ssl.gui.forms.saturated import SaturatedPanel
+from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.plots.bands import BandPlot, PreviewPlot, legend
 from napari_hsi_ssl.steps import prepare, recipe
 
@@ -98,6 +99,7 @@ class PreparePanel(QWidget):
         self.chain_copy = CopyButton(self._copy_chain, lambda: "")
         layout.addLayout(row(self.save, None, self.chain_copy))
 
+        palette.changed.connect(self._colour_legend)
         self.detect.clicked.connect(self.find_bad_bands)
         self.apply_bands.clicked.connect(lambda: self._save_bands(self.bands.bad))
         self.header.clicked.connect(lambda: self._save_bands(None))
@@ -114,6 +116,9 @@ class PreparePanel(QWidget):
         form.desk.pixel_pinned.connect(self.show_preview)
         form.desk.masks_changed.connect(self.show_preview)
         self.take_project()
+
+    def _colour_legend(self) -> None:
+        self.legend.setText(legend())
 
     # -- bad bands ----------------------------------------------------------------------------------------------------------
 

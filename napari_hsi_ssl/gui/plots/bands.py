@@ -49,6 +49,7 @@ class BandPlot(_Plot):
         self._shades: list[pg.LinearRegionItem] = []
         self._pressed: int | None = None
         self.curve = self.plot([], [])
+        palette.changed.connect(self._draw_curve)
 
     def show_report(self, report: BandReport, bad: tuple[int, ...] | None = None) -> None:
         """Show a report, with its own bad bands or the given ones."""
@@ -56,8 +57,12 @@ class BandPlot(_Plot):
         self._places = np.arange(count, dtype=np.float64) if report.wavelengths is None else report.wavelengths
         self.getPlotItem().setLabel("bottom", "band" if report.wavelengths is None else "nm")
         self.reasons = list(report.reasons) if bad is None else [(report.reasons[band] or "chosen") if band in bad else "" for band in range(count)]
-        self.curve.setData(self._places, report.snr, pen=pg.mkPen(palette.theme.text))
+        self.curve.setData(self._places, report.snr)
+        self._draw_curve()
         self._shade()
+
+    def _draw_curve(self) -> None:
+        self.curve.setPen(pg.mkPen(palette.theme.text))
 
     @property
     def bad(self) -> tuple[int, ...]:
@@ -127,8 +132,16 @@ class PreviewPlot(_Plot):
             "Dashed: before them, stretched to the same height"
         )
 
+        self._preview: SpectraPreview | None = None
+        palette.changed.connect(self._draw_again)
+
+    def _draw_again(self) -> None:
+        if self._preview is not None:
+            self.show_preview(self._preview)
+
     def show_preview(self, preview: SpectraPreview) -> None:
         """Draw some spectra before and after."""
+        self._preview = preview
         item, theme = self.getPlotItem(), palette.theme
         item.clear()
         item.setLabel("bottom", "nm" if preview.in_nm else "band")
