@@ -387,7 +387,9 @@ class MaskForm(Form):
             self.say("There is no mask on the canvas yet: draw one or change the rule.", "warning")
             return
         done = partial(self._changed, cube)
-        self.jobs.call(changed_mask, mask, what, self.fields.value().drop_specks, on_result=done, slot="change", on_error=self.preview_failed)
+        self.rules.stop_previews()
+        # In the slot of the previews: one that is still on its way must not write over what is asked for after it.
+        self.jobs.call(changed_mask, mask, what, self.fields.value().drop_specks, on_result=done, slot="preview", on_error=self.preview_failed)
 
     def _changed(self, cube: str, mask: NDArray[np.bool_]) -> None:
         self.show_region(cube, NewMask(mask, "" if mask.any() else f"the mask of cube '{cube}' is empty: choose another rule, or it is left out of everything"))

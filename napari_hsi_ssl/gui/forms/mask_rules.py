@@ -243,9 +243,10 @@ class RulePage(QWidget):
         self._timer.start()
 
     def stop_previews(self) -> None:
-        """Show no mask that was meant for another cube."""
+        """Show no mask that was meant for another cube, or asked for before something else."""
         self._timer.stop()
         self._live_timer.stop()
+        self._cutting = self._again = False
 
     # -- the preview ------------------------------------------------------------------------------------------------------
 
@@ -397,7 +398,6 @@ class RulePage(QWidget):
     def cube_changed(self) -> None:
         """Forget what belongs to the cube before."""
         self.stop_previews()
-        self._cutting = self._again = False
         self.click.setChecked(False)
         if self.clusters is not None and self._clusters_of[0] != self.form.desk.cube:
             self.clusters, self.foreground, self._clusters_of = None, set(), ()
