@@ -17,7 +17,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QMenu, QPushButton, QWidget
 
-from napari_hsi_ssl.gui import layers, mask_layers
+from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.pieces import BAD
 from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.picking import canvas_widget
@@ -288,18 +288,18 @@ def test_from_a_file_to_a_class_with_a_mouse_alone(hand: Newcomer, tmp_path: Pat
     hand.unfold("Mask and labels")
     form = hand.bench.forms["mask and labels"]
     hand.choose(form.fields.editors["method"].widget, "clusters (k-means)")
-    hand.wait(lambda: form.rules.clusters is not None and mask_mask_of(viewer) is not None)
+    hand.wait(lambda: form.rules.clusters is not None and mask_of(viewer) is not None)
     hand.rest()
     assert form.rules.click.isChecked(), "clicks on the image are for the clusters already"
     hand.look("clusters")
     for _ in range(form.rules.clusters.clusters.count):
-        mask, numbers = mask_mask_of(viewer), form.rules.clusters.numbers
+        mask, numbers = mask_of(viewer), form.rules.clusters.numbers
         shares = {number: wanted[numbers == number].mean() for number in range(form.rules.clusters.clusters.count)}
         wrong = [number for number, share in shares.items() if (share > 0.5) != (number in form.rules.foreground)]
         if not wrong:
             break
         hand.click(*np.argwhere(numbers == wrong[0])[len(np.argwhere(numbers == wrong[0])) // 2])
-        hand.wait(lambda mask=mask: not np.array_equal(mask_mask_of(viewer), mask))
+        hand.wait(lambda mask=mask: not np.array_equal(mask_of(viewer), mask))
     hand.look("mask")
     hand.press(form.save)
     hand.wait(lambda: desk.project.mask_path(SCENE).exists())
