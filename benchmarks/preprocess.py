@@ -61,14 +61,11 @@ def hull_of(values: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray
     return np.interp(places, places[kept], values[kept])
 
 
-def gaussian_of(one: NDArray[np.float64], places: NDArray[np.float64], target: NDArray[np.float64], fwhm: float) -> NDArray[np.float64]:
-    """Return one spectrum (band,) seen by Gaussian bands, one after the other."""
+def gaussians(places: NDArray[np.float64], target: NDArray[np.float64], fwhm: float) -> NDArray[np.float64]:
+    """Return the weights (new band, band) of Gaussian bands."""
     sigma = fwhm / (2 * np.sqrt(2 * np.log(2)))
-    out = np.empty(len(target))
-    for number, centre in enumerate(target):
-        weights = np.exp(-0.5 * ((places - centre) / sigma) ** 2) * np.gradient(places)
-        out[number] = (weights @ one) / weights.sum()
-    return out
+    weights = np.exp(-0.5 * ((target[:, None] - places) / sigma) ** 2) * np.gradient(places)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 def plain_snv(spectra: Spectra) -> Spectra:
@@ -79,7 +76,7 @@ def plain_snv(spectra: Spectra) -> Spectra:
 def peers(spectra: Spectra, centres: NDArray[np.float64]) -> dict[str, tuple[str, Callable[[Spectra], Spectra], bool]]:
     """Return for each step who does the same, how, and whether it is a loop that is timed on a part."""
     target = 450 + 10 * np.arange(180.0)
-    step = float(centres[1] - centres[0])
+    step, weights = float(centres[1] - centres[0]), gaussians(centres, target, 20.0)
     return {
         "snv": ("NumPy", plain_snv, False),
         "mean": ("NumPy", lambda part: part / part.mean(axis=1, keepdims=True), False),
@@ -89,8 +86,8 @@ def peers(spectra: Spectra, centres: NDArray[np.float64]) -> dict[str, tuple[str
         "continuum": ("loop: monotone chain", lambda part: np.array([one / hull_of(one, centres) for one in part]), True),
         "resample:start=450,stop=2240,step=10": ("scipy.interpolate.interp1d", lambda part: interp1d(centres, part, axis=1)(target), False),
         "resample:start=450,stop=2240,step=10,method=gaussian,fwhm=20": (
-            "loop: one Gaussian after the other",
-            lambda part: np.array([gaussian_of(one, centres, target, 20.0) for one in part]),
+            "loop: weights times spectrum",
+            lambda part: np.array([weights @ one for one in part]),
             True,
         ),
     }
@@ -144,7 +141,7 @@ def lazy_cube(shape: tuple[int, int, int]) -> list[dict[str, Any]]:
         for text in ("", *CHAINS):
             prepared, opened = (cube, 0.0) if not text else best(lambda text=text: preprocess(cube, chain_of(text)))[::-1]
             one, _ = best(lambda prepared=prepared: spectrum(prepared, height // 2, width // 2), 20)
-            band, _ = best(lambda prepared=prepared: np.asarray(prepared.data[:, :, int(prepared.shape[2]) // 2]))
+            band, _ = best(lambda prepared=prepared: np.array(prepared.data[:, :, int(prepared.shape[2]) // 2]))
             rows.append({"chain": text or "as it is", "open_seconds": opened, "spectrum_seconds": one, "band_seconds": band})
             print(f"{text or 'as it is':62} open {1e3 * opened:6.2f} ms  spectrum {1e3 * one:6.2f} ms  band {1e3 * band:8.1f} ms", flush=True)
     return rows

@@ -246,7 +246,7 @@ def snv(spectra: Spectra) -> Spectra:
 
 def _over_mean(spectra: Spectra) -> Spectra:
     mean = spectra.mean(axis=1, keepdims=True)
-    return np.asarray(np.divide(spectra, mean, out=np.full_like(spectra, np.nan), where=mean != 0))
+    return np.asarray(spectra / np.where(mean != 0, mean, np.nan))
 
 
 def _absorbance(spectra: Spectra) -> Spectra:
@@ -327,7 +327,7 @@ def _targets(step: ResampleStep, places: NDArray[np.float64] | None, where: str)
         raise CubeError(f"{where}: {target[0]:g}–{target[-1]:g} nm was asked for, but the bands span {low:g}–{high:g} nm; choose a range within that.")
     if len(target) < 2:
         raise CubeError(f"{where}: a step of {step.step:g} nm leaves one band, expected at least two; choose a smaller step.")
-    return target
+    return np.asarray(target, dtype=np.float64)
 
 
 def _resampling(step: ResampleStep, places: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
