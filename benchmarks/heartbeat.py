@@ -30,7 +30,7 @@ from napari_hsi_ssl import Project, run
 from napari_hsi_ssl.config import MaskConfig, PatchConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.samples import indian_pines
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers, result_layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.steps.cubes import new
@@ -98,23 +98,23 @@ def bare(heart: Heart, side: int) -> dict[str, dict[str, float]]:
     classes = Classes.of(range(1, 17))
 
     def add_components(viewer: napari.Viewer) -> None:
-        layers.show_components(viewer, "scene", components)
+        result_layers.show_components(viewer, "scene", components)
         text = viewer.canvas.overlays.text
         text.text, text.visible = "PC 1 of 30", True
 
     def add_map(viewer: napari.Viewer) -> None:
         for role in ("mask", "labels", "grid"):
             layers.find(viewer, role, "scene").visible = False
-        layers.show_map(viewer, "scene", labels, classes, "map")
+        result_layers.show_map(viewer, "scene", labels, classes, "map")
         rest(0.05)
-        layers.show_confidence(viewer, "scene", confidence, "map")
+        result_layers.show_confidence(viewer, "scene", confidence, "map")
 
     found: dict[str, dict[str, float]] = {}
     with window() as viewer:
         layers.show_composite(viewer, "scene", rgb, (0, 1, 2))
-        layers.show_mask(viewer, "scene", labels > 3, saved=True)
-        layers.show_labels(viewer, "scene", labels, classes, saved=True)
-        layers.show_grid(viewer, "scene", (labels > 12).astype(np.uint8))
+        mask_layers.show_mask(viewer, "scene", labels > 3, saved=True)
+        mask_layers.show_labels(viewer, "scene", labels, classes, saved=True)
+        result_layers.show_grid(viewer, "scene", (labels > 12).astype(np.uint8))
         rest(1.0)
         for name, call in (("components added", add_components), ("map added", add_map)):
             rest(0.5)

@@ -17,7 +17,7 @@ from napari_hsi_ssl.cubes.browsing import make_copy, open_copy, worthwhile
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.explore.looks import resolve
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers, result_layers
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.jobs import Jobs, Update
 from napari_hsi_ssl.gui.pictures import (
@@ -87,9 +87,10 @@ class Canvas(QObject):
 
     def _opened(self, found: tuple[CubePicture, NDArray[Any] | None, NDArray[Any] | None, Classes]) -> None:
         shown, mask, labels, classes = found
-        viewer, name = self.desk.viewer, shown.name
-        if name != self.desk.cube:
+        name = shown.name
+        if not self.desk.alive or name != self.desk.cube:  # the window may have closed meanwhile
             return
+        viewer = self.desk.viewer
         first = self._picture is None or self._picture.cube.shape[:2] != shown.cube.shape[:2]
         layers.clear_others(viewer, name, keep=("cube", "rgb"))
         self._picture, self._ordered = shown, None
@@ -188,7 +189,7 @@ class Canvas(QObject):
     @property
     def picture(self) -> CubePicture | None:
         """What is shown of the current cube, or None while it is being read."""
-        return self._picture if self._picture is not None and self._picture.name == self.desk.cube else None
+        return self._picture if self._picture is not None and self._picture.name == self.desk.cube and self.desk.alive else None
 
     def _tell_band(self, _: Event | None = None) -> None:
         viewer = self.desk.viewer
@@ -238,12 +239,12 @@ class Canvas(QObject):
     def _show_mask(self, cube: str, mask: NDArray[np.bool_] | None) -> None:
         old = layers.find(self.desk.viewer, "mask", cube)
         if mask is not None and not (old is not None and layers.unsaved(old)):
-            layers.show_mask(self.desk.viewer, cube, mask, saved=True)
+            mask_layers.show_mask(self.desk.viewer, cube, mask, saved=True)
 
     def _show_labels(self, cube: str, labels: NDArray[np.int32] | None, classes: Classes) -> None:
         old = layers.find(self.desk.viewer, "labels", cube)
         if labels is not None and not (old is not None and layers.unsaved(old)):
-            layers.show_labels(self.desk.viewer, cube, labels, classes, saved=True).visible = old is None or old.visible
+            mask_layers.show_labels(self.desk.viewer, cube, labels, classes, saved=True).visible = old is None or old.visible
             if old is None:
                 self.look_at(self._overlay)
 
@@ -259,7 +260,7 @@ class Canvas(QObject):
 
     def _show_grid(self, cube: str, image: NDArray[np.uint8]) -> None:
         self._uncover(cube, "mask", "labels")
-        layers.show_grid(self.desk.viewer, cube, image)
+        result_layers.show_grid(self.desk.viewer, cube, image)
 
     def show_components(self) -> None:
         """Show the component images of the current cube."""
@@ -274,7 +275,7 @@ class Canvas(QObject):
         if bands is not None:
             bands.visible = False
         self._uncover(cube, "mask", "labels", "map", "confidence", "grid")
-        layers.show_components(self.desk.viewer, cube, images, word)
+        result_layers.show_components(self.desk.viewer, cube, images, word)
         self._tell_band()
 
     def show_map(self, path: str) -> None:
@@ -291,7 +292,7 @@ class Canvas(QObject):
             if layer is not None:
                 layer.visible = False
         name = Path(path).stem.replace("--", " · ")
-        layers.show_map(self.desk.viewer, cube, found.labels, found.classes, name)
+        result_layers.show_map(self.desk.viewer, cube, found.labels, found.classes, name)
         # Each new layer costs the window a tenth of a second and more: the hidden one waits until the map is drawn.
         self._waiting.append((cube, name, found))
         QTimer.singleShot(_PAUSE_MS, self._show_confidence)
@@ -300,7 +301,7 @@ class Canvas(QObject):
     def _show_confidence(self) -> None:
         cube, name, found = self._waiting.pop(0)
         if self.desk.alive and cube == self.desk.cube:
-            layers.show_confidence(self.desk.viewer, cube, found.confidence, name)
+            result_layers.show_confidence(self.desk.viewer, cube, found.confidence, name)
 
     def _failed(self, _error: BaseException, sentence: str, _details: str) -> None:
         self.desk.message.emit(sentence, "error")

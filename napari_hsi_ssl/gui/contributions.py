@@ -139,7 +139,7 @@ def _workbench() -> Any:  # noqa: ANN401 - a Workbench or None
 def sample_indian_pines() -> list[LayerData]:
     """Return Indian Pines as layers: bands, composite, ground truth."""
     from napari_hsi_ssl.cubes.samples import indian_pines
-    from napari_hsi_ssl.gui.layers import class_colours
+    from napari_hsi_ssl.gui.mask_layers import class_colours
     from napari_hsi_ssl.gui.pictures import picture
 
     cube, labels, classes = indian_pines()

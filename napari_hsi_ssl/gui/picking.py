@@ -10,7 +10,7 @@ from weakref import ReferenceType, ref
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import mask_layers
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.farewell import when_destroyed
 
@@ -88,7 +88,7 @@ class PixelPicker(QObject):
         """Mark these pixels on the image, and no others."""
         self.marked = list(pixels)
         if self.desk.alive:
-            layers.show_picks(self.desk.viewer, self.marked, self.cursor)
+            mask_layers.show_picks(self.desk.viewer, self.marked, self.cursor)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Move the cursor with the arrows (ten pixels with Shift), pick with Enter, leave with Escape."""
@@ -120,7 +120,7 @@ class PixelPicker(QObject):
         else:
             y, x = self.cursor
             self.cursor = (min(height - 1, max(0, y + far * down)), min(width - 1, max(0, x + far * right)))
-        layers.show_picks(self.desk.viewer, self.marked, self.cursor)
+        mask_layers.show_picks(self.desk.viewer, self.marked, self.cursor)
 
     def _shape(self) -> tuple[int, int]:
         project = self.desk.project

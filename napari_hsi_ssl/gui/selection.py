@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import HsiError
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers, result_layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.forms.pieces import Elided, listen
@@ -78,7 +78,7 @@ class Selection(QObject):
         layer = layers.find(desk.viewer, "selection", desk.cube)
         if source == "image" and layer is not None and layer.visible and layer.mode != "pan_zoom":
             return  # it is being painted on, so it shows the selection already
-        layers.show_selection(desk.viewer, desk.cube, desk.selection)
+        mask_layers.show_selection(desk.viewer, desk.cube, desk.selection)
 
     def watch_layers(self) -> None:
         """Hear of what is drawn and painted."""
@@ -130,9 +130,9 @@ class Selection(QObject):
             return
         before = desk.selection
         shown = before if before is not None else np.zeros(desk.project.entry(desk.cube).shape[:2], dtype=bool)
-        layer = layers.show_selection(desk.viewer, desk.cube, shown)
+        layer = mask_layers.show_selection(desk.viewer, desk.cube, shown)
         if layer is not None:
-            layers.paint_with(desk.viewer, layer, 1)
+            mask_layers.paint_with(desk.viewer, layer, 1)
 
     # -- from what is there -------------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Selection(QObject):
 
     def take_mask(self) -> None:
         """Select the mask on the canvas."""
-        mask = layers.mask_on_canvas(self.desk.viewer, self.desk.cube)
+        mask = mask_layers.mask_on_canvas(self.desk.viewer, self.desk.cube)
         if mask is None or not mask.any():
             self.told.emit("This cube has no mask on the canvas yet.", "warning")
             return
@@ -159,7 +159,7 @@ class Selection(QObject):
     def take_class(self, number: int, role: str = "labels") -> None:
         """Select the pixels of a class, as they are labelled or (with the role "map") mapped."""
         viewer, cube = self.desk.viewer, self.desk.cube
-        layer = layers.find(viewer, "labels", cube) if role == "labels" else layers.shown_map(viewer, cube)
+        layer = layers.find(viewer, "labels", cube) if role == "labels" else result_layers.shown_map(viewer, cube)
         if layer is not None:
             self.desk.set_selection(np.asarray(layer.data) == number, "form")
 
@@ -182,11 +182,11 @@ class Selection(QObject):
         if not self._ready() or project is None or selected is None:
             return
         try:
-            made = combined(layers.mask_on_canvas(desk.viewer, cube), selected, how)
+            made = combined(mask_layers.mask_on_canvas(desk.viewer, cube), selected, how)
         except HsiError as error:
             self.told.emit(str(error), "warning")
             return
-        layers.show_mask(desk.viewer, cube, made, saved=False)
+        mask_layers.show_mask(desk.viewer, cube, made, saved=False)
         canvas_for(desk).look_at("mask")
         words = f"{np.count_nonzero(selected):,} pixels of {cube} {_DONE[how]}."
         self._write(save_drawn(project, cube, made), lambda _: self._mask_saved(cube, words), f"saving the mask of {cube}")
@@ -232,9 +232,9 @@ class Selection(QObject):
         classes = Classes.of(list(names), names)
         layer = layers.find(desk.viewer, "labels", cube)
         if layer is None:
-            layer = layers.show_labels(desk.viewer, cube, np.zeros(selected.shape, dtype=np.int32), classes, saved=True)
+            layer = mask_layers.show_labels(desk.viewer, cube, np.zeros(selected.shape, dtype=np.int32), classes, saved=True)
         _give_class(layer, selected, number)
-        layers.dress(layer, classes)
+        mask_layers.dress(layer, classes)
         layers.mark_unsaved(layer)
         canvas_for(desk).look_at("labels")
         words = f"{np.count_nonzero(selected):,} px are “{names[number]}” now: step 2, Labels, renames it."
@@ -367,7 +367,7 @@ class SelectionBar(QWidget):
             classes = self.selection.classes()
             for number, name in zip(classes.numbers, classes.names, strict=True):
                 _entry(menu, f"Class {name}", f"Select the pixels labelled {name}", partial(self.selection.take_class, number))
-        shown = layers.shown_map(viewer, cube)
+        shown = result_layers.shown_map(viewer, cube)
         mapped: Classes | None = shown.metadata["hsi"].get("classes") if shown is not None else None
         if mapped is not None:
             menu.addSeparator()

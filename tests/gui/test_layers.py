@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_hsi_ssl.cubes.cube import Classes, as_cube
 from napari_hsi_ssl.cubes.readers import read_cube
-from napari_hsi_ssl.gui import layers, pictures
+from napari_hsi_ssl.gui import layers, mask_layers, pictures, result_layers
 from napari_hsi_ssl.gui.bandstack import BandStack
 from napari_hsi_ssl.gui.pictures import band_pixels, box_of, closed, composing, picture, sample_limits, shown_step, window_outlines
 from napari_hsi_ssl.progress import run
@@ -57,10 +57,10 @@ def test_status_names_band_and_wavelength(shown):
 
 
 def test_order_of_roles_whatever_comes_first(shown):
-    layers.show_grid(shown, "beans", np.zeros((8, 6), np.uint8))
-    layers.show_mask(shown, "beans", np.eye(8, 6, dtype=bool), saved=True)
-    layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1, 2]), "map one")
-    layers.show_confidence(shown, "beans", np.ones((8, 6), np.float32), "map one")
+    result_layers.show_grid(shown, "beans", np.zeros((8, 6), np.uint8))
+    mask_layers.show_mask(shown, "beans", np.eye(8, 6, dtype=bool), saved=True)
+    result_layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1, 2]), "map one")
+    result_layers.show_confidence(shown, "beans", np.ones((8, 6), np.float32), "map one")
     assert [layers.role_of(layer) for layer in shown.layers] == ["cube", "rgb", "confidence", "map", "mask", "grid"]
 
 
@@ -72,7 +72,7 @@ def test_layers_of_others_are_left_alone(shown):
 
 def test_unsaved_strokes_survive_a_change_of_cube(shown):
     """Switching cubes must not throw painted labels away."""
-    layer = layers.show_labels(shown, "beans", np.zeros((8, 6), int), Classes.of([1]), saved=True)
+    layer = mask_layers.show_labels(shown, "beans", np.zeros((8, 6), int), Classes.of([1]), saved=True)
     layer.selected_label = 1
     layer.paint((2, 2), 1)
     layers.clear_others(shown, "other")
@@ -84,43 +84,43 @@ def test_unsaved_strokes_survive_a_change_of_cube(shown):
 
 
 def test_mask_is_updated_in_place_and_read_back(shown):
-    first = layers.show_mask(shown, "beans", np.zeros((8, 6), bool), saved=True)
+    first = mask_layers.show_mask(shown, "beans", np.zeros((8, 6), bool), saved=True)
     wanted = np.eye(8, 6, dtype=bool)
-    second = layers.show_mask(shown, "beans", wanted, saved=False)
+    second = mask_layers.show_mask(shown, "beans", wanted, saved=False)
     assert first is second
-    np.testing.assert_array_equal(layers.mask_on_canvas(shown, "beans"), wanted)
+    np.testing.assert_array_equal(mask_layers.mask_on_canvas(shown, "beans"), wanted)
     assert layers.unsaved(second)
 
 
 def test_a_drawn_region_can_be_undone(shown):
-    layer = layers.show_mask(shown, "beans", np.zeros((8, 6), bool), saved=True)
+    layer = mask_layers.show_mask(shown, "beans", np.zeros((8, 6), bool), saved=True)
     region = np.zeros((8, 6), bool)
     region[2:5, 1:4] = True
-    layers.change_mask(shown, "beans", region, True)
-    np.testing.assert_array_equal(layers.mask_on_canvas(shown, "beans"), region)
+    mask_layers.change_mask(shown, "beans", region, True)
+    np.testing.assert_array_equal(mask_layers.mask_on_canvas(shown, "beans"), region)
     layer.undo()
-    assert not layers.mask_on_canvas(shown, "beans").any()
+    assert not mask_layers.mask_on_canvas(shown, "beans").any()
 
 
 def test_map_has_names_colours_and_hidden_confidence(shown):
     classes = Classes.of([3, 7], {3: "corn", 7: "oats"})
-    layer = layers.show_map(shown, "beans", np.full((8, 6), 7), classes, "one")
-    layers.show_confidence(shown, "beans", np.full((8, 6), 0.5, np.float32), "one")
+    layer = result_layers.show_map(shown, "beans", np.full((8, 6), 7), classes, "one")
+    result_layers.show_confidence(shown, "beans", np.full((8, 6), 0.5, np.float32), "one")
     assert list(layer.features["class"]) == ["unlabelled", "corn", "oats"]
     red, green, blue = (int(classes.colours[1][start : start + 2], 16) / 255 for start in (1, 3, 5))
     np.testing.assert_allclose(layer.colormap.map(7)[:3], (red, green, blue), atol=0.01)
-    sure = layers.confidence_of(shown, layer)
+    sure = result_layers.confidence_of(shown, layer)
     assert sure is not None
     assert not sure.visible
     assert "oats" in layer.get_status((0, 1, 1), dims_displayed=[1, 2], world=True)["coordinates"]
 
 
 def test_a_newer_map_of_the_same_name_takes_its_place(shown):
-    one = layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1]), "one")
-    again = layers.show_map(shown, "beans", np.full((8, 6), 2), Classes.of([1, 2]), "one")
+    one = result_layers.show_map(shown, "beans", np.ones((8, 6), int), Classes.of([1]), "one")
+    again = result_layers.show_map(shown, "beans", np.full((8, 6), 2), Classes.of([1, 2]), "one")
     assert one is again
     assert (again.data == 2).all()
-    assert len(layers.map_layers(shown)) == 1
+    assert len(result_layers.map_layers(shown)) == 1
 
 
 def test_drawn_polygons_come_back_in_pixels(shown):

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.explore.regions import angle_image, grow, pixel_spectra
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.mask_history import FEWEST_STEPS, MaskHistory
 from napari_hsi_ssl.gui.picking import canvas_widget
 from napari_hsi_ssl.gui.workbench import open_workbench
@@ -45,7 +45,7 @@ def form(viewer, project, qtbot):
 
 
 def mask_of(one: Any) -> Any:
-    return layers.mask_on_canvas(one.desk.viewer, one.desk.cube)
+    return mask_layers.mask_on_canvas(one.desk.viewer, one.desk.cube)
 
 
 def settled(one: Any, qtbot: Any, wanted: Any) -> None:
@@ -149,7 +149,7 @@ def test_leaving_the_form_ends_picking(form):
 
 def test_a_region_grows_from_a_click_and_follows_the_tolerance(form, qtbot):
     viewer = form.desk.viewer
-    layers.show_mask(viewer, "beans", np.zeros((24, 20), dtype=bool), saved=False)
+    mask_layers.show_mask(viewer, "beans", np.zeros((24, 20), dtype=bool), saved=False)
     form.forget_base()
     form.open_page("click")
     form.growing.grow.setChecked(True)
@@ -203,10 +203,10 @@ def test_a_rule_is_combined_with_the_mask_that_was_there(form, qtbot):
     otsu = mask_of(form)
     top = np.zeros_like(otsu)
     top[:6] = True
-    layers.show_mask(form.desk.viewer, "beans", top, saved=False)
+    mask_layers.show_mask(form.desk.viewer, "beans", top, saved=False)
     form.forget_base()
     for index, expected in ((1, top | otsu), (2, top & otsu), (3, top & ~otsu), (0, otsu)):
-        layers.show_mask(form.desk.viewer, "beans", top, saved=False)
+        mask_layers.show_mask(form.desk.viewer, "beans", top, saved=False)
         form.forget_base()
         form.rules.combine.setCurrentIndex(index)
         form.preview()

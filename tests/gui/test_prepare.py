@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import mask_layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.prepare import PreparePanel
 
@@ -69,7 +69,7 @@ def test_saturated_pixels_leave_the_mask_as_it_is_seen(panel, project, qtbot):
     qtbot.waitUntil(lambda: f"{at.sum()} pixels are saturated (at {top})" in one.words.text(), timeout=20000)
     drawn = np.ones(at.shape, dtype=bool)
     drawn[:3] = False
-    layers.show_mask(panel._form.desk.viewer, "beans", drawn, saved=False)
+    mask_layers.show_mask(panel._form.desk.viewer, "beans", drawn, saved=False)
     one.leave.click()
     qtbot.waitUntil(lambda: project.mask("beans") is not None and "out of the mask" in panel._form.words.text(), timeout=20000)
     np.testing.assert_array_equal(project.mask("beans"), drawn & ~at)

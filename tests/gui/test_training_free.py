@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_hsi_ssl import run
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import result_layers
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.mapping.training_free import NAME
 from napari_hsi_ssl.steps.labels import save_painted
@@ -27,8 +27,8 @@ def test_a_first_map_needs_labels_and_nothing_else(viewer, qtbot, project):
     form.fields.setValue(form.fields.value().model_copy(update={"k": 5}))
     qtbot.waitUntil(form.make.isEnabled, timeout=10_000)
     form.make.click()
-    qtbot.waitUntil(lambda: layers.shown_map(viewer, "beans") is not None, timeout=30_000)
-    found = layers.shown_map(viewer, "beans").data
+    qtbot.waitUntil(lambda: result_layers.shown_map(viewer, "beans") is not None, timeout=30_000)
+    found = result_layers.shown_map(viewer, "beans").data
     assert found[12, 10] == 1
     assert found[1, 1] == 2
     assert (found[10:14, 8:12] == 1).mean() > 0.8

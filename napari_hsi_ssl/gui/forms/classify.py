@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabe
 from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import result_layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.labels import swatch
@@ -314,12 +314,12 @@ class ClassifyForm(Form):
     # -- display ----------------------------------------------------------------------------------------------------------
 
     def _set_opacity(self, value: int) -> None:
-        for layer in layers.map_layers(self.desk.viewer):
+        for layer in result_layers.map_layers(self.desk.viewer):
             layer.opacity = value / 100
 
     def _set_confidence(self, on: bool) -> None:
-        layer = layers.shown_map(self.desk.viewer, self.desk.cube)
-        sure = layers.confidence_of(self.desk.viewer, layer) if layer is not None else None
+        layer = result_layers.shown_map(self.desk.viewer, self.desk.cube)
+        sure = result_layers.confidence_of(self.desk.viewer, layer) if layer is not None else None
         if layer is not None and sure is not None:
             sure.visible, layer.visible = on, not on
 
@@ -336,7 +336,7 @@ class ClassifyForm(Form):
     def show_legend(self) -> None:
         """Show the classes that the map over the image holds, and their shares."""
         self.legend.clear()
-        shown = layers.shown_map(self.desk.viewer, self.desk.cube)
+        shown = result_layers.shown_map(self.desk.viewer, self.desk.cube)
         self.legend.setVisible(shown is not None)
         if shown is None:
             return

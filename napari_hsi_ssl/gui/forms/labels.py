@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QListWidget, QListWidgetItem, QSpinBox, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import Classes
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.forms.pieces import QUIET, heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.steps import labels as steps
 from napari_hsi_ssl.steps import recipe
@@ -151,7 +151,7 @@ class LabelsPanel(QWidget):
     def _dress(self) -> None:
         layer = self._layer()
         if layer is not None:
-            layers.dress(layer, self.classes())
+            mask_layers.dress(layer, self.classes())
 
     def _layer(self) -> Any:  # noqa: ANN401 - a Labels layer or None
         return layers.find(self._form.desk.viewer, "labels", self._form.desk.cube)
@@ -169,10 +169,10 @@ class LabelsPanel(QWidget):
             self.list.setCurrentRow(0)
         layer = self._layer()
         if layer is None:
-            layer = layers.show_labels(self._form.desk.viewer, cube, np.zeros(project.entry(cube).shape[:2], dtype=np.int32), self.classes(), saved=True)
+            layer = mask_layers.show_labels(self._form.desk.viewer, cube, np.zeros(project.entry(cube).shape[:2], dtype=np.int32), self.classes(), saved=True)
         layer.events.paint.connect(self.tell)
         self._form.canvas.look_at("labels")
-        layers.paint_with(self._form.desk.viewer, layer, self.chosen() or 1, mode, self.size.value())
+        mask_layers.paint_with(self._form.desk.viewer, layer, self.chosen() or 1, mode, self.size.value())
 
     def _class_chosen(self, *_: object) -> None:
         layer = self._layer()

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QButtonGroup, QShortcut, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.contact_sheet import open_sheet
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.labels import LabelsPanel
@@ -229,7 +229,7 @@ class MaskForm(Form):
         if how == "replace":
             return None
         if self._base is None or self._base.shape != self.frame_shape():
-            self._base = layers.mask_on_canvas(self.desk.viewer, self.desk.cube)
+            self._base = mask_layers.mask_on_canvas(self.desk.viewer, self.desk.cube)
         return self._base
 
     def forget_base(self) -> None:
@@ -271,7 +271,7 @@ class MaskForm(Form):
         self.say(sentence, "error")
 
     def _show(self, cube: str, mask: NDArray[np.bool_], merge: str = "") -> None:
-        layers.show_mask(self.desk.viewer, cube, mask, saved=False, merge=merge)
+        mask_layers.show_mask(self.desk.viewer, cube, mask, saved=False, merge=merge)
         layer = layers.find(self.desk.viewer, "mask", cube)
         if self._pointing == "clusters" and layer is not None and not layer.contour:
             layer.contour = 1  # a first mask, made after the clusters that it would cover
@@ -342,7 +342,7 @@ class MaskForm(Form):
         if isinstance(active, Labels) and layers.role_of(active) != "mask" and active.mode not in {"pan_zoom", "transform"}:
             (active.redo if forward else active.undo)()
             return
-        if layers.step_mask(self.desk.viewer, self.desk.cube, forward):
+        if mask_layers.step_mask(self.desk.viewer, self.desk.cube, forward):
             self._base = None
             self.growing.forget()
             self.rules.stop_previews()
@@ -365,7 +365,7 @@ class MaskForm(Form):
 
     def _brush(self, mode: str) -> None:
         layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
-        layers.paint_with(self.desk.viewer, layer, 1, mode)
+        mask_layers.paint_with(self.desk.viewer, layer, 1, mode)
         self._mask_came()
 
     def need_mask(self, then: Callable[[], object]) -> None:
@@ -373,7 +373,7 @@ class MaskForm(Form):
         if self.project is None or not self.desk.cube:
             return
         if layers.find(self.desk.viewer, "mask", self.desk.cube) is None:
-            layers.show_mask(self.desk.viewer, self.desk.cube, np.zeros(self.frame_shape(), dtype=bool), saved=False)
+            mask_layers.show_mask(self.desk.viewer, self.desk.cube, np.zeros(self.frame_shape(), dtype=bool), saved=False)
         then()
 
     def apply_drawing(self, what: str) -> None:
@@ -382,7 +382,7 @@ class MaskForm(Form):
 
     def change(self, what: str) -> None:
         """Change the mask on the canvas: ``invert``, ``fill`` holes or drop ``specks``."""
-        cube, mask = self.desk.cube, layers.mask_on_canvas(self.desk.viewer, self.desk.cube)
+        cube, mask = self.desk.cube, mask_layers.mask_on_canvas(self.desk.viewer, self.desk.cube)
         if mask is None:
             self.say("There is no mask on the canvas yet: draw one or change the rule.", "warning")
             return
@@ -401,7 +401,7 @@ class MaskForm(Form):
         project, cube = self.project, self.desk.cube
         if project is None or not cube:
             return
-        mask = layers.mask_on_canvas(self.desk.viewer, cube)
+        mask = mask_layers.mask_on_canvas(self.desk.viewer, cube)
         if mask is None:
             self._by_rule([cube])
         else:

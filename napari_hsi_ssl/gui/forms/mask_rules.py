@@ -16,7 +16,7 @@ from superqt import QLabeledDoubleRangeSlider, QLabeledDoubleSlider
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import boxed, plain_button, row, words_label
 from napari_hsi_ssl.gui.masking import ClusterPicture, NewMask, angle_picture, cluster_picture, near, of_clusters, ruled, value_range
@@ -371,11 +371,11 @@ class RulePage(QWidget):
         if self.clusters is not None and self._clusters_of[0] == self.form.desk.cube:
             count = self.clusters.clusters.count
             faded = [number + 1 for number in range(count) if number not in self.foreground]
-            layers.show_clusters(self.form.desk.viewer, self.form.desk.cube, self.clusters.numbers + 1, palette(count), faded)
+            mask_layers.show_clusters(self.form.desk.viewer, self.form.desk.cube, self.clusters.numbers + 1, palette(count), faded)
 
     def hide_clusters(self) -> None:
         """Take the clusters off the image."""
-        layers.hide_clusters(self.form.desk.viewer)
+        mask_layers.hide_clusters(self.form.desk.viewer)
 
     def _show_chips(self) -> None:
         assert self.clusters is not None  # it is called when they have come

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPu
 from superqt import QLabeledDoubleSlider
 
 from napari_hsi_ssl.config import MaskConfig
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.forms.fields import tidy
 from napari_hsi_ssl.gui.forms.pieces import plain_button, row, words_label
 from napari_hsi_ssl.gui.masking import NewMask, combined_with, region_of, ruled
@@ -97,7 +97,7 @@ class GrowPage(QWidget):
         """Grow a region from a pixel; ``other`` does the opposite of what is chosen."""
         self._how = "subtract" if (self.how.currentIndex() == 1) != other else "add"
         self._seed, self._cube = (y, x), self.form.desk.cube
-        base = layers.mask_on_canvas(self.form.desk.viewer, self._cube)
+        base = mask_layers.mask_on_canvas(self.form.desk.viewer, self._cube)
         self._base = np.zeros(self.form.frame_shape(), dtype=bool) if base is None else base
         self._number += 1
         self.form.picker.mark([(y, x)])
@@ -183,7 +183,7 @@ class HandPage(QWidget):
             form.say("What was drawn holds no pixel of the image, so the mask is as before: draw it around some pixels.", "warning")
             return
         outside = what == "keep"
-        layers.change_mask(form.desk.viewer, cube, ~region if outside else region, what == "add")
+        mask_layers.change_mask(form.desk.viewer, cube, ~region if outside else region, what == "add")
         form.say("")
         form.changed_by_hand()
 
@@ -259,7 +259,7 @@ class CombinePage(QWidget):
             if not self.path:
                 return
         cube, how = form.desk.cube, list(_HOW)[self.how.currentIndex()]
-        base = layers.mask_on_canvas(form.desk.viewer, cube)
+        base = mask_layers.mask_on_canvas(form.desk.viewer, cube)
         selection = getattr(form.desk, "selection", None)
         form.jobs.call(
             combined_with, form.project, cube, base, what, how, selection, self.path,

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHeaderView, QLabe
 
 from napari_hsi_ssl.config import PatchConfig
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, result_layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import BAD, QUIET, plain_button, primary, row, words_label
@@ -186,7 +186,7 @@ class PatchesForm(Form):
                 old.visible = False
         elif heat.shape == self.project.entry(cube).shape[:2] if self.project is not None and cube else False:
             share = self.heat.currentData() == "share"
-            layers.show_heat(viewer, cube, heat, (0.0, 1.0 if share else max(1.0, float(np.nanmax(heat, initial=1.0)))))
+            result_layers.show_heat(viewer, cube, heat, (0.0, 1.0 if share else max(1.0, float(np.nanmax(heat, initial=1.0)))))
 
     def ask_sheet(self) -> None:
         """Ask for a file and write the sheet of examples into it."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QLineEdit, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.forms.copying import CopyButton
 from napari_hsi_ssl.gui.forms.pieces import QUIET, heading, plain_button, row, words_label
 from napari_hsi_ssl.gui.masking import save_drawn
@@ -72,7 +72,7 @@ class SaturatedPanel(QWidget):
             form.say(str(error), "error")
             return
         layer = layers.find(form.desk.viewer, "mask", cube)
-        drawn = layers.mask_on_canvas(form.desk.viewer, cube) if layer is not None and layers.unsaved(layer) else None
+        drawn = mask_layers.mask_on_canvas(form.desk.viewer, cube) if layer is not None and layers.unsaved(layer) else None
         if leave:
             form.run(_leave_out(form.project, cube, ceiling, drawn), self._left_out, f"looking for saturated pixels in {cube}")
         else:

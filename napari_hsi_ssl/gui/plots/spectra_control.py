@@ -17,7 +17,7 @@ from napari_hsi_ssl.config import AnglesConfig
 from napari_hsi_ssl.cubes.library import SpectralLibrary
 from napari_hsi_ssl.explore.match import Matches
 from napari_hsi_ssl.explore.spectra import MeanSpectrum, described, region_means
-from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.jobs import Job, Jobs, Update
@@ -108,7 +108,7 @@ class SpectraControl(QObject):
         menu = self.plot.means
         names, pool = verbs.cubes_of(project, cube, menu.value), menu.pool.isChecked()
         if what == "mask":
-            mask = layers.mask_on_canvas(viewer, cube)
+            mask = mask_layers.mask_on_canvas(viewer, cube)
             self._start(verbs.mask_spectra(project, names, masks={} if mask is None else {cube: mask}, pool=pool), "mean of the mask", self._measured)
         elif what == "classes":
             layer = layers.find(viewer, "labels", cube)
@@ -239,4 +239,4 @@ def _selection(name: str, cube: Any, chosen: NDArray[np.bool_]) -> Steps[MeanSpe
     rows, columns = np.flatnonzero(chosen.any(axis=1)), np.flatnonzero(chosen.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     means = yield from region_means(cube[box], chosen[box].astype(np.uint8), (1,))
-    return described(cube, f"selection ({name})", name, *means[1], layers.SELECTION_COLOUR) if 1 in means else None
+    return described(cube, f"selection ({name})", name, *means[1], mask_layers.SELECTION_COLOUR) if 1 in means else None
