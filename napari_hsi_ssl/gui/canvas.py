@@ -237,11 +237,15 @@ class Canvas(QObject):
             self._jobs.call(_labels, project, cube, on_result=lambda found: self._show_labels(cube, *found), slot="labels", on_error=self._failed)
 
     def _show_mask(self, cube: str, mask: NDArray[np.bool_] | None) -> None:
+        if not self.desk.alive:  # the window has closed while it was read
+            return
         old = layers.find(self.desk.viewer, "mask", cube)
         if mask is not None and not (old is not None and layers.unsaved(old)):
             mask_layers.show_mask(self.desk.viewer, cube, mask, saved=True)
 
     def _show_labels(self, cube: str, labels: NDArray[np.int32] | None, classes: Classes) -> None:
+        if not self.desk.alive:
+            return
         old = layers.find(self.desk.viewer, "labels", cube)
         if labels is not None and not (old is not None and layers.unsaved(old)):
             mask_layers.show_labels(self.desk.viewer, cube, labels, classes, saved=True).visible = old is None or old.visible
@@ -259,6 +263,8 @@ class Canvas(QObject):
             self._jobs.call(_grid, project, cube, on_result=lambda image: self._show_grid(cube, image), slot="grid", on_error=self._failed)
 
     def _show_grid(self, cube: str, image: NDArray[np.uint8]) -> None:
+        if not self.desk.alive:
+            return
         self._uncover(cube, "mask", "labels")
         result_layers.show_grid(self.desk.viewer, cube, image)
 
@@ -271,6 +277,8 @@ class Canvas(QObject):
             self._jobs.call(component_images, project, cube, on_result=lambda found: self._show_components(cube, *found), slot="pcs", on_error=self._failed)
 
     def _show_components(self, cube: str, images: NDArray[np.float32], word: str) -> None:
+        if not self.desk.alive:
+            return
         bands = layers.find(self.desk.viewer, "cube", cube)
         if bands is not None:
             bands.visible = False
@@ -287,6 +295,8 @@ class Canvas(QObject):
             self._jobs.call(load_map, Path(path), on_result=lambda found: self._show_map(cube, path, found), label="map", on_error=self._failed)
 
     def _show_map(self, cube: str, path: str, found: ClassMap) -> None:
+        if not self.desk.alive:
+            return
         for role in ("mask", "labels", "grid"):
             layer = layers.find(self.desk.viewer, role, cube)
             if layer is not None:
