@@ -18,12 +18,12 @@ from napari_hsi_ssl.errors import CancelledError, RunError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs import slurm
 from napari_hsi_ssl.runs.folder import RunFolder
+from napari_hsi_ssl.runs.queue import Queue
+from napari_hsi_ssl.runs.story import Story
 
 _TRAINER = "napari_hsi_ssl.runs.train"
 _POLL_SECONDS: Final = 0.1
 _LEAVING_SECONDS: Final = 5.0
-_QUEUE_SECONDS: Final = 3.0
-_PATIENCE_SECONDS: Final = 300.0
 _children: list[subprocess.Popen[bytes]] = []
 """Trainers started by this process, kept so that the system can forget them once they have ended."""
 
@@ -96,7 +96,7 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
         When somebody cancelled it.
     """
     ended = 0.0
-    story, queue = _Story(), _Queue(folder)
+    story, queue = Story(), Queue(folder)
     progress = Progress(message="starting")
     earlier, offset = folder.events(0, end=since)
     for event in earlier:
@@ -261,49 +261,6 @@ def _vanished(folder: RunFolder) -> str:
     return f"run '{folder.name}' stopped without a word{ended} ({said}); continue it from its last checkpoint with --resume."
 
 
-class _Queue:
-    """Whether Slurm still has a run's job, asked every few seconds.
-
-    Attributes
-    ----------
-    news : str
-        What has changed since it was last emptied.
-    silent : bool
-        Whether Slurm does not answer.
-    """
-
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
-        self._asked = self._heard = float("-inf")
-        self._has = False
-        self._told = ""
-        self.news = ""
-        self.silent = False
-
-    def has_it(self) -> bool:
-        now = time.monotonic()
-        if now - self._asked < _QUEUE_SECONDS:
-            return self._has
-        self._asked = now
-        job = slurm.job_of(self._folder)
-        if job is None:
-            self._has = False
-            return False
-        try:
-            state = slurm.state(job)
-            words = f"job {job}: {state.lower().replace('_', ' ')}" + (f" ({reason})" if state in slurm.WAITING and (reason := slurm.reason(job)) else "")
-            self._has, self._heard, self.silent = state in slurm.WAITING | slurm.AT_WORK, now, False
-        except RunError as error:
-            if not self.silent:
-                self._heard = now
-            elif now - self._heard >= _PATIENCE_SECONDS:
-                raise
-            words, self.silent, self._has = f"{error} The run is still being watched.", True, True
-        if words != self._told and self._has:
-            self._told = self.news = words
-        return self._has
-
-
 def last_line(path: Path, begin: int = 0) -> str:
     """Return the last line with anything on it after ``begin`` bytes of a text file, at most 300 characters of it."""
     try:
@@ -314,63 +271,3 @@ def last_line(path: Path, begin: int = 0) -> str:
     except OSError:
         return ""
     return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "")
-
-
-class _Story:
-    """Turns events into progress in words."""
-
-    def __init__(self) -> None:
-        self._total: float = 0
-        self._epochs: int | None = None
-        self._step: float = 0
-        self.ending: dict[str, Any] | None = None
-        """The event that ended the run, unless it was started again since."""
-
-    def tell(self, event: dict[str, Any]) -> Progress:
-        kind = event["type"]
-        if kind in {"submitted", "launched", "started", "resumed"}:
-            self.ending = None
-        elif kind in {"finished", "failed", "cancelled"}:
-            self.ending = event
-        self._total = event.get("total_steps") or self._total
-        self._epochs = event.get("epochs") or self._epochs
-        if event.get("step") is not None:
-            self._step = event["step"]
-        elif kind == "started":
-            self._step = 0
-        if kind == "step":
-            message = self._step_words(event)
-        elif kind in {"launched", "started"}:
-            message = "starting" if kind == "launched" else f"training on {event.get('device', 'this computer')}"
-        elif kind == "resumed":
-            message = f"going on from step {event.get('step', 0)}"
-        elif kind == "epoch":
-            loss = event.get("loss")
-            message = self._epoch_words(event) + (f" done · loss {loss:.4g}" if loss is not None else " done")
-        else:
-            message = str(event.get("message") or kind)
-        return Progress(done=self._step, total=self._total, message=message, warning=kind == "warning", data=event)
-
-    def _epoch_words(self, event: dict[str, Any]) -> str:
-        epoch = event.get("epoch")
-        if epoch is None:
-            return f"step {self._step}"
-        return f"epoch {epoch} of {self._epochs}" if self._epochs else f"epoch {epoch}"
-
-    def _step_words(self, event: dict[str, Any]) -> str:
-        words = [self._epoch_words(event)]
-        if event.get("loss") is not None:
-            words.append(f"loss {event['loss']:.4g}")
-        if event.get("throughput") is not None:
-            words.append(f"{event['throughput']:.0f} patches/s")
-        if event.get("seconds_left") is not None:
-            words.append(f"{duration(event['seconds_left'])} left")
-        return " · ".join(words)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in words: ``40 s``, ``3 min``, ``2 h 5 min``."""
-    if seconds < 90:
-        return f"{max(0, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -7,7 +7,7 @@ import stat
 from napari_hsi_ssl import run
 from napari_hsi_ssl.config import MaskConfig, PatchConfig, PcaConfig
 from napari_hsi_ssl.gui.workbench import open_workbench
-from napari_hsi_ssl.runs import launch, slurm
+from napari_hsi_ssl.runs import queue, slurm
 from napari_hsi_ssl.steps.mask import make_masks
 from napari_hsi_ssl.steps.patches import cut_patches
 from napari_hsi_ssl.steps.pca import fit_pca
@@ -28,7 +28,7 @@ def test_the_script_is_shown_edited_submitted_followed_and_cancelled(viewer, qtb
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setenv("HERE", str(tmp_path))
-    monkeypatch.setattr(launch, "_QUEUE_SECONDS", 0.2)
+    monkeypatch.setattr(queue, "_QUEUE_SECONDS", 0.2)
     run(make_masks(project, MaskConfig(method="all")))
     run(fit_pca(project, PcaConfig(bands=12, components=4)))
     run(cut_patches(project, PatchConfig(size=8, stride=4)))

@@ -12,7 +12,7 @@ import pytest
 from napari_hsi_ssl.config import PretrainConfig, RunConfig
 from napari_hsi_ssl.errors import CancelledError, RunError
 from napari_hsi_ssl.progress import run
-from napari_hsi_ssl.runs import launch
+from napari_hsi_ssl.runs import launch, story
 from napari_hsi_ssl.runs.folder import RunFolder
 from tests.runs.test_compute import REPOSITORY, wait_until
 
@@ -209,7 +209,7 @@ def test_a_run_never_started_says_so(folder):
 
 @pytest.mark.parametrize(("seconds", "words"), [(-1, "0 s"), (42.4, "42 s"), (200, "3 min"), (7500, "2 h 5 min")])
 def test_durations_in_words(seconds, words):
-    assert launch.duration(seconds) == words
+    assert story.duration(seconds) == words
 
 
 def test_the_last_line_of_a_log(tmp_path: Path):

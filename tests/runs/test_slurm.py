@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from napari_hsi_ssl.config import SlurmConfig
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.progress import run as to_the_end
-from napari_hsi_ssl.runs import launch, slurm
+from napari_hsi_ssl.runs import launch, queue, slurm
 from napari_hsi_ssl.runs.folder import RunFolder
 from tests.learning.made_runs import write_pretrain_run
 from tests.runs import slurm_cluster
@@ -32,7 +32,7 @@ def conf(tmp_path_factory):
 @pytest.fixture
 def cluster(conf, monkeypatch):
     monkeypatch.setenv("SLURM_CONF", str(conf))
-    monkeypatch.setattr(launch, "_QUEUE_SECONDS", 0.5)
+    monkeypatch.setattr(queue, "_QUEUE_SECONDS", 0.5)
     return conf
 
 
@@ -101,7 +101,7 @@ def test_a_silent_controller_is_one_sentence_and_the_watcher_goes_on(tmp_path, m
         return found
 
     monkeypatch.setattr(slurm, "state", state)
-    monkeypatch.setattr(launch, "_QUEUE_SECONDS", 0.0)
+    monkeypatch.setattr(queue, "_QUEUE_SECONDS", 0.0)
     heard = []
     with pytest.raises(RunError, match="stopped without a word"):
         to_the_end(launch.follow(folder), lambda progress: heard.append((progress.message, progress.warning)))
