@@ -16,7 +16,7 @@ from napari_hsi_ssl.terminal import Report, verb
 
 @verb
 def info(
-    cube: Annotated[Path, typer.Argument(help="a cube's file")],
+    cube: Annotated[Path, typer.Argument(help="a cube's file, or a folder with one")],
     key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
     shape: Annotated[str | None, typer.Option(metavar="Y,X,B", help="for files that do not tell their shape")] = None,
     order: Annotated[str, typer.Option(metavar="C|F")] = "C",
@@ -53,9 +53,7 @@ def add(
     order: Annotated[str, typer.Option(metavar="C|F")] = "C",
     white: Annotated[Path | None, typer.Option(help="white reference")] = None,
     dark: Annotated[Path | None, typer.Option(help="dark reference")] = None,
-    panel: Annotated[
-        str | None, typer.Option(metavar="FRACTION|FILE", help="the white panel's reflectance, such as 0.5, or a table over wavelength")
-    ] = None,
+    panel: Annotated[str | None, typer.Option(metavar="FRACTION|FILE", help="the white panel's reflectance, such as 0.5, or a table over wavelength")] = None,
     exposure: Annotated[str | None, typer.Option(metavar="CUBE,WHITE[,DARK]", help="exposure times; by default as the headers state them")] = None,
     references: Annotated[str, typer.Option(metavar="none|auto", help="auto: WHITEREF_NAME, DARKREF_NAME and the like beside each cube")] = "none",
 ) -> Steps[Report]:

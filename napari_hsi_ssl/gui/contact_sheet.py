@@ -12,8 +12,9 @@ from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.explore.thumbnails import SIDE, CheckedMask
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, ProgressRow, plain_button, primary, row, words_label
-from napari_hsi_ssl.gui.jobs import Job, Jobs, Update, in_window
+from napari_hsi_ssl.gui.jobs import Job, Jobs, Update
 from napari_hsi_ssl.gui.palette import palette
+from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.steps.mask import check_masks, judge, save_checked
 
 TITLE = "Masks of all cubes"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 import traceback
@@ -18,6 +17,7 @@ from qtpy.QtCore import QObject, QThreadPool, Signal
 from napari_hsi_ssl.errors import CancelledError, HsiError
 from napari_hsi_ssl.gui.activity import Work, activity
 from napari_hsi_ssl.gui.farewell import when_destroyed
+from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.progress import Progress, Steps
 
 _log = logging.getLogger(__name__)
@@ -34,10 +34,6 @@ _SLOTS = {
     "ordering": "a copy that reads bands at once",
 }  # fmt: skip
 """What a job without a label of its own is at, by its slot."""
-_FORMS = {
-    "new": "1 Cubes", "add": "1 Cubes", "crop": "1 Cubes", "mask": "2 Mask", "labels": "2 Mask, Labels", "pca": "3 Explore", "patches": "4 Patches",
-    "pretrain": "5 Train", "distil": "5 Train", "runs": "5 Train", "classify": "6 Classify", "evaluate": "6 Classify",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ def _drive(steps: Steps[Any], stop: threading.Event) -> Any:  # noqa: ANN401 - a
                     yield Update(clock.last, None, tuple(warnings), tuple(events))
                 return _Outcome(finished.value)
             if progress.warning:
-                warnings.append(progress.message)
+                warnings.append(in_window(progress.message))
             if progress.data and progress.data is not told:  # a step repeats its last word while nothing is new
                 told = progress.data
                 events.append(told)
@@ -302,16 +298,6 @@ def _leave(stops: set[threading.Event], work: dict[threading.Event, Work]) -> No
 def _one_step(function: Callable[..., Any], *args: Any) -> Steps[Any]:  # noqa: ANN401
     yield Progress()
     return function(*args)
-
-
-def in_window(sentence: str) -> str:
-    """Replace the command that a message recommends by the form that does it."""
-
-    def form(found: re.Match[str]) -> str:
-        name = _FORMS.get(found.group(1))
-        return f"the form “{name}”" if name else found.group(0)
-
-    return re.sub(r"`napari-hsi-ssl (\w+)[^`]*`", form, sentence)
 
 
 def _unexpected(label: str, error: BaseException) -> str:

@@ -46,14 +46,21 @@ def classify(
         What kNN and the linear head learn from; the project's own labels by default. A self-distillation run brings its own.
     out : Path, optional
         Also write the class numbers of the single map to this TIFF.
+
+    Returns
+    -------
+    dict
+        ``maps``, a row each; ``seconds`` is the whole of it, what was made for all of them included.
     """
+    begun = time.monotonic()
     names = list(cubes or project.entries)
     for name in names:
         project.entry(name)
     if out is not None and len(names) != 1:
         raise ConfigError(f"--out names one file, but {len(names)} cubes are classified; choose one with --cube NAME.")
     if run == TRAINING_FREE:
-        return (yield from _without_training(project, config, names, train, out))
+        report = yield from _without_training(project, config, names, train, out)
+        return {**report, "seconds": time.monotonic() - begun}
     folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
     with tempfile.TemporaryDirectory() as scratch:
         references, classes = ([], _own_classes(folder)) if config.method == "distil" else _references(project, folder, train, Path(scratch))
@@ -64,7 +71,7 @@ def classify(
             found = yield from _one(project, folder, config, name, references, classes, Path(scratch))
             provenance = {**_provenance(project, folder, config, name), "command": _command(project, run, config, name, train)}
             maps.append(_keep(project, run, config, name, ClassMap(found.labels, found.classes, found.confidence, provenance), started, out))
-    return {"run": run, "method": config.method, "maps": maps}
+    return {"run": run, "method": config.method, "maps": maps, "seconds": time.monotonic() - begun}
 
 
 def _without_training(project: Project, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None) -> Steps[dict[str, Any]]:

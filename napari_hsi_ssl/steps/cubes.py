@@ -13,26 +13,29 @@ import xarray as xr
 from napari_hsi_ssl import files
 from napari_hsi_ssl.cubes.calibrate import Exposures
 from napari_hsi_ssl.cubes.cube import wavelengths
-from napari_hsi_ssl.cubes.readers import find_cubes, read_cube
+from napari_hsi_ssl.cubes.readers import find_cubes, is_cube_folder, read_cube
 from napari_hsi_ssl.cubes.references import calibrated, exposures, find_references
 from napari_hsi_ssl.cubes.saturation import find_saturated, glance
-from napari_hsi_ssl.errors import ProjectError
+from napari_hsi_ssl.errors import CubeError, ProjectError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import CubeEntry, Project, unique_name
 
 Order = Literal["C", "F"]
 _GLANCE_SECONDS: Final = 0.4
 """How long all cubes that are added together are looked at for saturated pixels."""
+_NAMED: Final = 6
+"""Cubes of a folder that are listed by name."""
 
 
 def info(path: Path, key: str | None = None, shape: tuple[int, int, int] | None = None, order: Order = "C") -> dict[str, Any]:
-    """Describe a cube without reading its values.
+    """Describe a cube without reading its values; of a folder, the one cube in it.
 
     Raises
     ------
     CubeError
-        When the file is no cube; `ChoiceError` when it holds several.
+        When the file is no cube, or the folder holds none or several; `ChoiceError` when the file holds several.
     """
+    path = _one_cube(path)
     cube = read_cube(path, key=key, shape=shape, order=order)
     centres = wavelengths(cube)
     height, width, bands = (int(side) for side in cube.shape)
@@ -54,12 +57,33 @@ def info(path: Path, key: str | None = None, shape: tuple[int, int, int] | None 
 
 def check(path: Path, key: str | None = None, shape: tuple[int, int, int] | None = None, order: Order = "C") -> Steps[dict[str, Any]]:
     """Describe a cube and read it once: how many pixels are saturated, and at which number."""
+    path = _one_cube(path)
     report = info(path, key, shape, order)
     found = yield from find_saturated(read_cube(path, key=key, shape=shape, order=order))
     count = int(found.pixels.sum())
     if count:
         yield Progress(message=f"{count} pixels of {path.name} are saturated (at {found.ceiling:g})", warning=True)
     return {**report, "saturated": count, "ceiling": found.ceiling, "references": {kind: str(file) for kind, file in find_references(path).items()}}
+
+
+def _one_cube(path: Path) -> Path:
+    """Return the cube that a file or a folder stands for."""
+    if not path.is_dir() or is_cube_folder(path):
+        return path
+    cubes, others = _cubes_in(path)
+    if len(cubes) > 1:
+        listed = ", ".join(str(cube.relative_to(path)) for cube in cubes[:_NAMED]) + (f" and {len(cubes) - _NAMED} more" if len(cubes) > _NAMED else "")
+        raise CubeError(f"{path} holds {len(cubes)} cubes, expected one to describe; name one of them: {listed}.")
+    return cubes[0]
+
+
+def _cubes_in(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Return the cubes of a folder, at least one, and what was passed over with the reason."""
+    cubes, others = find_cubes(folder)
+    if not cubes:
+        reasons = f" (skipped: {len(others)}, the first because {others[0][1].rstrip('.')})" if others else ""
+        raise ProjectError(f"{folder} holds no cube{reasons}; give a folder with ENVI, TIFF, Zarr, NetCDF, HDF5, .hspy, .mat or NumPy cubes.")
+    return cubes, others
 
 
 def new(folder: Path, paths: Sequence[Path] = ()) -> Steps[dict[str, Any]]:
@@ -72,10 +96,7 @@ def new(folder: Path, paths: Sequence[Path] = ()) -> Steps[dict[str, Any]]:
     for path in paths:
         if path.is_dir():
             yield Progress(message=f"looking for cubes in {path}")
-            cubes, others = find_cubes(path)
-            if not cubes:
-                reasons = f" (skipped: {len(others)}, the first because {others[0][1].rstrip('.')})" if others else ""
-                raise ProjectError(f"{path} holds no cube{reasons}; give a folder with ENVI, TIFF, Zarr, NetCDF, HDF5, .hspy, .mat or NumPy cubes.")
+            cubes, others = _cubes_in(path)
             found += cubes
             skipped += others
         elif path.exists():

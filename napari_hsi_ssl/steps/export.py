@@ -29,8 +29,10 @@ def export(source: Path, to: Path, key: str | None = None) -> Steps[dict[str, An
     Raises
     ------
     ConfigError
-        When the ending of ``to`` does not go with the source.
+        When there is no such source, or the ending of ``to`` does not go with it.
     """
+    if not source.exists():
+        raise ConfigError(f"{source} does not exist, expected a map (.tif), a cube or the folder of a run; check the path.")
     yield Progress(0, 1, f"exporting {source.name}")
     if (source / "config.json").exists():
         _export_run(RunFolder(source), to)

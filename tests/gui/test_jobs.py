@@ -10,7 +10,7 @@ import pytest
 from qtpy.QtCore import QObject
 
 from napari_hsi_ssl.errors import CancelledError, ProjectError
-from napari_hsi_ssl.gui.jobs import Jobs, Update, in_window, time_words
+from napari_hsi_ssl.gui.jobs import Jobs, Update, time_words
 from napari_hsi_ssl.progress import Progress
 
 
@@ -183,18 +183,6 @@ def test_jobs_end_with_their_owner(qtbot):
     qtbot.wait(30)
     parent.deleteLater()
     qtbot.waitUntil(closed.is_set, timeout=3000)
-
-
-@pytest.mark.parametrize(
-    ("sentence", "expected"),
-    [
-        ("cut them with `napari-hsi-ssl patches /a b/c`.", "cut them with the form “4 Patches”."),
-        ("start with `napari-hsi-ssl frobnicate x`.", "start with `napari-hsi-ssl frobnicate x`."),
-        ("no command here.", "no command here."),
-    ],
-)
-def test_commands_become_forms(sentence, expected):
-    assert in_window(sentence) == expected
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(None, ""), (-3, "0 s"), (40.4, "40 s"), (200, "3 min"), (7500, "2 h 5 min")])
