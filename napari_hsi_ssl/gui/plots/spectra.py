@@ -15,10 +15,11 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPush
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.errors import ConfigError, HsiError
 from napari_hsi_ssl.explore.spectra_files import write_spectra
+from napari_hsi_ssl.gui.plots.curves import bad_band_shades, curve_items
 from napari_hsi_ssl.gui.plots.legend import LegendList
 from napari_hsi_ssl.gui.plots.library import LibraryPanel
 from napari_hsi_ssl.gui.plots.menus import MapMenu, MeansMenu, ViewMenu, action, menu_button
-from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, gapped, measured, runs_of
+from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, gapped, measured
 from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 from napari_hsi_ssl.gui.plots.views import RAW, VIEWS, in_view
 
@@ -348,11 +349,16 @@ class SpectraPlot(QWidget):
             self.plot.removeItem(item)
         self._drawn.clear()
         self._shades.clear()
-        self._shade_bad_bands()
+        if self._axis is not None:
+            self._shades += bad_band_shades(self._axis, self._theme)
+            for shade in self._shades:
+                self.plot.addItem(shade, ignoreBounds=True)
         shown = [spectrum for spectrum in self.pinned if self._fits(spectrum)]
         curves = [spectrum for spectrum in shown if spectrum.name not in self._hidden]
         for spectrum in curves:
-            self._draw(spectrum, spread=len(curves) <= _MOST_SPREADS)
+            for item in curve_items(spectrum, self._theme, self.view, spread=len(curves) <= _MOST_SPREADS):
+                self.plot.addItem(item)
+                self._drawn.append(item)
         bottom = "Wavelength (nm)" if self._axis is not None and self._axis.wavelengths is not None else "Band (counted from 0)"
         self.plot.setLabel("bottom", bottom)
         quantity = _QUANTITIES.get(self._axis.quantity, "Value") if self._axis else "Value"
@@ -383,36 +389,6 @@ class SpectraPlot(QWidget):
         if self._axis is None:
             return "Open a cube to see spectra."
         return "" if self._pinned else "Move over the image to see spectra."
-
-    def _draw(self, spectrum: Spectrum, *, spread: bool) -> None:
-        colour = self._theme.legible(spectrum.colour or self._theme.text)
-        x, values = spectrum.axis.x, in_view(spectrum.shown, spectrum.axis.wavelengths, self.view)
-        if spread and spectrum.spread is not None and self.view == RAW:  # a deviation has no counterpart where each spectrum is scaled by itself
-            sides = np.nan_to_num(np.asarray(spectrum.spread, dtype=np.float64))
-            for start, stop in runs_of(np.isfinite(values)):
-                part = slice(start, stop)
-                edges = [pg.PlotCurveItem(x[part], values[part] + sign * sides[part], pen=pg.mkPen(None)) for sign in (-1, 1)]
-                fill = pg.FillBetweenItem(*edges, brush=pg.mkBrush(colour + "40"))
-                fill.setZValue(-10)
-                for item in (*edges, fill):
-                    self.plot.addItem(item)
-                    self._drawn.append(item)
-        line = pg.PlotCurveItem(x, values, pen=pg.mkPen(colour, width=2), connect="finite", name=spectrum.name)
-        self.plot.addItem(line)
-        self._drawn.append(line)
-
-    def _shade_bad_bands(self) -> None:
-        if self._axis is None or self._axis.bad is None:
-            return
-        x = self._axis.x
-        edges = np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])
-        for start, stop in runs_of(self._axis.bad):
-            brush = pg.mkBrush(self._theme.muted + "50")
-            shade = pg.LinearRegionItem((edges[start], edges[stop]), movable=False, brush=brush, pen=pg.mkPen(None))
-            shade.setZValue(-20)
-            shade.setToolTip("bad bands")
-            self.plot.addItem(shade, ignoreBounds=True)
-            self._shades.append(shade)
 
     def _dragged(self) -> None:
         if self._axis is None:
