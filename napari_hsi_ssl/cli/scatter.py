@@ -35,7 +35,7 @@ def scatter(
     project: ProjectFolder,
     x: Across = 1,
     y: Along = 2,
-    colour: Annotated[str, typer.Option(help="density, domain, mask, label or map")] = "domain",
+    colour: Annotated[str, typer.Option(help="density, domain, cube, mask, label or map")] = "domain",
     umap: OnUmap = False,
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="write the picture (.png) or the filled bins (.csv)")] = None,
 ) -> Steps[Report]:

@@ -10,14 +10,15 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
-from qtpy.QtWidgets import QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QMenu, QPushButton, QWidget
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import HsiError
 from napari_hsi_ssl.gui import layers, mask_layers, result_layers
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
-from napari_hsi_ssl.gui.forms.pieces import Elided, listen
+from napari_hsi_ssl.gui.forms.pieces import listen
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.masking import region_of, save_drawn
 from napari_hsi_ssl.gui.pictures import closed
@@ -27,6 +28,7 @@ from napari_hsi_ssl.steps.lasso import How, combined, lasso_class, lasso_masks
 from napari_hsi_ssl.steps.scatter import CellCache, Stroke
 
 _PAUSE_MS = 120
+_BESIDE = 700  # pixels in which the buttons leave room for a sentence
 _MOST_UNDONE = 500_000  # pixels: napari's undo stack takes a second for millions
 _DONE = {"set": "are the mask", "add": "are in the mask now", "remove": "are no longer in the mask"}
 DRAW = {
@@ -187,6 +189,7 @@ class Selection(QObject):
             self.told.emit(str(error), "warning")
             return
         mask_layers.show_mask(desk.viewer, cube, made, saved=False)
+        self._uncover()
         canvas_for(desk).look_at("mask")
         words = f"{np.count_nonzero(selected):,} pixels of {cube} {_DONE[how]}."
         self._write(save_drawn(project, cube, made), lambda _: self._mask_saved(cube, words), f"saving the mask of {cube}")
@@ -195,7 +198,6 @@ class Selection(QObject):
         layer = layers.find(self.desk.viewer, "mask", cube)
         if layer is not None:
             layers.mark_unsaved(layer, False)
-        self._uncover()
         self.desk.masks_changed.emit(cube)
         self.told.emit(words, "info")
 
@@ -213,6 +215,7 @@ class Selection(QObject):
             layer = layers.find(self.desk.viewer, "mask", cube)
             if layer is not None:
                 layers.mark_unsaved(layer, False)
+        self._uncover()
         self.desk.masks_changed.emit("")
         done = f"The lasso is the mask of {len(report['cubes'])} cube{'s' * (len(report['cubes']) != 1)}."
         kept = f" {len(report['warnings'])} without a pixel in it kept theirs." if report["warnings"] else ""
@@ -236,6 +239,7 @@ class Selection(QObject):
         _give_class(layer, selected, number)
         mask_layers.dress(layer, classes)
         layers.mark_unsaved(layer)
+        self._uncover()
         canvas_for(desk).look_at("labels")
         words = f"{np.count_nonzero(selected):,} px are “{names[number]}” now: step 2, Labels, renames it."
         self._write(save_painted(project, cube, np.array(layer.data), names), lambda _: self._labels_saved(cube, words), f"saving the labels of {cube}")
@@ -259,6 +263,7 @@ class Selection(QObject):
         """Let the mask or class be seen that was made of the selection; the pixels stay selected."""
         layer = layers.find(self.desk.viewer, "selection", self.desk.cube)
         if layer is not None:
+            layer.mode = "pan_zoom"
             layer.visible = False
 
     def _ready(self) -> bool:
@@ -275,6 +280,7 @@ class Selection(QObject):
 
         def done(result: Any) -> None:  # noqa: ANN401
             self.desk.set_busy("")
+            self.desk.step_done.emit()
             on_result(result)
 
         def failed(error: BaseException, sentence: str, details: str) -> None:
@@ -309,8 +315,7 @@ class SelectionBar(QWidget):
         super().__init__()
         self.desk = desk
         self.selection = selection_for(desk)
-        self.words = Elided()
-        self.words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.words = QLabel(wordWrap=True)
         self.take = self._button("Select ▾", "Select pixels by drawing in the image, or those of the mask or a class", self._fill_take)
         self.mask = self._button("To mask ▾", "Make the selected pixels the mask, or add or remove them", self._fill_mask)
         self.label = self._button("To class ▾", "Give the selected pixels a class", self._fill_class)
@@ -318,16 +323,20 @@ class SelectionBar(QWidget):
         self.inverted.setToolTip("Select the other pixels of this cube")
         self.cleared = QPushButton("Clear", clicked=self.selection.clear)
         self.cleared.setToolTip("Select nothing")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout()
         row.setSpacing(4)
-        row.addWidget(self.words, 1)
+        row.addStretch()
         for button in (self.take, self.mask, self.label, self.inverted, self.cleared):
             button.setStyleSheet("QPushButton { padding: 3px 7px; } QPushButton::menu-indicator { image: none; width: 0; }")
             row.addWidget(button)
+        self._both = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._both.setContentsMargins(0, 0, 0, 0)
+        self._both.setSpacing(2)
+        self._both.addWidget(self.words, 1)
+        self._both.addLayout(row)
         desk.selection_changed.connect(self.tell)
         desk.cube_changed.connect(self.tell)
-        self.selection.told.connect(self._say)
+        self.selection.told.connect(self.say)
         self.tell()
 
     def _button(self, text: str, tooltip: str, fill: Callable[[QMenu], None]) -> QPushButton:
@@ -343,7 +352,7 @@ class SelectionBar(QWidget):
         """Say how many pixels are selected."""
         selected = self.desk.selection
         if selected is None:
-            self.words.setText("Nothing selected: drag around points.")
+            self.words.setText("Nothing selected: drag around points, or draw in the image with Select.")
         else:
             count = int(np.count_nonzero(selected))
             self.words.setText(f"{count:,} px of {self.desk.cube} selected ({count / selected.size:.1%})")
@@ -352,7 +361,16 @@ class SelectionBar(QWidget):
             button.setEnabled(selected is not None)
         self.take.setEnabled(bool(self.desk.cube))
 
-    def _say(self, words: str, _level: str) -> None:
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the words above the buttons where they have no room beside them."""
+        super().resizeEvent(event)
+        wide = self.width() >= _BESIDE
+        direction = QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom
+        if self._both.direction() != direction:
+            self._both.setDirection(direction)
+
+    def say(self, words: str, _level: str = "") -> None:
+        """Say what came of what the user did."""
         self.words.setText(words)
         self.words.setToolTip(words)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 RUN, METHOD = "angles", "sam"
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +71,15 @@ def references_of(cube: xr.DataArray, spectra: Sequence[MeanSpectrum]) -> Refere
         free = (colour for colour in palette(2 * len(spectra)) if colour not in colours)
         colours.append(one.colour if one.colour is not None and one.colour not in colours else next(free))
     return References(np.stack(rows), Classes(numbers, tuple(one.name for one in spectra), tuple(colours)))
+
+
+def _fits(cube: xr.DataArray, spectrum: MeanSpectrum) -> bool:
+    """Whether a spectrum can be brought to a cube's bands."""
+    try:
+        references_of(cube, [spectrum])
+    except ConfigError:
+        return False
+    return True
 
 
 def library_references(cube: xr.DataArray, library: SpectralLibrary) -> References:
@@ -146,10 +156,25 @@ def _of_classes(project: Project, references: References, means: Sequence[MeanSp
 
 
 def pinned_angles(project: Project, name: str, spectra: Sequence[MeanSpectrum], config: AnglesConfig) -> Steps[dict[str, Any]]:
-    """Map a cube by the spectral angle to spectra pinned in the window; they are kept as a library beside the map, so that it can be remade."""
+    """Map a cube by the spectral angle to spectra pinned in the window; they are kept as a library beside the map, so that it can be remade.
+
+    Those that do not fit the cube's bands are left out, with a warning.
+
+    Raises
+    ------
+    ConfigError
+        When none fits.
+    """
     yield Progress(message=f"references of {name}")
     cube = opened(project, name, config.prepared)
-    references = references_of(cube, spectra)
+    unfit = [one.name for one in spectra if not _fits(cube, one)]
+    if unfit:
+        curves = f"{len(unfit)} pinned curves have" if len(unfit) > 1 else f"The pinned curve “{unfit[0]}” has"
+        named = f" (“{'”, “'.join(unfit[:_MOST_NAMED])}”{', …' if len(unfit) > _MOST_NAMED else ''})" if len(unfit) > 1 else ""
+        if len(unfit) == len(spectra):
+            raise ConfigError(f"{curves} other bands than cube '{name}'{named}, and no other curve is ticked; pin a pixel or a mean of this cube first.")
+        yield Progress(message=f"{curves} other bands than cube '{name}'{named}: left out, mapped with the other {len(spectra) - len(unfit)}.", warning=True)
+    references = references_of(cube, [one for one in spectra if one.name not in unfit])
     beside = project.map_path(name, RUN, METHOD).with_suffix(".sli")
     quantity = str(cube.attrs.get("quantity", "unknown"))
     write_library(beside, SpectralLibrary(beside.stem, references.classes.names, wavelengths(cube), references.spectra, quantity))

@@ -20,11 +20,13 @@ from napari_hsi_ssl.explore.embedding import SampleMap
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 
-Colouring = Literal["density", "domain", "mask", "label", "map"]
+Colouring = Literal["density", "domain", "cube", "mask", "label", "map"]
 COLOURINGS: tuple[Colouring, ...] = get_args(Colouring)
 Space = Literal["components", "umap"]
 MASK_COLOURS = ("#0072b2", "#999999")
 """Of pixels inside and outside the masks."""
+CUBE_COLOURS = ("#e69f00", "#7f8c99")
+"""Of the pixels of the one cube in hand, and of all others."""
 NO_CLASS = "#9a9a9a"
 _ROWS = 2**19  # pixels that are read at a time
 _SAMPLE = 2**18
@@ -268,6 +270,7 @@ def scatter(
     *,
     cache: CellCache | None = None,
     painted: Mapping[str, NDArray[np.integer]] | None = None,
+    cube: str = "",
 ) -> Steps[View]:
     """Count the used pixels of all cubes in the cells of a plane, by group.
 
@@ -276,13 +279,15 @@ def scatter(
     project : Project
     pair : Pair, optional
         The first two components by default.
-    colour : {"density", "domain", "mask", "label", "map"}
-        What the groups are: nothing, domains, inside and outside of the masks (then outside pixels are shown too), classes of the
+    colour : {"density", "domain", "cube", "mask", "label", "map"}
+        What the groups are: nothing, domains, cubes, inside and outside of the masks (then outside pixels are shown too), classes of the
         labels, or classes of the map made last.
     cache : CellCache, optional
         Where cells are looked for and left.
     painted : dict of str to int array (y, x), optional
         Labels that are to be used for those on disk.
+    cube : str
+        With the colour "cube" the one that is told apart from all others together; each from each without.
 
     Raises
     ------
@@ -298,20 +303,20 @@ def scatter(
     source = Coordinates(project, pair)
     cubes = source.cubes()
     areas: dict[str, NDArray[np.bool_] | None] = {}
-    for cube in cubes:
-        area = project.area(cube) if project.mask_path(cube).exists() or project.entry(cube).crop is not None else None
-        areas[cube] = None if area is not None and area.all() else area
-    grouping = _Groups(project, colour, painted or {})
-    limits_of = dict.fromkeys(cubes) if colour == "mask" else {cube: area for cube, area in areas.items() if area is None or area.any()}
+    for name in cubes:
+        area = project.area(name) if project.mask_path(name).exists() or project.entry(name).crop is not None else None
+        areas[name] = None if area is not None and area.all() else area
+    grouping = _Groups(project, colour, painted or {}, cube)
+    limits_of = dict.fromkeys(cubes) if colour == "mask" else {name: area for name, area in areas.items() if area is None or area.any()}
     if not limits_of:
         raise ProjectError(f"project {project.folder.name} has no used pixel with scores; make other masks or run the PCA again.")
     plane = source.limits(limits_of)
     counts: dict[int, NDArray[np.int64]] = {}
-    for cube in cubes:
-        cells = yield from source.cells(cube, plane, cache)
-        for group, chosen in grouping.parts(cube, areas[cube]):
+    for name in cubes:
+        cells = yield from source.cells(name, plane, cache)
+        for group, chosen in grouping.parts(name, areas[name]):
             counts[group] = counts.get(group, 0) + plane.count(cells if chosen is None else cells[chosen])
-            yield Progress(message=f"counting {cube}")
+            yield Progress(message=f"counting {name}")
     found = {grouping.names[group]: plane.density(counts[group]) for group in sorted(counts) if counts[group].any()}
     if not found:
         raise ProjectError(f"project {project.folder.name} has no used pixel with scores; make other masks or run the PCA again.")
@@ -322,13 +327,20 @@ def scatter(
 class _Groups:
     """Names, colours and members of what a scatter plot tells apart."""
 
-    def __init__(self, project: Project, colour: Colouring, painted: Mapping[str, NDArray[np.integer]]) -> None:
+    def __init__(self, project: Project, colour: Colouring, painted: Mapping[str, NDArray[np.integer]], cube: str = "") -> None:
         self._project, self._colour, self._painted = project, colour, painted
+        self._cubes = {name: index for index, name in enumerate(project.entries)}
         self.names: dict[int, str] = {0: "all pixels"}
         self.colours: dict[int, str] = {}
         self._map = ""
         if colour == "domain":
             self.names = dict(enumerate(project.domains))
+            self.colours = dict(zip(self.names, palette(len(self.names)), strict=True))
+        elif colour == "cube" and cube:
+            self._cubes = {name: int(name != cube) for name in project.entries}
+            self.names, self.colours = {0: cube, 1: "other cubes"}, dict(enumerate(CUBE_COLOURS))
+        elif colour == "cube":
+            self.names = dict(enumerate(project.entries))
             self.colours = dict(zip(self.names, palette(len(self.names)), strict=True))
         elif colour == "mask":
             self.names, self.colours = {0: "in the masks", 1: "outside"}, dict(enumerate(MASK_COLOURS))
@@ -352,8 +364,9 @@ class _Groups:
 
     def parts(self, cube: str, area: NDArray[np.bool_] | None) -> Iterator[tuple[int, NDArray[np.bool_] | None]]:
         """Yield the groups that have pixels in a cube, and which pixels (n,) they are; None for all."""
-        if self._colour == "domain":
-            yield self._project.domains.index(self._project.entry(cube).domain), None if area is None else area.ravel()
+        if self._colour in {"domain", "cube"}:
+            group = self._cubes[cube] if self._colour == "cube" else self._project.domains.index(self._project.entry(cube).domain)
+            yield group, None if area is None else area.ravel()
             return
         if self._colour == "mask":
             yield 0, None if area is None else area.ravel()
@@ -413,6 +426,17 @@ def select(project: Project, cube: str, strokes: Sequence[Stroke], *, outside: b
     if not outside and (project.mask_path(cube).exists() or project.entry(cube).crop is not None):
         held &= project.area(cube).ravel()
     return held.reshape(shape)
+
+
+def held_by_cube(
+    project: Project, cubes: Sequence[str], strokes: Sequence[Stroke], *, outside: bool = False, cache: CellCache | None = None
+) -> Steps[dict[str, int]]:
+    """Return how many pixels some lassos hold of each cube that has any in them, most first; arguments as `select`."""
+    found: dict[str, int] = {}
+    for cube in cubes:
+        held = yield from select(project, cube, strokes, outside=outside, cache=cache)
+        found[cube] = int(np.count_nonzero(held))
+    return {cube: count for cube, count in sorted(found.items(), key=lambda one: -one[1]) if count}
 
 
 def cells_counted(project: Project, cube: str, view: View, mask: NDArray[np.bool_], cache: CellCache | None = None) -> Steps[NDArray[np.int64]]:

@@ -108,6 +108,7 @@ def test_bars_and_examples(qtbot, project):
     seen = run(preview_patches(opened, CONFIG))
     found = run(example_patches(opened, seen.index, CONFIG))
     view = PatchesView(Theme.named("dark"))
+    assert all(word in view.key.text() for word in ("found", "kept", "train", "test"))
     qtbot.addWidget(view)
     view.resize(900, 260)
     view.show()

@@ -84,6 +84,26 @@ def test_matrix_rows_are_true_classes_from_the_top(view):
     assert [text for _, text in plot.matrix.getAxis("left")._tickLevels[0]] == ["2 corn", "5 wheat", "9 woods"]
 
 
+def test_rows_and_columns_of_the_matrix_are_named(qtbot):
+    plot = ConfusionPlot(score(), Theme.named("dark"))
+    qtbot.addWidget(plot)
+    assert plot.matrix.getAxis("left").labelText == "Class in the labels"
+    assert plot.matrix.getAxis("bottom").labelText == "Class in the map"
+
+
+def test_two_results_of_one_cube_are_told_apart_and_no_column_is_cut_off(view, qtbot):
+    # At 1280 px the dock is 480 px wide: both entries read "abu-urban-2 · training…", and the share was beyond the edge.
+    for method in ("ridge", "knn"):
+        view.add(map_areas(f"abu-urban-2 · training-free · {method}", {"corn": 30, "wheat": 60, "woods": 10}, CLASSES))
+    view.resize(480, 240)
+    view.show()
+    qtbot.waitExposed(view)
+    grid = view.content.findChild(QTableWidget)
+    assert sum(grid.columnWidth(column) for column in range(3)) <= grid.viewport().width()
+    one_line = view.list.fontMetrics().height()
+    assert all(view.list.visualItemRect(view.list.item(row)).height() >= 2 * one_line for row in range(2))
+
+
 def test_a_class_of_the_map_without_labels_has_no_bar(qtbot):
     truth, predicted = np.array([2, 2, 5, 5]), np.array([2, 9, 5, 5])
     plot = ConfusionPlot(report(truth, predicted, CLASSES), Theme.named("dark"))

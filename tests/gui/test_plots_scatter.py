@@ -112,7 +112,7 @@ def test_domains_are_told_apart_on_demand(plot):
     plot.set_densities({"sugar": cloud(4000, (1, 1)), "coffee": cloud(500, (-1, 1))}, 0, 1)
     assert all("px in a bin" in text for text in plot.legend.texts())
     plot.set_densities({"coffee": cloud(500, (-1, 1)), "sugar": cloud(4000, (1, 1))}, 0, 1, colour="domain")
-    assert plot.legend.texts() == ["coffee · 500 px", "sugar · 4,000 px"]
+    assert plot.legend.texts() == ["coffee\n500 px", "sugar\n4,000 px"]
     assert plot.colour == "domain"
     assert len(set(plot.colours().values())) == 2
 

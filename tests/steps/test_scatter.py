@@ -13,7 +13,7 @@ from napari_hsi_ssl.errors import ConfigError, ProjectError
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes, pca
-from napari_hsi_ssl.steps.scatter import CellCache, Coordinates, Stroke, cells_counted, pair_of, scatter, select
+from napari_hsi_ssl.steps.scatter import CellCache, Coordinates, Stroke, cells_counted, held_by_cube, pair_of, scatter, select
 
 SHAPE = (20, 16, 10)
 POLYGON = np.array([(-1.0, -0.5), (0.6, -0.7), (0.3, 0.9), (-0.5, 0.4)])
@@ -109,6 +109,24 @@ def test_a_lasso_holds_the_pixels_whose_scores_lie_in_it(project, kept):
     both = run(select(project, "coffee", [stroke, added], outside=True))
     assert (both >= expected).all()
     assert both.sum() > expected.sum()
+
+
+def test_cubes_are_told_apart_each_from_each_or_one_from_the_others(project):
+    mask = halves(project)
+    for cube, expected in (("", {"coffee": int(mask.sum()), "sugar": 320}), ("sugar", {"sugar": 320, "other cubes": int(mask.sum())})):
+        view = run(scatter(project, colour="cube", cube=cube))
+        assert {name: int(found.counts.sum()) for name, found in view.densities.items()} == expected
+
+
+def test_what_a_lasso_holds_of_each_cube_is_counted(project):
+    view = run(scatter(project))
+    strokes = [Stroke(view.pair, view.plane, POLYGON)]
+    plain = {cube: int(points_in_poly(truth(project, cube).astype(float), POLYGON).sum()) for cube in ("coffee", "sugar")}
+    found = run(held_by_cube(project, ["coffee", "sugar"], strokes))
+    assert found == plain
+    assert list(found.values()) == sorted(plain.values(), reverse=True)
+    away = [Stroke(view.pair, view.plane, POLYGON + 1000)]
+    assert run(held_by_cube(project, ["coffee", "sugar"], away)) == {}
 
 
 def test_a_region_lights_up_where_its_pixels_lie(project):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.library import SpectralLibrary, read_library, write_library
 from napari_hsi_ssl.cubes.writers import load_map, write_envi_cube
 from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError
-from napari_hsi_ssl.explore.spectra import described
+from napari_hsi_ssl.explore.spectra import MeanSpectrum, described
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import angles, cubes
@@ -179,6 +180,24 @@ def test_pinned_references_of_another_camera_make_a_map_that_its_command_remakes
     again = load_map(project.map_path("a1", "angles", "sam"))
     np.testing.assert_array_equal(first.labels, again.labels)
     assert sum(report["maps"][0]["areas"].values()) == int(project.area("a1").sum())
+
+
+def test_a_pinned_curve_that_fits_no_band_of_the_cube_is_left_out_and_named(project):
+    # One leftover pin of another camera must not cost the map, nor be called a library.
+    fitting = run(verbs.class_spectra(project, ["a1"]))
+    far = MeanSpectrum("50, 10 (far)", ("far",), 1, np.ones(5), None, np.linspace(2000, 2500, 5), None, "reflectance", None)
+    counted = replace(far, name="3, 4 (counted)", wavelengths=None)
+    said = []
+    report = run(angles.pinned_angles(project, "a1", [far, *fitting], AnglesConfig()), said.append)
+    told = [one.message for one in said if one.warning]
+    assert told == ["The pinned curve “50, 10 (far)” has other bands than cube 'a1': left out, mapped with the other 2."]
+    assert list(report["maps"][0]["areas"]) == [one.name for one in fitting]
+    said.clear()
+    run(angles.pinned_angles(project, "a1", [far, counted, *fitting], AnglesConfig()), said.append)
+    assert next(one.message for one in said if one.warning).startswith("2 pinned curves have other bands than cube 'a1' (“50, 10 (far)”, “3, 4 (counted)”)")
+    with pytest.raises(ConfigError, match="no other curve is ticked; pin a pixel") as caught:
+        run(angles.pinned_angles(project, "a1", [counted], AnglesConfig()))
+    assert "library" not in str(caught.value)
 
 
 def test_references_are_named_exactly_once(folder, project, tmp_path):

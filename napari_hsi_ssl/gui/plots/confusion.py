@@ -17,6 +17,7 @@ _ROW_PIXELS = 14
 _FRAME_PIXELS = 46
 _NUMBERS_UP_TO = 10
 _NAME_LETTERS = 22
+_TITLE_PIXELS = 18
 
 
 class ConfusionPlot(pg.GraphicsLayoutWidget):
@@ -59,6 +60,7 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         every = 1 + count // 13
         self.matrix.getAxis("bottom").setTicks([[(index + 0.5, str(number)) for index, number in enumerate(self._numbers) if index % every == 0]])
         self.matrix.setLabel("bottom", "Class in the map")
+        self.matrix.setLabel("left", "Class in the labels")
         # A class of the map that has no labelled pixel has no accuracy, and so no bar.
         accuracies = [report["per_class"].get(str(number), {}).get("accuracy") for number in self._numbers]
         known = [(index, accuracy) for index, accuracy in enumerate(accuracies) if accuracy is not None]
@@ -83,7 +85,7 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         names = self.matrix.getAxis("left")
         letters = QFontMetrics(names.style["tickFont"])
         # pyqtgraph leaves out labels that are wider than the axis it has planned, and plans before it knows them.
-        names.setWidth(max(letters.horizontalAdvance(text) for _, text in rows) + 12)
+        names.setWidth(max(letters.horizontalAdvance(text) for _, text in rows) + 12 + _TITLE_PIXELS)
 
     def _write(self, row: int, column: int, table: NDArray[np.uint8]) -> None:
         if self._counts[row, column] == 0:

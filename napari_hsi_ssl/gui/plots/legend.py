@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QListView, QListWidget, QListWidgetItem, QWidget
 
 _SWATCH = 12
-_WIDTHS = (124, 190)
-"""Beside a plot that is given four times the room."""
+_LEAST_WIDTH = 124
 
 
 def swatch(colour: str) -> QIcon:
@@ -41,8 +40,10 @@ class LegendList(QListWidget):
         self._checkable = checkable
         self._removable = removable
         self._entries: list[tuple[str, str, str, bool]] = []
-        self.setMinimumWidth(_WIDTHS[0])
-        self.setMaximumWidth(_WIDTHS[1])
+        self.setMinimumWidth(_LEAST_WIDTH)
+        self.setWordWrap(True)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setIconSize(QSize(_SWATCH, _SWATCH))
         mode = QAbstractItemView.SelectionMode.ExtendedSelection if removable else QAbstractItemView.SelectionMode.NoSelection
         self.setSelectionMode(mode)
@@ -63,7 +64,7 @@ class LegendList(QListWidget):
         for key, text, colour, shown in entries:
             item = QListWidgetItem(swatch(colour), text, self)
             item.setData(Qt.ItemDataRole.UserRole, key)
-            item.setToolTip(text)
+            item.setToolTip(text.replace("\n", " · "))
             if self._checkable:
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
                 item.setCheckState(Qt.CheckState.Checked if shown else Qt.CheckState.Unchecked)

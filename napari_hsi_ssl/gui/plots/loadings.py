@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QStackedLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSplitter, QStackedLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.explore.loadings import Components
@@ -31,7 +32,6 @@ class LoadingsView(QWidget):
         self.scree.setToolTip("Share of the variance that each component explains (bars), and all up to it (line)")
         self.plot.setToolTip("Loadings: the weight of each band in the components that are ticked")
         self.legend = LegendList(checkable=True)
-        self.legend.setMinimumWidth(140)
         self.legend.setToolTip("Tick the components to show")
         self.legend.toggled.connect(self._toggled)
         self.note = QLabel(_NO_PCA, wordWrap=True)
@@ -39,11 +39,13 @@ class LoadingsView(QWidget):
         both = QWidget()
         row = QHBoxLayout(both)
         row.setContentsMargins(6, 6, 6, 4)
-        row.addWidget(self.scree, 2)
-        row.addWidget(self.plot, 4)
-        row.addWidget(self.legend, 1)
-        for widget, least in ((self.scree, 110), (self.plot, 150), (self.legend, 90)):
+        self.split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        for place, (widget, least, stretch) in enumerate(((self.scree, 110, 2), (self.plot, 140, 4), (self.legend, 152, 0))):
             widget.setMinimumWidth(least)  # the window must fit a small laptop
+            self.split.addWidget(widget)
+            self.split.setStretchFactor(place, stretch)
+        self.split.setSizes([240, 480, 176])
+        row.addWidget(self.split)
         self._pages = QStackedLayout(self)
         self._pages.addWidget(self.note)
         self._pages.addWidget(both)
@@ -81,7 +83,7 @@ class LoadingsView(QWidget):
             bar, line = self._theme.legible("#0072b2"), self._theme.legible("#e69f00")
             self.scree.addItem(pg.BarGraphItem(x=numbers, height=100 * found.explained, width=0.7, brush=bar, pen=None))
             self.scree.plot(numbers, 100 * found.cumulative, pen=pg.mkPen(line, width=2), symbol="o", symbolSize=4, symbolBrush=line, symbolPen=None)
-            self.scree.setLabel("bottom", f"{found.word} number")
+            self.scree.setLabel("bottom", found.word)
             self.scree.setLabel("left", "Explained (%)" if found.word == "PC" else "Share of signal (%)")
             self.scree.setRange(xRange=(0.4, len(numbers) + 0.6), yRange=(0, 108), padding=0)
             whole = 100 * found.cumulative[-1]
@@ -102,6 +104,11 @@ class LoadingsView(QWidget):
             self.plot.setLabel("left", "Loading")
             shares = found.explained
             self.legend.set_entries(
-                (name, f"{name} · {100 * share:.3g} %", colours[name], name not in self._hidden) for name, share in zip(found.names, shares, strict=True)
+                (name, f"{name} · {_percent(share)}", colours[name], name not in self._hidden) for name, share in zip(found.names, shares, strict=True)
             )
         style(self.plot.getPlotItem(), self._theme)
+
+
+def _percent(share: float) -> str:
+    """Return a share in few letters, a small one not as nothing."""
+    return f"{100 * share:.1f} %" if share >= 0.0005 or share <= 0 else "<0.1 %"

@@ -19,6 +19,7 @@ from napari_hsi_ssl.patches.sheet import FRAMES, Example
 _TILE, _FRAME = 56, 3
 _NAME_LETTERS = 14
 _WIDTH = 0.36
+_PALE = 0.55
 _NOTHING = "Open form 4: what a cut would give shows here while the settings change."
 
 
@@ -47,8 +48,16 @@ class PatchesView(QWidget):
         scroll.setWidget(self.sheet)
         scroll.setMinimumWidth(150)
         scroll.setToolTip("Example patches as the network will see them")
+        self.key = QLabel(wordWrap=True)
+        self.key.setToolTip(self.bars.toolTip())
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(6, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.bars, 1)
+        column.addWidget(self.key)
         split = QSplitter(Qt.Orientation.Horizontal)
-        split.addWidget(self.bars)
+        split.addWidget(left)
         split.addWidget(scroll)
         split.setSizes([400, 500])
         self.words.setContentsMargins(6, 2, 6, 0)
@@ -77,6 +86,7 @@ class PatchesView(QWidget):
         """Take the colours of another theme."""
         self._theme = theme
         self.bars.setBackground(theme.background)
+        self.key.setText(_key(theme))
         self._draw()
 
     def _draw(self) -> None:
@@ -86,7 +96,7 @@ class PatchesView(QWidget):
         domains = list(seen.before) if seen is not None else []
         if seen is not None:
             places = np.arange(len(domains), dtype=float)
-            for offset, counts, pale in ((-_WIDTH / 2, seen.before, 0.55), (_WIDTH / 2, seen.after, 0.0)):
+            for offset, counts, pale in ((-_WIDTH / 2, seen.before, _PALE), (_WIDTH / 2, seen.after, 0.0)):
                 bottom = np.zeros(len(domains))
                 for split, code in (("train", TRAIN), ("test", TEST)):
                     height = np.array([counts[domain][split] for domain in domains], dtype=float)
@@ -97,6 +107,7 @@ class PatchesView(QWidget):
         letters = _NAME_LETTERS if len(domains) < 5 else 8
         plot.getAxis("bottom").setTicks([[(place, _short(domain, letters)) for place, domain in enumerate(domains)]])
         plot.setLabel("left", "Patches")
+        self.key.setVisible(seen is not None)
         plot.setXRange(-0.6, max(1, len(domains)) - 0.4, padding=0)
         plot.enableAutoRange(axis="y")
         style(plot, self._theme)
@@ -173,6 +184,16 @@ def summary(seen: PatchPreview) -> str:
     if full > train + test:
         parts.append(f"{full - train - test:,} are over the limit a domain")
     return " · ".join(parts)
+
+
+def _key(theme: Theme) -> str:
+    """Return what the colours of the bars mean, as rich text."""
+
+    def box(code: int, pale: float) -> str:
+        return f"<span style='color:{mix(FRAMES[code], theme.background, pale)}'>■</span>"
+
+    pairs = (("found", _PALE), ("kept", 0.0))
+    return "<br>".join(f"{words}: {box(TRAIN, pale)} train {box(TEST, pale)} test" for words, pale in pairs)
 
 
 def _short(name: str, letters: int) -> str:

@@ -19,9 +19,11 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QListView,
     QListWidget,
     QPushButton,
     QScrollArea,
+    QSplitter,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -37,6 +39,7 @@ from napari_hsi_ssl.gui.plots.theme import Theme
 
 _SIDE_WIDTH = 166
 _WORDS_WIDTH = 128
+_COLUMN = 64
 _KEPT = 50
 _NOTHING = "No result yet: judge a run or make a map in step 6, Classify."
 
@@ -91,7 +94,9 @@ class ResultsView(QWidget):
         self._results: dict[str, Result] = {}
         self.list = QListWidget()
         self.list.setToolTip("Results of this project, the latest last; choose one to see it")
-        self.list.setFixedWidth(_SIDE_WIDTH)
+        self.list.setWordWrap(True)
+        self.list.setResizeMode(QListView.ResizeMode.Adjust)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.currentRowChanged.connect(self._show_current)
         self.copy_button = QPushButton("Copy", clicked=self.copy)
@@ -100,20 +105,29 @@ class ResultsView(QWidget):
         self.csv_button.setToolTip("Save the numbers as CSV")
         self.png_button = QPushButton("PNG…", clicked=self._save_png)
         self.png_button.setToolTip("Save what is shown as a picture")
-        self.place = QVBoxLayout()
         self.content: QWidget = QLabel(_NOTHING, wordWrap=True)
 
         buttons = QHBoxLayout()
         buttons.setSpacing(2)
         for button in (self.copy_button, self.csv_button, self.png_button):
             buttons.addWidget(button)
-        side = QVBoxLayout()
+        left, right = QWidget(), QWidget()
+        side = QVBoxLayout(left)
+        side.setContentsMargins(0, 0, 0, 0)
         side.addWidget(self.list, 1)
         side.addLayout(buttons)
+        self.place = QVBoxLayout(right)
+        self.place.setContentsMargins(0, 0, 0, 0)
+        left.setMinimumWidth(_SIDE_WIDTH)
+        split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        split.addWidget(left)
+        split.addWidget(right)
+        split.setStretchFactor(0, 0)
+        split.setStretchFactor(1, 1)
+        split.setSizes([_SIDE_WIDTH, 600])
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 4)
-        row.addLayout(side)
-        row.addLayout(self.place, 1)
+        row.addWidget(split)
         self.place.addWidget(self.content)
         self._enable()
 
@@ -215,8 +229,7 @@ def _table_view(table: Table) -> QWidget:
             grid.setItem(row, column, item)
     header = grid.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    header.setSectionResizeMode(len(table.columns) - 1, QHeaderView.ResizeMode.ResizeToContents)
-    header.setMinimumSectionSize(110)
+    header.setMinimumSectionSize(_COLUMN)
     note = QLabel(table.note, wordWrap=True)
     note.setVisible(bool(table.note))
     view = QWidget()

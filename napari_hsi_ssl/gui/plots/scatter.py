@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from qtpy.QtCore import QRectF, Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import QRectF, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton, QSplitter, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.explore.density import Density
@@ -18,14 +18,15 @@ from napari_hsi_ssl.gui.plots.legend import LegendList
 from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 from napari_hsi_ssl.steps.scatter import axis_text
 
-_SIDE_WIDTH = 124
-_LEGEND_WIDTH = 118
+_SIDE_WIDTH = 138
+_LEGEND_WIDTH = 124
 _SELECTED = {True: "#ff4fdc", False: "#c4009a"}
 """Of selected pixels, on a dark and on a light background."""
 _NO_PCA = "No PCA yet: fit one in step 3, Explore."
 _COLOURINGS = {
     "density": ("Density", "One colour scale for how many pixels lie in a bin"),
     "domain": ("Domain", "A colour for each domain"),
+    "cube": ("This cube", "The cube that is shown, and all others"),
     "mask": ("Mask", "Pixels inside and outside of the masks"),
     "label": ("Label", "The colours of the classes that pixels are labelled with"),
     "map": ("Map", "The colours of the classes on the map made last"),
@@ -126,8 +127,13 @@ class ScatterPlot(QWidget):
         self.side.addStretch()
         row = QHBoxLayout()
         row.addLayout(self.side)
-        row.addWidget(self.plot, 4)
-        row.addWidget(self.legend, 1)
+        self.split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        self.split.addWidget(self.plot)
+        self.split.addWidget(self.legend)
+        self.split.setStretchFactor(0, 1)
+        self.split.setStretchFactor(1, 0)
+        self.split.setSizes([500, _LEGEND_WIDTH + 30])
+        row.addWidget(self.split, 1)
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(6, 6, 6, 4)
         self.column.setSpacing(3)
@@ -267,7 +273,7 @@ class ScatterPlot(QWidget):
             else:
                 colours = self.colours()
                 picture = blended_image([dotted(binned(counts, side)) for counts in groups.values()], list(colours.values()))
-                entries = [(name, f"{name} · {sizes[name]:,} px", colours[name], True) for name in groups]
+                entries = [(name, f"{name}\n{sizes[name]:,} px", colours[name], True) for name in groups]
             self.image.setImage(picture, autoLevels=False, levels=(0, 255))
             self.image.setRect(self._frame())
             self.legend.set_entries(entries)

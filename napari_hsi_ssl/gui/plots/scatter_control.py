@@ -17,9 +17,11 @@ from napari_hsi_ssl.gui.selection import SelectionBar, selection_for
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.pca import components
-from napari_hsi_ssl.steps.scatter import Colouring, Pair, Space, Stroke, View, cells_counted, has_umap, pair_of, scatter, select
+from napari_hsi_ssl.steps.scatter import CellCache, Colouring, Pair, Space, Stroke, View, cells_counted, has_umap, held_by_cube, pair_of, scatter, select
 
 _OVERLAY_MS = 60
+_MOST_NAMED = 2
+Painted = dict[str, NDArray[np.integer]]
 
 
 class ScatterControl(QObject):
@@ -112,7 +114,8 @@ class ScatterControl(QObject):
         layer = layers.find(desk.viewer, "labels", desk.cube)
         if self.plot.colour == "label" and layer is not None and layers.unsaved(layer):
             painted[desk.cube] = np.array(layer.data)
-        steps = _view(project, x, y, space, self.plot.colour, self.selection.cells, painted)  # type: ignore[arg-type]
+        cube = desk.cube if self.plot.colour == "cube" else ""
+        steps = _view(project, x, y, space, self.plot.colour, self.selection.cells, painted, cube)  # type: ignore[arg-type]
         self.jobs.start(steps, self._read, label="scatter", slot="scatter", on_error=self._failed)
 
     def _read(self, view: View) -> None:
@@ -196,16 +199,32 @@ class ScatterControl(QObject):
             self.selection.strokes = () if before is not None else strokes
             self.desk.set_selection(mask, "scatter")
             if not mask.any():
-                self.plot.say(f"No pixel of {cube} lies inside the lasso; draw it around points of this cube.")
-            else:
-                self.plot.say("")
+                self._tell_elsewhere(cube, strokes)
 
         self.jobs.start(steps, selected, label="lasso", slot="lasso", on_error=self._lasso_failed)
+
+    def _tell_elsewhere(self, cube: str, strokes: tuple[Stroke, ...]) -> None:
+        """Say whose points a lasso holds that holds none of the cube in hand."""
+        project = self.desk.project
+        if project is None:
+            return
+        self.plot.forget_outline()
+        none = f"No pixel of {cube} is inside the lasso"
+        self.bar.say(f"{none}.")
+        others = [name for name in project.entries if name != cube]
+        steps = held_by_cube(project, others, strokes, outside=self.selection.outside, cache=self.selection.cells)
+
+        def counted(found: dict[str, int]) -> None:
+            if self.desk.selection is None and self.desk.cube == cube:
+                self.bar.say(f"{none}: {_whose(found)}." if found else f"{none}: draw it around points.")
+
+        self.jobs.start(steps, counted, label="lasso", slot="lasso", on_error=self._lasso_failed)
 
     def _lasso_failed(self, _error: BaseException, sentence: str, _details: str) -> None:
         self.plot.say(sentence)
 
     def _cube_changed(self, cube: str) -> None:
+        self._groups_changed("cube")
         if self.selection.strokes and cube:
             self._select(self.selection.strokes, None, "new")
         if self._in_front(self.loadings):
@@ -234,7 +253,16 @@ class ScatterControl(QObject):
             self.plot.set_selected(counts)
 
 
-def _view(project: Project, x: int, y: int, space: Space, colour: Colouring, cells: object, painted: dict[str, NDArray[np.integer]]) -> Steps[View]:
+def _whose(found: dict[str, int]) -> str:
+    """Say how many pixels of which cubes there are, and how to see them."""
+    named = [f"{count:,} px of {name}" for name, count in list(found.items())[:_MOST_NAMED]]
+    rest = len(found) - len(named)
+    more = f" and {rest} other cube{'s' * (rest > 1)}" if rest else ""
+    verb = "is" if list(found.values()) == [1] else "are"
+    return f"{', '.join(named)}{more} {verb}; choose {'that' if len(found) == 1 else 'such a'} cube to see them"
+
+
+def _view(project: Project, x: int, y: int, space: Space, colour: Colouring, cells: CellCache, painted: Painted, cube: str) -> Steps[View]:
     yield Progress(message="reading the PCA")
     pair: Pair = pair_of(project, x, y, space)
-    return (yield from scatter(project, pair, colour, cache=cells, painted=painted))  # type: ignore[arg-type]
+    return (yield from scatter(project, pair, colour, cache=cells, painted=painted, cube=cube))
