@@ -61,6 +61,7 @@ class Canvas(QObject):
         self._ordered: tuple[str, NDArray[Any]] | None = None
         self.composite: Composite | None = None
         """What is shown of the current cube in colour."""
+        self._no_look = ""  # why the look that was asked for last cannot be had
         self._waiting: list[tuple[str, str, ClassMap]] = []
         self._overlay = "labels"
         self.grid_wanted = True
@@ -92,6 +93,7 @@ class Canvas(QObject):
             return
         viewer = self.desk.viewer
         first = self._picture is None or self._picture.cube.shape[:2] != shown.cube.shape[:2]
+        mask_layers.hand_over(viewer, name, mask, labels)
         layers.clear_others(viewer, name, keep=("cube", "rgb"))
         self._picture, self._ordered = shown, None
         layers.show_cube(viewer, shown, self._read_band)
@@ -157,7 +159,7 @@ class Canvas(QObject):
         if layer is not None:
             layer.visible = True
         self._jobs.start(
-            _look(shown, config), self._composed, label=f"picture of {shown.name}", slot="composite", on_update=self._composing, on_error=self._failed
+            _look(shown, config), self._composed, label=f"picture of {shown.name}", slot="composite", on_update=self._composing, on_error=self._look_failed
         )
 
     def show_composite(self, bands: tuple[int, int, int]) -> None:
@@ -174,6 +176,9 @@ class Canvas(QObject):
         if shown is None or made.cube != shown.name:
             return
         self.composite = made
+        if self._no_look:
+            self.desk.message.emit(self._no_look, "over")
+            self._no_look = ""
         layers.show_composite(self.desk.viewer, made.cube, made.image, made.look.shown, shown.step)
         self.looked.emit(made)
 
@@ -312,6 +317,10 @@ class Canvas(QObject):
         cube, name, found = self._waiting.pop(0)
         if self.desk.alive and cube == self.desk.cube:
             result_layers.show_confidence(self.desk.viewer, cube, found.confidence, name)
+
+    def _look_failed(self, error: BaseException, sentence: str, details: str) -> None:
+        self._no_look = sentence
+        self._failed(error, sentence, details)
 
     def _failed(self, _error: BaseException, sentence: str, _details: str) -> None:
         self.desk.message.emit(sentence, "error")

@@ -53,6 +53,7 @@ def _projects_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _collect_on_this_thread() -> Iterator[None]:
     """Closed windows are collected here, once they are closed: a collection in a worker's thread would delete widgets there."""
     yield
+    gc.unfreeze()  # what the workbench left out of it
     gc.collect()
 
 

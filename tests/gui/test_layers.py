@@ -12,6 +12,8 @@ from napari_hsi_ssl.cubes.cube import Classes, as_cube
 from napari_hsi_ssl.cubes.readers import read_cube
 from napari_hsi_ssl.gui import layers, mask_layers, pictures, result_layers
 from napari_hsi_ssl.gui.bandstack import BandStack
+from napari_hsi_ssl.gui.canvas import canvas_for
+from napari_hsi_ssl.gui.desk import desk_for
 from napari_hsi_ssl.gui.pictures import band_pixels, box_of, closed, composing, picture, sample_limits, shown_step, window_outlines
 from napari_hsi_ssl.progress import run
 
@@ -269,3 +271,31 @@ def test_ellipse_becomes_a_polygon_inside_its_box():
     np.testing.assert_allclose(outline.max(axis=0), (4, 8), atol=0.02)
     radii = ((outline - (2, 4)) / (2, 4)) ** 2
     np.testing.assert_allclose(radii.sum(axis=1), 1, atol=1e-9)
+
+
+def test_another_cube_takes_over_mask_and_labels_that_are_saved(viewer, qtbot, project):
+    """Layers taken away and added anew cost the window half a second each time somebody looks at another cube."""
+    for name in project.entries:
+        shape = project.entry(name).shape[:2]
+        mask = np.zeros(shape, dtype=bool)
+        mask[: len(name) + 2] = True
+        project.save_mask(name, mask)
+        project.save_labels(name, mask.astype(np.int32) * 3, {3: "seed"})
+    desk = desk_for(viewer)
+    canvas_for(desk)
+    desk.open_project(project)
+    qtbot.waitUntil(lambda: layers.find(viewer, "labels", "beans") is not None, timeout=10_000)
+    before = {role: layers.find(viewer, role, "beans") for role in ("cube", "rgb", "mask", "labels")}
+    desk.set_cube("cubes")
+    qtbot.waitUntil(lambda: layers.find(viewer, "labels", "cubes") is not None, timeout=10_000)
+    assert {role: layers.find(viewer, role, "cubes") for role in before} == before
+    np.testing.assert_array_equal(before["mask"].data != 0, project.mask("cubes"))
+    np.testing.assert_array_equal(before["labels"].data, project.labels("cubes"))
+    assert (before["mask"].name, before["labels"].name) == ("cubes mask", "cubes labels")
+    assert tuple(viewer.dims.range[0])[1] == project.entry("cubes").shape[2] - 1  # the slider has the other cube's bands
+    before["mask"].data[0, 0] = 0
+    layers.mark_unsaved(before["mask"])
+    desk.set_cube("beans")
+    qtbot.waitUntil(lambda: layers.find(viewer, "mask", "beans") is not None, timeout=10_000)
+    assert layers.find(viewer, "mask", "beans") is not before["mask"]  # what is not saved is not written over
+    assert layers.find(viewer, "mask", "cubes") is before["mask"]
