@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from qtpy.QtCore import Qt
 
-from napari_hsi_ssl.cubes.library import read_library
+from napari_hsi_ssl.cubes.library import SpectralLibrary, read_library
 from napari_hsi_ssl.explore.spectra_files import spectra_csv
 from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
 from napari_hsi_ssl.gui.plots.spectrum import BandAxis, Spectrum, measured, runs_of
@@ -125,6 +125,64 @@ def test_pointer_of_a_cube_with_other_bands_is_not_drawn(plot):
     assert len(plot._pointer.getData()[0]) == 5
     plot.show_pointer(np.ones(7, dtype=np.float32))
     assert plot._pointer.getData()[0] is None or len(plot._pointer.getData()[0]) == 0
+
+
+def test_the_pointer_lies_below_the_pinned_curves_and_is_thinner(plot):
+    # Drawn over it, the white line hid which colour the pixel under it was pinned in.
+    plot.pin(Spectrum("a", np.arange(5.0), NM))
+    plot.show_pointer(np.arange(5.0))
+    pinned = plot._drawn[-1]
+    assert plot._pointer.zValue() < pinned.zValue()
+    assert plot._pointer.opts["pen"].width() < pinned.opts["pen"].width()
+
+
+def test_pinned_curves_stay_in_reach_while_a_library_is_open(plot, qtbot):
+    plot.resize(480, 250)
+    plot.show()
+    plot.pin(Spectrum("a", np.arange(5.0) + 1, NM), Spectrum("b", np.arange(5.0) + 2, NM))
+    before = plot.minimumSizeHint().width()
+    library = SpectralLibrary("known", ("rise", "fall"), NM.wavelengths, np.array([[1.0, 2, 3, 4, 5], [5, 4, 3, 2, 1]]), "reflectance")
+    plot.library.open(library, plot.target)
+    assert plot.library.isVisible()
+    assert plot.aside.tabBar().isVisible()
+    assert plot.minimumSizeHint().width() <= max(before, 480), "the window must not grow"
+    plot.aside.setCurrentWidget(plot.legend)
+    assert plot.legend.isVisible()
+    plot.legend.item(0).setCheckState(Qt.CheckState.Unchecked)
+    assert [one.name for one in plot.shown] == ["b"]
+    plot.library.close_button.click()
+    assert plot.legend.isVisible()
+    assert not plot.aside.tabBar().isVisible()
+    assert plot.minimumSizeHint().width() == before
+
+
+def test_entries_of_a_library_are_drawn_anew_in_another_theme(plot):
+    entries = [Spectrum(name, np.arange(5.0), NM, pixels=0) for name in ("x", "y", "z", "w")]
+    plot._draw_entries(entries)
+    for name in ("light", "dark"):
+        theme = Theme.named(name)
+        plot.set_theme(theme)
+        assert len(plot._compared) == 4
+        assert all(contrast(line.opts["pen"].color().name(), theme.background) >= 4.4 for line in plot._compared)
+
+
+def test_a_note_has_the_width_of_the_plot_and_wraps(plot, qtbot):
+    plot.pin(Spectrum("first", np.arange(5.0), NM))
+    plot.set_axis(COUNTED)
+    plot.resize(480, 250)
+    plot.show()
+    qtbot.waitExposed(plot)
+    assert plot.note.wordWrap()
+    assert plot.note.width() == plot.plot.width()
+    assert plot.note.height() >= plot.note.heightForWidth(plot.note.width())
+
+
+def test_it_is_seen_that_clicks_pin(plot):
+    plot.pin_button.click()
+    assert plot.pin_button.text() == "Pin on click ✓"
+    assert plot.note.text().startswith("A click on the image keeps")
+    plot.pin_button.click()
+    assert plot.pin_button.text() == "Pin on click"
 
 
 def test_every_colour_is_legible_on_the_background(plot):

@@ -86,6 +86,7 @@ class ExplorerDock(QTabWidget):
         desk.plot_wanted.connect(self.show_plot)
         self.currentChanged.connect(self._tab_changed)
         self.pointer.pinned.connect(partial(_tell, ref(self), "_pinned_news"))
+        self.spectra.pin_button.toggled.connect(lambda: self._mark("", self.spectra))
         self.training.run_asked.connect(watch_for(desk).load)
         # The viewer outlives its docks, and its events do not know when a Qt object has gone.
         this = ref(self)
@@ -119,7 +120,9 @@ class ExplorerDock(QTabWidget):
     def _mark(self, sign: str, plot: QWidget | None) -> None:
         for name, other in self._plots.items():
             if other is plot:
-                self.setTabText(self.indexOf(other), _TABS[name] + sign)
+                pins = " ✓" if name == "spectra" and self.spectra.pin_button.isChecked() else ""
+                self.setTabText(self.indexOf(other), _TABS[name] + pins + sign)
+                self.setTabToolTip(self.indexOf(other), "Clicks on the image pin spectra" if pins else "")
 
     def _news(self, plot: QWidget) -> None:
         # Whoever looks at something else is told, not interrupted.

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QListView,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from napari_hsi_ssl.cubes.library import SpectralLibrary
 
 BEST = 3
-_WIDTHS = (170, 240)
 
 
 class LibraryPanel(QWidget):
@@ -62,6 +62,8 @@ class LibraryPanel(QWidget):
         self.search.setToolTip("Show only entries whose names hold these letters")
         self.search.textChanged.connect(self._filter)
         self.list = QListWidget()
+        self.list.setWordWrap(True)
+        self.list.setResizeMode(QListView.ResizeMode.Adjust)
         self.list.setIconSize(QSize(12, 12))
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -89,8 +91,6 @@ class LibraryPanel(QWidget):
         column.addWidget(self.target_box)
         column.addWidget(self.note)
         column.addWidget(self.list, 1)
-        self.setMinimumWidth(_WIDTHS[0])
-        self.setMaximumWidth(_WIDTHS[1])
 
     @property
     def library(self) -> SpectralLibrary | None:

@@ -9,8 +9,8 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QKeySequence, QResizeEvent, QShortcut
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSplitter, QTabWidget, QToolButton, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.errors import ConfigError, HsiError
@@ -26,8 +26,9 @@ from napari_hsi_ssl.gui.plots.views import RAW, VIEWS, in_view
 _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "Reflectance", "unknown": "Value"}
 _SIDE_WIDTH = 116
 _NEW_COLOURS = 30
-_ROOM_FOR_BOTH = 860
-"""Pixels in which the legend and a library both leave room for the plot; the library names the curve in hand itself."""
+_DASHED_CONTRAST = 4.5  # half of a dashed line is background
+_ASIDE_WIDTH, _ASIDE_WISH = 150, 190
+"""Pixels of the list of curves or the library, at least and at first; the splitter makes it wider."""
 _MOST_SPREADS = 24
 """Beyond so many curves their spreads cover each other, and cost a second to draw."""
 
@@ -59,6 +60,7 @@ class SpectraPlot(QWidget):
         self._hidden: set[str] = set()
         self._drawn: list[pg.GraphicsObject] = []
         self._compared: list[pg.GraphicsObject] = []
+        self._entries: list[Spectrum] = []
         self._shades: list[pg.LinearRegionItem] = []
         self._words = ""
         self.cube = ""
@@ -66,12 +68,12 @@ class SpectraPlot(QWidget):
         self._under: NDArray[np.floating] | None = None
 
         self.plot = pg.PlotWidget()
-        self.plot.setMinimumSize(240, 120)
+        self.plot.setMinimumSize(170, 110)
         prepare(self.plot.getPlotItem())
         # An axis that gives back room as its numbers grow shorter has the whole plot laid out and painted twice at every move.
         self.plot.getAxis("left").setStyle(autoReduceTextSpace=False)
         self._pointer = pg.PlotCurveItem(connect="finite")
-        self._pointer.setZValue(10)
+        self._pointer.setZValue(-5)  # what was pinned of the same pixel stays to be seen
         self.plot.addItem(self._pointer)
         self._cursor = pg.InfiniteLine(angle=90, movable=True, label="", labelOpts={"position": 0.93})
         self._cursor.setVisible(False)
@@ -80,6 +82,7 @@ class SpectraPlot(QWidget):
 
         self.pin_button = QPushButton("Pin on click", checkable=True)
         self.pin_button.setToolTip("While this is down, a click on the image keeps the pixel's spectrum (Shift-click does so at any time)")
+        self.pin_button.toggled.connect(self._pinning)
         self.means = MeansMenu(self)
         self.means.asked.connect(self.means_asked)
         self.means.selection_followed.connect(self.selection_followed)
@@ -116,7 +119,15 @@ class SpectraPlot(QWidget):
         self.library.pinned.connect(self._pin_entries)
         self.library.shown.connect(self._draw_entries)
         self.library.target_chosen.connect(self._target_wanted)
-        self.library.opened.connect(self._make_room)
+        self.library.opened.connect(self._library_opened)
+        self.aside = QTabWidget(documentMode=True)
+        for page, words, tip in (
+            (self.legend, "Pinned", "The pinned curves: tick to show, select and press Delete to remove"),
+            (self.library, "Library", "Entries of the library"),
+        ):
+            self.aside.setTabToolTip(self.aside.addTab(page, words), tip)
+        self.aside.setMinimumWidth(_ASIDE_WIDTH)
+        self.aside.hide()
 
         side = QVBoxLayout()
         side.setSpacing(2)
@@ -131,8 +142,6 @@ class SpectraPlot(QWidget):
             widget.setStyleSheet("QPushButton { padding: 3px 2px; } QPushButton::menu-indicator { image: none; width: 0; }")
             last.addWidget(widget)
         side.addLayout(last)
-        self.note.setFixedWidth(_SIDE_WIDTH)
-        side.addWidget(self.note)
         side.addStretch()
         progress = QHBoxLayout()
         progress.setSpacing(2)
@@ -141,10 +150,19 @@ class SpectraPlot(QWidget):
         side.addLayout(progress)
         row = QHBoxLayout(self)
         row.setContentsMargins(6, 6, 6, 4)
+        pane = QWidget()
+        column = QVBoxLayout(pane)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.plot, 1)
+        column.addWidget(self.note)
+        self.split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
+        for place, widget in enumerate((pane, self.aside)):
+            self.split.addWidget(widget)
+            self.split.setStretchFactor(place, 1 - place)
+        self.split.setSizes([500, _ASIDE_WISH])
         row.addLayout(side)
-        row.addWidget(self.plot, 4)
-        row.addWidget(self.legend, 1)
-        row.addWidget(self.library, 2)
+        row.addWidget(self.split, 1)
         QShortcut(QKeySequence("P"), self, self.pin_button.toggle, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.library.hide()
         self.set_progress(None)
@@ -183,8 +201,9 @@ class SpectraPlot(QWidget):
         self._cursor.setPen(pg.mkPen(theme.accent, width=1.5))
         self._cursor.setHoverPen(pg.mkPen(theme.accent, width=3))
         self._cursor.label.setColor(theme.accent)
-        self._pointer.setPen(pg.mkPen(theme.text, width=1.5))
+        self._pointer.setPen(pg.mkPen(theme.text, width=1))
         self._redraw()
+        self._draw_entries(self._entries)
 
     def set_axis(self, axis: BandAxis | None) -> None:
         """Follow another cube: its axis, its bad bands; pinned curves that do not fit it are hidden, not lost."""
@@ -265,15 +284,19 @@ class SpectraPlot(QWidget):
         self._words = words
         self._write_note()
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the plot wide enough to be read."""
-        super().resizeEvent(event)
+    def _library_opened(self) -> None:
+        self.aside.setCurrentWidget(self.legend if self.library.library is None else self.library)
         self._make_room()
 
     def _make_room(self) -> None:
-        listed = self.legend.count() > 0 and (self.library.isHidden() or self.width() >= _ROOM_FOR_BOTH)
-        if self.legend.isHidden() == listed:
-            self.legend.setVisible(listed)
+        """Show beside the plot what there is: the pinned curves, a library, or both as tabs."""
+        opened = self.library.library is not None
+        self.aside.tabBar().setVisible(opened)
+        self.aside.setVisible(opened or self.legend.count() > 0)
+
+    def _pinning(self, on: bool) -> None:
+        self.pin_button.setText("Pin on click ✓" if on else "Pin on click")
+        self._write_note()
 
     # -- files ------------------------------------------------------------------------------------------------------------
 
@@ -321,15 +344,16 @@ class SpectraPlot(QWidget):
         for item in self._compared:
             self.plot.removeItem(item)
         self._compared.clear()
+        self._entries = entries
         colours = self._free_colours(len(entries))
         for entry, colour in zip(entries, colours, strict=True):
-            pen = pg.mkPen(self._theme.legible(colour), width=1.5, style=Qt.PenStyle.DashLine)
+            pen = pg.mkPen(self._theme.legible(colour, _DASHED_CONTRAST), width=2, style=Qt.PenStyle.DashLine)
             shown = in_view(entry.shown, entry.axis.wavelengths, self.view)
             line = pg.PlotCurveItem(entry.axis.x, shown, pen=pen, connect="finite", name=entry.name)
             line.setZValue(5)
             self.plot.addItem(line)
             self._compared.append(line)
-        self.library.colour({entry.name: self._theme.legible(colour) for entry, colour in zip(entries, colours, strict=True)})
+        self.library.colour({entry.name: self._theme.legible(colour, _DASHED_CONTRAST) for entry, colour in zip(entries, colours, strict=True)})
 
     def _view_changed(self) -> None:
         self._redraw()
@@ -381,13 +405,15 @@ class SpectraPlot(QWidget):
 
     def _write_note(self) -> None:
         away = sum(not self._fits(spectrum) for spectrum in self.pinned)
-        hidden = f"{away} pinned of other units hidden" if away else self._hint()
-        self.note.setText(self._words or hidden)
+        others = "1 pinned curve is" if away == 1 else f"{away} pinned curves are"
+        self.note.setText(self._words or (f"{others} hidden: other units than this cube's." if away else self._hint()))
         self.note.setVisible(bool(self.note.text()))
 
     def _hint(self) -> str:
         if self._axis is None:
             return "Open a cube to see spectra."
+        if self.pin_button.isChecked():
+            return "A click on the image keeps the spectrum of its pixel."
         return "" if self._pinned else "Move over the image to see spectra."
 
     def _dragged(self) -> None:

@@ -39,10 +39,10 @@ class Theme:
         dark = luminance(background) < luminance(text)
         return cls(dark, background, text, mix(text, background, 0.45), "#ffb000" if dark else "#b34700")
 
-    def legible(self, colour: str) -> str:
-        """Return ``colour``, moved towards the text's colour until a line of it stands out from the background."""
+    def legible(self, colour: str, least: float = _CONTRAST) -> str:
+        """Return ``colour``, moved towards the text's colour until its contrast to the background is ``least`` (1–21): that of a line by default."""
         share = 0.0
-        while contrast(mixed := mix(colour, self.text, share), self.background) < _CONTRAST and share < 1:
+        while contrast(mixed := mix(colour, self.text, share), self.background) < least and share < 1:
             share += 0.1
         return mixed
 
