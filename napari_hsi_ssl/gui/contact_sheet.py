@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
@@ -10,6 +12,7 @@ from qtpy.QtWidgets import QListView, QListWidget, QListWidgetItem, QVBoxLayout,
 
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.explore.thumbnails import SIDE, CheckedMask
+from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, ProgressRow, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.jobs import Job, Jobs, Update
@@ -18,6 +21,11 @@ from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.steps.mask import check_masks, judge, save_checked
 
 TITLE = "Masks of all cubes"
+RULES = {
+    "otsu": "Otsu threshold", "threshold": "a threshold", "angle": "the spectral angle to pixels", "kmeans": "the clusters", "all": "whole images",
+    "grow": "growing from pixels", "labels": "the labels", "saved": "the saved masks", "file": "files",
+}  # fmt: skip
+"""What the masks were made by, in words."""
 _NAME = Qt.ItemDataRole.UserRole
 
 
@@ -153,9 +161,9 @@ class ContactSheet(QWidget):
         if name in self.failed:
             return
         self.failed[name] = sentence
-        item = QListWidgetItem(_icon(np.zeros((SIDE, SIDE, 3), dtype=np.uint8)), f"{name}\nno mask: {sentence}")
+        item = QListWidgetItem(_none(short_reason(sentence)), f"{name}\nno mask")
         item.setData(_NAME, name)
-        item.setToolTip(sentence)
+        item.setToolTip(f"{name}: {sentence}")
         item.setForeground(QBrush(QColor(palette.ink(BAD))))
         self.list.addItem(item)
 
@@ -223,16 +231,25 @@ class ContactSheet(QWidget):
         self.desk.set_busy("saving masks")
         self.progress.begin("saving masks")
         self._job = self._jobs.start(
-            save_checked(project, self._config, chosen), lambda report: self._saved(len(report["cubes"])), label="saving masks", slot="save",
-            on_update=self.progress.show_update, on_error=self._not_saved, on_cancelled=lambda _: self._saved(0),
+            save_checked(project, self._config, chosen), lambda report: self._saved(list(report["cubes"])), label="saving masks", slot="save",
+            on_update=self.progress.show_update, on_error=self._not_saved, on_cancelled=lambda _: self._saved([]),
         )  # fmt: skip
         self._tell()
 
-    def _saved(self, count: int) -> None:
+    def _saved(self, cubes: list[str]) -> None:
+        """Say so, and let the canvas show what is saved now instead of a preview of it."""
         self.desk.set_busy("")
+        for cube in cubes:
+            layer = layers.find(self.desk.viewer, "mask", cube)
+            if layer is not None:
+                layers.mark_unsaved(layer, False)
         self.desk.masks_changed.emit("")
         self._ended()
-        self._say(f"{count} mask{'s' * (count != 1)} saved.", GOOD) if count else self._say("Cancelled; what was saved stays.", CAREFUL)
+        if cubes:
+            self.desk.step_done.emit()
+            self._say(f"{_masks(len(cubes))} saved.", GOOD)
+        else:
+            self._say("Cancelled; what was saved stays.", CAREFUL)
 
     def _not_saved(self, error: BaseException, sentence: str, details: str) -> None:
         self.desk.set_busy("")
@@ -246,14 +263,50 @@ class ContactSheet(QWidget):
         if not self.checked and not self.failed:
             self._say("Looking …" if running else "Press “Check all cubes” in the mask form to see the masks of all cubes here.", QUIET)
             return
-        parts = [f"{len(self.checked)} masks, {len(self.ticked())} ticked"]
-        parts += [f"{doubtful} look wrong"] if doubtful else []
-        parts += [f"{len(self.failed)} could not be made"] if self.failed else []
-        self._say(" · ".join(parts), CAREFUL if doubtful or self.failed else QUIET)
+        parts = [f"By {self._rule()}: {_masks(len(self.checked))}, {len(self.ticked())} ticked"]
+        parts += [f"{doubtful} look{'s' * (doubtful == 1)} wrong"] if doubtful else []
+        why = ""
+        if self.failed:
+            name, sentence = next(iter(self.failed.items()))
+            parts += [f"{len(self.failed)} could not be made"]
+            why = f". {name}: {sentence}" if len(self.failed) == 1 else f"; the first, {name}: {sentence}"
+        self._say(" · ".join(parts) + why, CAREFUL if doubtful or self.failed else QUIET)
+
+    def _rule(self) -> str:
+        """Return the rule that is applied, in words."""
+        config = self._config
+        words = RULES[config.method]
+        if config.method in {"otsu", "threshold"}:
+            words += f" of {'component 1' if config.source == 'pc1' else 'a band' if config.source == 'band' else 'brightness'}"
+        return words + (f" of {config.reference}" if config.reference else "")
 
     def _say(self, words: str, colour: str) -> None:
         self.words.set_colour(colour)
         self.words.setText(words)
+
+
+def _masks(count: int) -> str:
+    return f"{count} mask{'s' * (count != 1)}"
+
+
+def short_reason(sentence: str) -> str:
+    """Return what a tile has room for: the first part of a sentence, without the name of what it is about.
+
+    >>> short_reason("mask of rug: the brightness image has one value, so Otsu finds no threshold; choose another “Image”.")
+    'the brightness image has one value'
+    """
+    return re.split(r"[,;.](?:\s|$)", re.sub(r"^(?:mask of [^:]*|cube '[^']*'): ", "", sentence))[0]
+
+
+def _none(reason: str) -> QIcon:
+    """Return the tile of a cube without a mask, with the reason on it."""
+    square = QPixmap(SIDE, SIDE)
+    square.fill(QColor("#202428"))
+    painter = QPainter(square)
+    painter.setPen(QColor("#ffb37a"))
+    painter.drawText(6, 6, SIDE - 12, SIDE - 12, int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap), reason)
+    painter.end()
+    return QIcon(square)
 
 
 def _icon(picture: NDArray[np.uint8]) -> QIcon:

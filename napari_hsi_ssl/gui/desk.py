@@ -57,7 +57,9 @@ class Desk(QObject):
     plot_wanted : Signal(str)
         The plot to bring to the front of the explorer dock: "spectra", "scatter", "patches", "training" or "results".
     message : Signal(str, str)
-        Words for the user and their level: "info", "warning" or "error".
+        Words for the user and their level: "info", "warning" or "error"; with the level "over" these words no longer hold.
+    step_done : Signal()
+        A step that the user asked for has succeeded, so what went wrong before it is history.
     busy_changed : Signal(str)
         What is being done to the project now; "" when nothing is.
     """
@@ -78,6 +80,7 @@ class Desk(QObject):
     pixel_pinned = Signal(str, int, int)
     plot_wanted = Signal(str)
     message = Signal(str, str)
+    step_done = Signal()
     busy_changed = Signal(str)
 
     def __init__(self, viewer: Viewer) -> None:

@@ -134,6 +134,11 @@ class PixelPicker(QObject):
             self.picked.emit(y, x, shift)
 
 
+def picks(viewer: Viewer) -> bool:
+    """Tell whether clicks on a viewer's image pick pixels now, so that they mean nothing else."""
+    return any(getattr(callback, "func", None) is _on_press for callback in viewer.mouse_drag_callbacks)
+
+
 def canvas_widget(viewer: Viewer) -> QWidget | None:
     """Return the widget that draws a viewer's canvas; None for a viewer without a window."""
     window = getattr(viewer, "window", None)

@@ -23,12 +23,13 @@ from napari_hsi_ssl.gui.forms.cubes import CubesForm
 from napari_hsi_ssl.gui.forms.explore import ExploreForm
 from napari_hsi_ssl.gui.forms.mask import MaskForm
 from napari_hsi_ssl.gui.forms.patches import PatchesForm
-from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, plain_button, words_label
+from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, boxed, plain_button, row, words_label
 from napari_hsi_ssl.gui.forms.train import TrainForm
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.memory import memory_for
 from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.shortcuts import COMMAND, FORM_KEYS, LIST, PYTHON, RUN, Keys, ShortcutList
+from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.runs.compute import shared_process
 
 if TYPE_CHECKING:
@@ -118,9 +119,16 @@ class Workbench(QWidget):
         self._jobs.call(_warm_up, on_result=_settle)
         when_destroyed(self, gc.unfreeze)
         self.message = words_label(GOOD)
-        self.message.setContentsMargins(8, 4, 8, 0)
-        self.message.hide()
         self.message.setToolTip("What happened last")
+        self.hush = plain_button("×", "Take these words away")
+        self.hush.setFixedWidth(26)
+        self.hush.clicked.connect(self._hush)
+        self._level = ""
+        line = row(self.message, self.hush)
+        line.setContentsMargins(8, 4, 6, 0)
+        line.setStretch(0, 1)
+        self.said = boxed(line)
+        self.said.hide()
         self.sections = [Section(form(napari_viewer)) for form in FORMS]
         self.forms = {section.form.title.lower(): section.form for section in self.sections}
         inside = QWidget()
@@ -141,13 +149,16 @@ class Workbench(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(2)
         outer.addLayout(self._top())
-        outer.addWidget(self.message)
+        outer.addWidget(self.said)
         outer.addWidget(self.scroll)
         self.busy = BusyRow()
         outer.addWidget(self.busy)
         self.setMinimumWidth(_LEAST_WIDTH)
         self._fit()
         self.desk.message.connect(self._say)
+        self.desk.step_done.connect(self._mended)
+        self.desk.project_changed.connect(self._mended)
+        self.desk.cube_changed.connect(self._mended)
         palette.changed.connect(self._tell)
         self._tell()
         trouble = memory_for(self.desk).trouble
@@ -255,9 +266,22 @@ class Workbench(QWidget):
         self.scroll.ensureWidgetVisible(section.header)
 
     def _say(self, words: str, level: str) -> None:
+        if level == "over":
+            if self.message.text() == in_window(words):
+                self._hush()
+            return
+        self._level = level
         self.message.set_colour({"error": BAD, "warning": CAREFUL}.get(level, GOOD))
-        self.message.setText(words)
-        self.message.setVisible(bool(words))
+        self.message.setText(in_window(words))
+        self.said.setVisible(bool(words))
+
+    def _hush(self, *_: object) -> None:
+        self._say("", "")
+
+    def _mended(self, *_: object) -> None:
+        """Take away what went wrong before the step that has just succeeded, or on the cube before; news stay."""
+        if self._level in {"error", "warning"}:
+            self._hush()
 
 
 def open_workbench(viewer: napari.viewer.Viewer, explorer: bool = True) -> Workbench:

@@ -70,7 +70,7 @@ def _one_cube(path: Path) -> Path:
     """Return the cube that a file or a folder stands for."""
     if not path.is_dir() or is_cube_folder(path):
         return path
-    cubes, others = _cubes_in(path)
+    cubes, _ = _cubes_in(path)
     if len(cubes) > 1:
         listed = ", ".join(str(cube.relative_to(path)) for cube in cubes[:_NAMED]) + (f" and {len(cubes) - _NAMED} more" if len(cubes) > _NAMED else "")
         raise CubeError(f"{path} holds {len(cubes)} cubes, expected one to describe; name one of them: {listed}.")

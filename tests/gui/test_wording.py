@@ -9,8 +9,8 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QLabel
 
 from napari_hsi_ssl.gui import wording
-from napari_hsi_ssl.gui.workbench import Workbench
 from napari_hsi_ssl.gui.wording import FIELDS, in_window
+from napari_hsi_ssl.gui.workbench import Workbench
 
 
 @pytest.mark.parametrize(

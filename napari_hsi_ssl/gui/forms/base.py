@@ -22,6 +22,7 @@ from napari_hsi_ssl.gui.jobs import Job, Jobs, Update
 from napari_hsi_ssl.gui.memory import memory_for
 from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.watch import RunWatch, watch_for
+from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.recipe import Recipe, changes
@@ -67,6 +68,8 @@ class Form(QWidget):
     hint: ClassVar[str] = ""
     passing: ClassVar[frozenset[str]] = frozenset({"at", "low", "high", "band", "wavelength"})
     """Settings that belong to one cube and are not remembered between starts."""
+    of_a_cube: ClassVar[bool] = True
+    """Whether the words of the form are about the current cube, so that they go when another one takes its place."""
     standing_changed = Signal()
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -79,6 +82,7 @@ class Form(QWidget):
         self.jobs = Jobs(self)
         self._job: Job | None = None
         self._writing = False
+        self._answering = False
         self._opened_folder: Path | None = None
         self.done: Recipe | None = None
         """The last step that was done here, where it is another one than that of the main button."""
@@ -117,6 +121,8 @@ class Form(QWidget):
             desk.runs_changed, desk.map_made, desk.busy_changed,
         ):  # fmt: skip
             signal.connect(self.refresh)
+        if self.of_a_cube:
+            desk.cube_changed.connect(self.moved_on)
         self.refresh()
 
     # -- for the forms --------------------------------------------------------------------------------------------------
@@ -159,6 +165,7 @@ class Form(QWidget):
         folder = self.project.folder if self.project is not None else None
         if folder != self._opened_folder:
             self._opened_folder = folder
+            self.moved_on()
             self.project_opened()
         standing = self.standing()
         self.status.setText(standing.words)
@@ -200,9 +207,7 @@ class Form(QWidget):
         if writes and self.desk.busy:
             self.say(f"Wait a moment: {self.desk.busy}.", "warning")
             return None
-        self.say("")
-        self._warned = []
-        self.warnings.hide()
+        self.hush()
         self.progress.begin(label)
         self._writing = writes
         if writes:
@@ -230,15 +235,27 @@ class Form(QWidget):
         """Show words to the user under the button; "" takes them away."""
         colour = {"error": BAD, "warning": CAREFUL}.get(level, GOOD)
         self.words.set_colour(colour)
-        self.words.setText(words)
+        self.words.setText(in_window(words))
         self.words.setToolTip("")
         self.words.setVisible(bool(words))
 
     def warn(self, *sentences: str) -> None:
         """Show warnings that stay until the next step is started."""
-        self._warned += [sentence for sentence in sentences if sentence not in self._warned]
+        said = [in_window(sentence) for sentence in sentences]
+        self._warned += [sentence for sentence in dict.fromkeys(said) if sentence not in self._warned]
         self.warnings.setText("\n".join(f"⚠ {sentence}" for sentence in self._warned))
         self.warnings.setVisible(bool(self._warned))
+
+    def hush(self) -> None:
+        """Take words and warnings away: what they are about is no longer in sight."""
+        self.say("")
+        self._warned = []
+        self.warnings.hide()
+
+    def moved_on(self, *_: object) -> None:
+        """Take words and warnings away when another cube, project or page is in sight, unless they are about a step on its way."""
+        if not self.running and not self._answering:  # a step that ends by showing another cube says so itself
+            self.hush()
 
     # -- copying, defaults, memory ----------------------------------------------------------------------------------------
 
@@ -321,8 +338,13 @@ class Form(QWidget):
 
     def _succeeded(self, on_result: Callable[[Any], None] | None, result: Any) -> None:  # noqa: ANN401
         self._over()
+        self.desk.step_done.emit()
         if on_result is not None:
-            on_result(result)
+            self._answering = True
+            try:
+                on_result(result)
+            finally:
+                self._answering = False
 
     def _failed(self, dealt_with: Callable[[BaseException, str], bool] | None, error: BaseException, sentence: str, details: str) -> None:
         self._over()

@@ -24,7 +24,11 @@ from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.export import export
 from napari_hsi_ssl.steps.judge import compare, score
 
-_METHODS = {"knn": "kNN on pretrained features", "linear": "Linear probe on pretrained features", "distil": "Self-distillation network"}
+_METHODS = {
+    "knn": ("kNN", "Each pixel gets the class of the labelled pixels whose features are nearest: those of a pretrained run, or training-free ones"),
+    "linear": ("Linear probe", "One linear layer learns the classes from the features of labelled pixels: those of a pretrained run, or training-free ones"),
+    "distil": ("Self-distillation network", "The network of a self-distillation run, which has learnt its classes itself"),
+}
 _EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv)"
 _HINTS = {"k": "Number of neighbours that vote", "seed": "Seed of the choice of reference pixels"}
 
@@ -38,9 +42,12 @@ class ClassifyForm(Form):
     def build(self) -> None:
         """Lay the form out."""
         self._train_file: Path | None = None
+        self._told_of: frozenset[Path] | None = None
+        self._listing = False
         self.method = QComboBox()
-        for name, words in _METHODS.items():
+        for name, (words, hint) in _METHODS.items():
             self.method.addItem(words, name)
+            self.method.setItemData(self.method.count() - 1, hint, Qt.ItemDataRole.ToolTipRole)
         self.method.setToolTip("How a pixel gets its class")
         self.method.currentIndexChanged.connect(self.refresh)
         self.run_box = QComboBox()
@@ -159,6 +166,7 @@ class ClassifyForm(Form):
         self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
         self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and self.run_box.currentText() != TRAINING_FREE)
         chosen = {str(path) for path in self.chosen_maps()}
+        self._listing = True
         self.maps.clear()
         for path in self.project.maps() if self.project else []:
             cube, run, how = path.stem.split("--")
@@ -170,6 +178,7 @@ class ClassifyForm(Form):
                 item.setSelected(str(path) in chosen)
         if self.maps.count() and not self.maps.selectedItems():
             self.maps.item(self.maps.count() - 1).setSelected(True)
+        self._listing = False
         if self.project is not None and self.target.isEnabled() != (len(self.project.domains) > 1):
             # Where there is one domain there is nothing to tell apart by it.
             self.target.setEnabled(len(self.project.domains) > 1)
@@ -185,6 +194,18 @@ class ClassifyForm(Form):
         count = len(self.maps.selectedItems())
         for button, on in ((self.show_map, count > 0), (self.score, count == 1), (self.compare, count == 2), (self.export, count == 1)):
             button.setEnabled(on)
+        if self._told_of is not None and not self._listing and frozenset(self.chosen_maps()) != self._told_of:
+            self.hush()  # figures of one map must not stand above another
+
+    def hush(self) -> None:
+        """Take words and warnings away."""
+        self._told_of = None
+        super().hush()
+
+    def _tell(self, words: str) -> None:
+        """Say what belongs to the chosen maps, until others are chosen."""
+        self.say(words)
+        self._told_of = frozenset(self.chosen_maps())
 
     def _source_chosen(self, index: int) -> None:
         self._train_file = None
@@ -235,11 +256,11 @@ class ClassifyForm(Form):
         return recipe.classify(project.folder, run, config, *self._what(config))
 
     def _made(self, report: dict[str, Any]) -> None:
-        seconds = sum(row["seconds"] for row in report["maps"])
+        seconds = report["seconds"]
         count = len(report["maps"])
         for made in report["maps"]:
             self.desk.map_made.emit(made["path"])
-        self.say(f"{count} map{'s' * (count != 1)} saved in {seconds:.0f} s.")
+        self.say(f"{count} map{'s' * (count != 1)} saved in {max(1.0, seconds):.0f} s.")
 
     def evaluate(self) -> None:
         """Judge the chosen pretrained run."""
@@ -277,7 +298,7 @@ class ClassifyForm(Form):
         self.run(score(chosen[0], labels), self._scored, "scoring the map", writes=False)
 
     def _scored(self, report: dict[str, Any]) -> None:
-        self.say(f"OA {report['oa']:.1%} · AA {report['aa']:.1%} · kappa {report['kappa']:.3f} on {report['n']:,} labelled pixels.")
+        self._tell(f"OA {report['oa']:.1%} · AA {report['aa']:.1%} · kappa {report['kappa']:.3f} on {report['n']:,} labelled pixels.")
         self.warn("Pixels it learned from count here too: for an honest figure, score against labels that were held out.")
         self.desk.result_made.emit("score", report)
         self.desk.plot_wanted.emit("results")
@@ -293,7 +314,7 @@ class ClassifyForm(Form):
     def _compared(self, report: dict[str, Any]) -> None:
         test = report.get("mcnemar")
         words = f" · McNemar p = {test['p']:.2g}" if test else ""
-        self.say(f"The maps agree on {report['agreement']:.1%} of the pixels{words}.")
+        self._tell(f"The maps agree on {report['agreement']:.1%} of the pixels{words}.")
         self.desk.result_made.emit("compare", report)
         self.desk.plot_wanted.emit("results")
 

@@ -51,6 +51,7 @@ class CubesForm(Form):
 
     number = 1
     title = "Cubes"
+    of_a_cube = False
 
     def build(self) -> None:
         """Lay the form out."""

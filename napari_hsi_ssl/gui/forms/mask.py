@@ -37,6 +37,7 @@ PAGES = {
     "combine": ("Combine", "The mask with another one: OR, AND, AND NOT (Shift+4)"),
     "check": ("Check all", "The rule on all cubes, looked through before it is saved (Shift+5)"),
 }
+_POINT = "Click on the image, or move the cursor with the arrow keys and press Enter; Escape ends it."
 _UNSAID = frozenset({"reference", "background", "foreground", "file", "classes", "combine"})
 
 
@@ -56,6 +57,7 @@ class MaskForm(Form):
         self.picker.picked.connect(self._picked)
         self.picker.left.connect(self._left)
         self._pointing = ""
+        self.page = "rule"
         self._base: NDArray[np.bool_] | None = None
         self._region_recipe: Recipe | None = None
         self.tabs = Tabs()
@@ -63,6 +65,7 @@ class MaskForm(Form):
         self.tabs.addTab(self._foreground(), "Foreground")
         self.tabs.addTab(self.labels, "Labels")
         self.tabs.currentChanged.connect(self._look)
+        self.tabs.currentChanged.connect(self.hush)
         self.body.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignTop)
         self.desk.cube_changed.connect(self._cube_changed)
         listen(self.desk.viewer.layers.events.inserted, self, "_mask_came")
@@ -179,6 +182,8 @@ class MaskForm(Form):
         for other, page in self.pages.items():
             page.setVisible(other == name)
         self.page_buttons[name].setChecked(True)
+        if name != self.page:
+            self.hush()
         self.page = name
         if (name == "rule") != (self._pointing in {"angle", "clusters"}) and self._pointing:
             self.point("")
@@ -188,6 +193,12 @@ class MaskForm(Form):
         self._base = None
         self.growing.forget()
         self.rules.cube_changed()
+
+    def hush(self, *_: object) -> None:
+        """Take words and warnings away, but not what a click on the image does now."""
+        super().hush()
+        if self._pointing:
+            self.say(_POINT)
 
     def _look(self, *_: object) -> None:
         self.canvas.look_at("labels" if self.tabs.currentWidget() is self.labels else "mask")
@@ -294,7 +305,7 @@ class MaskForm(Form):
                 button.setChecked(False)
         if what:
             self.picker.start()
-            self.say("Click on the image, or move the cursor with the arrow keys and press Enter; Escape ends it.")
+            self.say(_POINT)
         else:
             self.picker.stop()
             self.say("")

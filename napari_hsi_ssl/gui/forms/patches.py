@@ -18,6 +18,7 @@ from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import BAD, QUIET, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.plots.patches import summary
+from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.patches.preview import PatchPreview, patches_over_pixels, share_over_pixels
 from napari_hsi_ssl.patches.sheet import Example
 from napari_hsi_ssl.progress import Progress, Steps
@@ -43,6 +44,7 @@ class PatchesForm(Form):
 
     number = 4
     title = "Patches"
+    of_a_cube = False
 
     def build(self) -> None:
         """Lay the form out."""
@@ -155,18 +157,21 @@ class PatchesForm(Form):
     def _seen(self, found: _Seen) -> None:
         seen, examples, heat = found
         self.seen = seen
-        left_out = "".join(f"\n{cube} is left out: {why}" for cube, why in seen.left_out.items())
-        notes = "".join(f"\n{note}" for note in seen.notes)
-        if seen.index is None:
-            self._tell(f"Nothing would be cut: {seen.trouble}", BAD)
-        else:
-            self._tell(f"Preview: {summary(seen)}{left_out}{notes}", QUIET)
+        self._tell_seen(seen)
         self.desk.patches_previewed.emit(seen, examples)
         self._show_heat(heat)
 
+    def _tell_seen(self, seen: PatchPreview) -> None:
+        """Say what the settings give, without what the warnings of the last cut say already."""
+        if seen.index is None:
+            self._tell(f"Nothing would be cut: {seen.trouble}", BAD)
+            return
+        notes = [in_window(note) for note in (*(f"cube '{cube}' is left out: {why}" for cube, why in seen.left_out.items()), *seen.notes)]
+        self._tell("\n".join((f"Preview: {summary(seen)}", *(note for note in notes if note not in self._warned))), QUIET)
+
     def _tell(self, words: str, colour: str) -> None:
         self.told.set_colour(colour)
-        self.told.setText(words)
+        self.told.setText(in_window(words))
         self.told.setVisible(bool(words))
 
     def _preview_failed(self, _error: BaseException, sentence: str, _details: str) -> None:
@@ -242,7 +247,8 @@ class PatchesForm(Form):
 
     def _cut(self, report: dict[str, Any]) -> None:
         train = sum(split["train"] for split in report["per_domain"].values())
-        self.warn(*(f"{cube} is left out: {why}" for cube, why in report["left_out"].items()), *report.get("notes", []))
+        if self.seen is not None:
+            self._tell_seen(self.seen)
         if report["count"] == 0:
             self.say("No patch was found: lower the least foreground or the size.", "error")
         else:

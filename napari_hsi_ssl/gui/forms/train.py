@@ -43,6 +43,7 @@ class TrainForm(Form):
 
     number = 5
     title = "Train"
+    of_a_cube = False
 
     def build(self) -> None:
         """Lay the form out."""
@@ -70,6 +71,7 @@ class TrainForm(Form):
         self.kinds.setTabToolTip(0, "Learns from the patches alone, without labels")
         self.kinds.setTabToolTip(1, "Learns from the labels of the project's cubes")
         self.kinds.currentChanged.connect(self.refresh)
+        self.kinds.currentChanged.connect(self.moved_on)
         self.body.addWidget(self.kinds)
         self.where = WherePanel()
         self.where.script_wanted.connect(lambda: self.start_training(submit=False))

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QVBoxLa
 from napari_hsi_ssl.config import ViewConfig
 from napari_hsi_ssl.gui.forms.pieces import CAREFUL, boxed, row, words_label
 from napari_hsi_ssl.gui.pictures import Composite
+from napari_hsi_ssl.gui.wording import in_window
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
@@ -167,7 +168,7 @@ class ViewsPanel(QWidget):
         if made.cube != self.desk.cube:
             return
         self._cube_changed()
-        self.note.setText(made.look.note)
+        self.note.setText(in_window(made.look.note))
         self.note.setVisible(bool(made.look.note))
         if made.look.kind not in _PICKED or not self.picks.isVisibleTo(self):
             for (_, box), band in zip(self.pickers, made.look.shown, strict=False):

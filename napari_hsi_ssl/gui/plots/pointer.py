@@ -20,6 +20,7 @@ from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.gui.jobs import Jobs
+from napari_hsi_ssl.gui.picking import picks
 from napari_hsi_ssl.gui.pictures import CubePicture
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class PixelPointer(QObject):
     following : bool
         Whether moves of the mouse are followed; a hidden plot needs none.
     pinning : bool
-        Whether a plain click pins; a click with Shift always does.
+        Whether a plain click pins; a click with Shift always does. Clicks that pick pixels for a mask never do.
     """
 
     moved = Signal(object)
@@ -154,9 +155,9 @@ def _on_move(pointer: ref[PixelPointer], _viewer: Viewer, event: Event) -> None:
         this.move(tuple(event.position))
 
 
-def _on_press(pointer: ref[PixelPointer], _viewer: Viewer, event: Event) -> Iterator[None]:
+def _on_press(pointer: ref[PixelPointer], viewer: Viewer, event: Event) -> Iterator[None]:
     this = pointer()
-    wanted = this is not None and event.button == 1 and (this.pinning or "Shift" in event.modifiers)
+    wanted = this is not None and event.button == 1 and (this.pinning or "Shift" in event.modifiers) and not picks(viewer)
     start = tuple(event.pos)
     yield
     while event.type == "mouse_move":

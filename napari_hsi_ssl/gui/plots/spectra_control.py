@@ -194,7 +194,10 @@ class SpectraControl(QObject):
 
     def _mapped(self, report: dict[str, Any]) -> None:
         made = report["maps"][0]
-        if not any(made["areas"].values()):
+        self.desk.step_done.emit()
+        if any(made["areas"].values()):
+            self.desk.message.emit(f"The map of {made['cube']} by angle is saved: step 6, Classify, lists it.", "info")
+        else:
             self.desk.message.emit(f"No pixel of '{made['cube']}' lies within {report['max_angle']:g} rad of a reference; allow a larger angle.", "warning")
         self.desk.map_made.emit(made["path"])
 
