@@ -93,6 +93,18 @@ class ChainConfig(Settings):
 
     steps: tuple[Step, ...] = ()
 
+    def doubts(self) -> tuple[str, ...]:
+        """Return a sentence for every step that hardly does what is meant by it where it stands."""
+        found = []
+        for before, step in zip((None, *self.steps), self.steps, strict=False):
+            if before == step and step.kind != "savgol":
+                found.append(f"step {step.kind} follows itself, which changes nothing: take one out")
+        kinds = [step.kind for step in self.steps]
+        centred = [step.kind for step in self.steps if isinstance(step, SnvStep) or (isinstance(step, SavgolStep) and step.deriv > 0)]
+        if "absorbance" in kinds and any(kind in kinds[: kinds.index("absorbance")] for kind in centred):
+            found.append(f"absorbance comes after {centred[0]}, whose values are partly below zero and have no logarithm: put absorbance first")
+        return tuple(found)
+
     def texts(self) -> tuple[str, ...]:
         """Return each step as the command line writes it."""
         return tuple(step_text(step) for step in self.steps)

@@ -178,8 +178,9 @@ def chain_report(project: Project) -> dict[str, Any]:
     made = noted.get("chain", {"steps": []})
     outdated = project.inlet is not None and bool(noted) and ChainConfig.parse(made, "preprocessing.json") != chain
     report: dict[str, Any] = {"steps": list(chain.texts()), "pca_outdated": outdated}
-    if outdated:
-        report["warnings"] = ["the PCA was made with another chain; fit it again to use this one"]
+    warnings = [*chain.doubts(), *(["the PCA was made with another chain; fit it again to use this one"] if outdated else [])]
+    if warnings:
+        report["warnings"] = warnings
     return report
 
 
@@ -204,7 +205,8 @@ def preview_chain(project: Project, cube: str, chain: ChainConfig, pixel: tuple[
         for y, x in chosen.tolist():
             found.append(spectrum(opened, y, x).astype(np.float64))
             yield Progress(len(found), len(chosen), f"reading spectra of {cube}")
-        spectra, where = np.array(found), f"mean of {len(found)} pixels spread over the mask"
+        whole = "mask" if project.mask_path(cube).exists() else "image"
+        spectra, where = np.array(found), f"mean of {len(found)} pixels spread over the {whole}"
     spectra = spectra[valid_pixels(np.nan_to_num(spectra), opened.attrs.get("nodata"))]
     if not len(spectra):
         raise ProjectError(f"cube '{cube}': the {where} is the ignore value only, so there is no spectrum to preview; pin another pixel.")

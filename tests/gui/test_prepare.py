@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
+from napari_hsi_ssl.config.chain import AbsorbanceStep, ChainConfig, SavgolStep, SnvStep
 from napari_hsi_ssl.gui import mask_layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.prepare import PreparePanel
+from napari_hsi_ssl.gui.workbench import open_workbench
 
 
 class Host(Form):
@@ -96,3 +98,25 @@ def test_the_preview_is_of_the_pixel_pinned_last(panel, qtbot):
     qtbot.waitUntil(lambda: "mean of 32 pixels" in panel.words.text(), timeout=20000)
     panel._form.desk.pin("beans", 11, 7)
     qtbot.waitUntil(lambda: "pixel y 11, x 7" in panel.words.text(), timeout=20000)
+
+
+def test_steps_that_are_seen_are_those_that_are_fitted_with(viewer, project, qtbot):
+    """Else a PCA would silently be of spectra prepared otherwise than the form shows."""
+    bench = open_workbench(viewer)
+    bench.desk.open_project(project)
+    form = bench.forms["explore"]
+    form.fields.setValue(form.fields.value().model_copy(update={"bands": 9, "components": 3}))
+    form.prepare.append(SnvStep())
+    assert form.prepare.unsaved
+    qtbot.waitUntil(form.fit.isEnabled, timeout=10_000)
+    form.fit.click()
+    qtbot.waitUntil(lambda: project.open(project.folder).inlet is not None and not bench.desk.busy, timeout=30_000)
+    assert project.open(project.folder).chain.texts() == ("snv",)
+    assert not form.prepare.unsaved
+
+
+def test_steps_that_make_no_sense_together_are_doubted():
+    assert ChainConfig(steps=(SnvStep(), SavgolStep(deriv=1))).doubts() == ()
+    assert "follows itself" in ChainConfig(steps=(SnvStep(), SnvStep())).doubts()[0]
+    assert "put absorbance first" in ChainConfig(steps=(SnvStep(), AbsorbanceStep())).doubts()[0]
+    assert ChainConfig(steps=(AbsorbanceStep(), SnvStep())).doubts() == ()

@@ -153,12 +153,12 @@ class ExploreForm(Form):
         except ConfigError as error:
             self.say(str(error), "error")
             return
-        self.run(fit_pca(self.project, config), self._fitted, f"fitting the {config.method.upper()}")
+        self.run(self.prepare.saving(fit_pca(self.project, config)), self._fitted, f"fitting the {config.method.upper()}")
 
     def fit_training_free(self) -> None:
         """Make the training-free projection the project's own."""
         if self.project is not None:
-            self.run(training_free_inlet(self.project, current=True), self._fitted_training_free, "fitting the training-free MNF")
+            self.run(self.prepare.saving(training_free_inlet(self.project, current=True)), self._fitted_training_free, "fitting the training-free MNF")
 
     def fit_umap(self) -> None:
         """Lay a sample of pixels out."""

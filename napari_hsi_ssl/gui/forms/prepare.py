@@ -21,6 +21,7 @@ from napari_hsi_ssl.steps import prepare, recipe
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
+    from napari_hsi_ssl.progress import Steps
     from napari_hsi_ssl.project import Project
 
 _WORDS: Final = {
@@ -169,6 +170,18 @@ class PreparePanel(QWidget):
         """Return the steps as they stand in the list."""
         return ChainConfig(steps=tuple(self.list.item(index).data(_ROLE) for index in range(self.list.count())))
 
+    @property
+    def unsaved(self) -> bool:
+        """Whether the list shows other steps than the project has."""
+        return self._form.project is not None and self.chain() != self._noted()
+
+    def saving(self, steps: Steps[dict[str, Any]]) -> Steps[dict[str, Any]]:
+        """Return a step before which the list's own steps are saved: what is seen is what is used."""
+        project = self._form.project
+        if project is not None and self.unsaved:
+            yield from prepare.set_chain(project, self.chain())
+        return (yield from steps)
+
     def take_project(self, *_: object) -> None:
         """Show the steps of the project."""
         self._filling = True
@@ -235,7 +248,9 @@ class PreparePanel(QWidget):
 
     def _previewed(self, preview: prepare.SpectraPreview) -> None:
         self.preview.show_preview(preview)
-        self.words.setText(f"{preview.where}; {preview.prepared.shape[1]} bands")
+        told = f"{preview.where}; {preview.prepared.shape[1]} bands"
+        doubts = [*self.chain().doubts(), *(["These steps are not saved yet; fitting saves them, too."] if self.unsaved else [])]
+        self.words.setText("\n".join([told, *(doubt[:1].upper() + doubt[1:] for doubt in doubts)]))
 
     def _cannot(self, _error: BaseException, sentence: str, _details: str) -> None:
         self.words.setText(sentence)
