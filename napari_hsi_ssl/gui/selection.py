@@ -352,7 +352,7 @@ class SelectionBar(QWidget):
         """Say how many pixels are selected."""
         selected = self.desk.selection
         if selected is None:
-            self.words.setText("Nothing selected: drag around points, or draw in the image with Select.")
+            self.words.setText("Nothing selected: drag around points.")
         else:
             count = int(np.count_nonzero(selected))
             self.words.setText(f"{count:,} px of {self.desk.cube} selected ({count / selected.size:.1%})")

@@ -166,14 +166,14 @@ def test_entries_of_a_library_are_drawn_anew_in_another_theme(plot):
         assert all(contrast(line.opts["pen"].color().name(), theme.background) >= 4.4 for line in plot._compared)
 
 
-def test_a_note_has_the_width_of_the_plot_and_wraps(plot, qtbot):
+def test_a_note_has_the_width_below_the_plot_and_wraps(plot, qtbot):
     plot.pin(Spectrum("first", np.arange(5.0), NM))
     plot.set_axis(COUNTED)
     plot.resize(480, 250)
     plot.show()
     qtbot.waitExposed(plot)
     assert plot.note.wordWrap()
-    assert plot.note.width() == plot.plot.width()
+    assert plot.note.width() == plot.split.width()
     assert plot.note.height() >= plot.note.heightForWidth(plot.note.width())
 
 

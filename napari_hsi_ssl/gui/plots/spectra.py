@@ -27,8 +27,9 @@ _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "R
 _SIDE_WIDTH = 116
 _NEW_COLOURS = 30
 _DASHED_CONTRAST = 4.5  # half of a dashed line is background
-_ASIDE_WIDTH, _ASIDE_WISH = 150, 190
-"""Pixels of the list of curves or the library, at least and at first; the splitter makes it wider."""
+_LIBRARY_WIDTH = 164
+_ASIDE_WIDTH, _ASIDE_WISH, _ASIDE_SHARE = 136, 200, 0.38
+"""Of the list of curves or the library: pixels at least and, at first, at most, and its share; the splitter makes it wider."""
 _MOST_SPREADS = 24
 """Beyond so many curves their spreads cover each other, and cost a second to draw."""
 
@@ -126,6 +127,7 @@ class SpectraPlot(QWidget):
             (self.library, "Library", "Entries of the library"),
         ):
             self.aside.setTabToolTip(self.aside.addTab(page, words), tip)
+        self.aside.tabBar().setDrawBase(False)
         self.aside.setMinimumWidth(_ASIDE_WIDTH)
         self.aside.hide()
 
@@ -148,21 +150,18 @@ class SpectraPlot(QWidget):
         progress.addWidget(self.bar, 1)
         progress.addWidget(self.stop_button)
         side.addLayout(progress)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(6, 6, 6, 4)
-        pane = QWidget()
-        column = QVBoxLayout(pane)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addWidget(self.plot, 1)
-        column.addWidget(self.note)
         self.split = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
-        for place, widget in enumerate((pane, self.aside)):
+        for place, widget in enumerate((self.plot, self.aside)):
             self.split.addWidget(widget)
             self.split.setStretchFactor(place, 1 - place)
-        self.split.setSizes([500, _ASIDE_WISH])
+        column = QVBoxLayout()
+        column.setSpacing(0)
+        column.addWidget(self.split, 1)
+        column.addWidget(self.note)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(6, 6, 6, 4)
         row.addLayout(side)
-        row.addWidget(self.split, 1)
+        row.addLayout(column, 1)
         QShortcut(QKeySequence("P"), self, self.pin_button.toggle, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.library.hide()
         self.set_progress(None)
@@ -287,12 +286,19 @@ class SpectraPlot(QWidget):
     def _library_opened(self) -> None:
         self.aside.setCurrentWidget(self.legend if self.library.library is None else self.library)
         self._make_room()
+        width = self.split.width()
+        if self.library.library is not None and self.aside.width() < _LIBRARY_WIDTH:
+            self.split.setSizes([width - _LIBRARY_WIDTH, _LIBRARY_WIDTH])
 
     def _make_room(self) -> None:
         """Show beside the plot what there is: the pinned curves, a library, or both as tabs."""
         opened = self.library.library is not None
+        there = opened or self.legend.count() > 0
         self.aside.tabBar().setVisible(opened)
-        self.aside.setVisible(opened or self.legend.count() > 0)
+        if there and self.aside.isHidden():
+            share = min(round(self.split.width() * _ASIDE_SHARE), _ASIDE_WISH)
+            self.split.setSizes([self.split.width() - share, share])
+        self.aside.setVisible(there)
 
     def _pinning(self, on: bool) -> None:
         self.pin_button.setText("Pin on click ✓" if on else "Pin on click")
@@ -405,8 +411,8 @@ class SpectraPlot(QWidget):
 
     def _write_note(self) -> None:
         away = sum(not self._fits(spectrum) for spectrum in self.pinned)
-        others = "1 pinned curve is" if away == 1 else f"{away} pinned curves are"
-        self.note.setText(self._words or (f"{others} hidden: other units than this cube's." if away else self._hint()))
+        others = "1 pinned curve" if away == 1 else f"{away} pinned curves"
+        self.note.setText(self._words or (f"{others} of other units hidden." if away else self._hint()))
         self.note.setVisible(bool(self.note.text()))
 
     def _hint(self) -> str:
