@@ -45,11 +45,14 @@ class Canvas(QObject):
     ----------
     map_shown : Signal(str)
         Path of a map that now lies over the image.
+    mask_read : Signal(str)
+        A cube whose mask was read anew and may be another one on the canvas now.
     looked : Signal(object)
         A `Composite` of the current cube that is now on the canvas.
     """
 
     map_shown = Signal(str)
+    mask_read = Signal(str)
     looked = Signal(object)
 
     def __init__(self, desk: Desk) -> None:
@@ -247,6 +250,7 @@ class Canvas(QObject):
         old = layers.find(self.desk.viewer, "mask", cube)
         if mask is not None and not (old is not None and layers.unsaved(old)):
             mask_layers.show_mask(self.desk.viewer, cube, mask, saved=True)
+            self.mask_read.emit(cube)
 
     def _show_labels(self, cube: str, labels: NDArray[np.int32] | None, classes: Classes) -> None:
         if not self.desk.alive:

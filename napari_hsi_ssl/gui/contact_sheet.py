@@ -27,6 +27,7 @@ RULES = {
 }  # fmt: skip
 """What the masks were made by, in words."""
 _NAME = Qt.ItemDataRole.UserRole
+_ROOM = 110  # letters on a tile
 
 
 class ContactSheet(QWidget):
@@ -267,9 +268,9 @@ class ContactSheet(QWidget):
         parts += [f"{doubtful} look{'s' * (doubtful == 1)} wrong"] if doubtful else []
         why = ""
         if self.failed:
-            name, sentence = next(iter(self.failed.items()))
+            reasons = list(dict.fromkeys(_reason(sentence) for sentence in self.failed.values()))
             parts += [f"{len(self.failed)} could not be made"]
-            why = f". {name}: {sentence}" if len(self.failed) == 1 else f"; the first, {name}: {sentence}"
+            why = f": {reasons[0]}" if len(reasons) == 1 else f"; {next(iter(self.failed))}: {reasons[0]}"
         self._say(" · ".join(parts) + why, CAREFUL if doubtful or self.failed else QUIET)
 
     def _rule(self) -> str:
@@ -290,12 +291,17 @@ def _masks(count: int) -> str:
 
 
 def short_reason(sentence: str) -> str:
-    """Return what a tile has room for: the first part of a sentence, without the name of what it is about.
+    """Return what a tile has room for: what is wrong, without the name of what it is about and what could be done.
 
     >>> short_reason("mask of rug: the brightness image has one value, so Otsu finds no threshold; choose another “Image”.")
-    'the brightness image has one value'
+    'the brightness image has one value, so Otsu finds no threshold'
     """
-    return re.split(r"[,;.](?:\s|$)", re.sub(r"^(?:mask of [^:]*|cube '[^']*'): ", "", sentence))[0]
+    found = _reason(sentence).partition("; ")[0].rstrip(".")
+    return found if len(found) <= _ROOM else found.partition(", ")[0][:_ROOM]
+
+
+def _reason(sentence: str) -> str:
+    return re.sub(r"^(?:mask of [^:]*|cube '[^']*'): ", "", sentence)
 
 
 def _none(reason: str) -> QIcon:

@@ -285,6 +285,8 @@ def test_a_map_by_angle_of_the_ticked_curves_appears_over_the_image(dock, qtbot)
     dock.spectra.means.classes.trigger()
     qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 2, timeout=5000)
     dock.spectra.map_menu.angle.setValue(1.0)
+    said: list[str] = []
+    dock.desk.message.connect(lambda words, _level: said.append(words))
     with qtbot.waitSignal(canvas_for(dock.desk).map_shown, timeout=10_000):
         dock.spectra.map_menu.make.click()
     layer = result_layers.shown_map(dock.desk.viewer, "coffee")
@@ -292,6 +294,7 @@ def test_a_map_by_angle_of_the_ticked_curves_appears_over_the_image(dock, qtbot)
     plain = spectral_angles(data, np.stack([one.values for one in dock.spectra.pinned]))
     np.testing.assert_array_equal(layer.data, plain.argmin(axis=-1) + 1)
     assert dock.desk.busy == ""
+    assert said == ["The map of coffee by angle is saved: step 6, Classify, lists it."]
     for path in (dock.desk.project.folder / "maps").iterdir():
         path.unlink()
 

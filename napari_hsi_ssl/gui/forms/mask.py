@@ -68,6 +68,7 @@ class MaskForm(Form):
         self.tabs.currentChanged.connect(self.hush)
         self.body.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignTop)
         self.desk.cube_changed.connect(self._cube_changed)
+        self.canvas.mask_read.connect(self._tell_share)
         listen(self.desk.viewer.layers.events.inserted, self, "_mask_came")
         self._keys()
         self.open_page("rule")
@@ -209,7 +210,7 @@ class MaskForm(Form):
             layer.events.paint.connect(self._painted)
         self._tell_share()
 
-    def _tell_share(self) -> None:
+    def _tell_share(self, *_: object) -> None:
         back, forth = history_for(self.desk.viewer).able(self.desk.cube)
         layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
         self.undo_button.setEnabled(back > 0 and layer is not None)
