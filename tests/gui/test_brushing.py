@@ -257,6 +257,17 @@ def test_other_groups_are_read_when_they_are_asked_for(dock, qtbot):
     assert dock.scatter.legend.texts() == ["in the masks\n1,080 px", "outside\n360 px"]
 
 
+def test_numbers_of_the_components_are_read_in_a_small_dock(dock, qtbot):
+    # At 1280 px each entry read "M…".
+    dock.show_plot("loadings")
+    qtbot.waitUntil(lambda: dock.loadings.legend.count() == 4, timeout=5000)
+    dock.loadings.resize(460, 240)
+    legend = dock.loadings.legend
+    qtbot.waitUntil(lambda: legend.viewport().width() > 0)
+    assert legend.sizeHintForColumn(0) <= legend.viewport().width()
+    assert dock.minimumSizeHint().width() <= 485, "the window must fit a laptop of 1280 pixels"
+
+
 def test_components_are_drawn_against_wavelength(dock, qtbot):
     dock.show_plot("loadings")
     qtbot.waitUntil(lambda: dock.loadings._found is not None, timeout=5000)

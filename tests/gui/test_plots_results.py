@@ -104,6 +104,15 @@ def test_two_results_of_one_cube_are_told_apart_and_no_column_is_cut_off(view, q
     assert all(view.list.visualItemRect(view.list.item(row)).height() >= 2 * one_line for row in range(2))
 
 
+def test_the_matrix_is_seen_whole_in_a_small_dock(view, qtbot):
+    view.add(report_of("score", {**score(), "map": "a--b--knn"}))
+    view.resize(480, 250)
+    view.show()
+    qtbot.waitExposed(view)
+    plot = view.content.findChild(ConfusionPlot)
+    qtbot.waitUntil(lambda: plot.width() <= plot.parentWidget().width(), timeout=3000)
+
+
 def test_a_class_of_the_map_without_labels_has_no_bar(qtbot):
     truth, predicted = np.array([2, 2, 5, 5]), np.array([2, 9, 5, 5])
     plot = ConfusionPlot(report(truth, predicted, CLASSES), Theme.named("dark"))

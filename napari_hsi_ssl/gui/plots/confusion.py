@@ -18,6 +18,7 @@ _FRAME_PIXELS = 46
 _NUMBERS_UP_TO = 10
 _NAME_LETTERS = 22
 _TITLE_PIXELS = 18
+_LEAST_WIDTH = 280
 
 
 class ConfusionPlot(pg.GraphicsLayoutWidget):
@@ -33,7 +34,7 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         self._numbers = [int(number) for number in report.get("numbers", range(1, len(self._names) + 1))]
         totals = self._counts.sum(axis=1, keepdims=True)
         self._shares = np.divide(self._counts, totals, out=np.zeros(self._counts.shape), where=totals > 0)
-        self.setMinimumSize(360, max(120, _ROW_PIXELS * len(self._names) + _FRAME_PIXELS))
+        self.setMinimumSize(_LEAST_WIDTH, max(120, _ROW_PIXELS * len(self._names) + _FRAME_PIXELS))
         self.matrix = self.addPlot(0, 0)
         self.bars = self.addPlot(0, 1)
         for plot in (self.matrix, self.bars):
@@ -72,6 +73,7 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         self.bars.addItem(average, ignoreBounds=True)
         self.bars.setLabel("bottom", "Accuracy (%)")
         self.bars.getAxis("left").setStyle(showValues=False)
+        self.bars.getAxis("bottom").setTicks([[(share, str(share)) for share in (0, 50, 100)]])  # the bars may be narrow
         self.bars.setYLink(self.matrix)
         for plot, right in ((self.matrix, count), (self.bars, 100)):
             plot.invertY(True)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QApplication,
+    QBoxLayout,
     QFileDialog,
     QFrame,
     QHBoxLayout,
@@ -39,6 +41,8 @@ from napari_hsi_ssl.gui.plots.theme import Theme
 
 _SIDE_WIDTH = 166
 _WORDS_WIDTH = 128
+_WORDS_BESIDE = 480
+_ANY_WIDTH = 2**24 - 1
 _COLUMN = 64
 _KEPT = 50
 _NOTHING = "No result yet: judge a run or make a map in step 6, Classify."
@@ -174,7 +178,7 @@ class ResultsView(QWidget):
         if result is None:
             content: QWidget = QLabel(_NOTHING, wordWrap=True)
         elif result.score is not None:
-            content = _score_view(result.score, self._theme)
+            content = _ScoreView(result.score, self._theme)
         else:
             content = _table_view(result.table)
         self.place.replaceWidget(self.content, content)
@@ -240,24 +244,41 @@ def _table_view(table: Table) -> QWidget:
     return view
 
 
-def _score_view(report: Mapping[str, Any], theme: Theme) -> QWidget:
-    plot = ConfusionPlot(report, theme)
-    scroll = QScrollArea()
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setWidget(plot)
-    words = QLabel(score_words(report), wordWrap=True)
-    words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    cell = QLabel("", wordWrap=True)
-    plot.pointed.connect(cell.setText)
-    side = QVBoxLayout()
-    for label in (words, cell):
-        label.setFixedWidth(_WORDS_WIDTH)
-        side.addWidget(label)
-    side.addStretch()
-    view = QWidget()
-    row = QHBoxLayout(view)
-    row.setContentsMargins(0, 0, 0, 0)
-    row.addLayout(side)
-    row.addWidget(scroll, 1)
-    return view
+class _ScoreView(QWidget):
+    """A confusion matrix and its figures: in a column beside it, or above it where that would push it out of sight."""
+
+    def __init__(self, report: Mapping[str, Any], theme: Theme) -> None:
+        super().__init__()
+        plot = ConfusionPlot(report, theme)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidget(plot)
+        self._figures = score_words(report)
+        self.words = QLabel(self._figures, wordWrap=True)
+        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.cell = QLabel("", wordWrap=True)
+        plot.pointed.connect(self.cell.setText)
+        self._side = QVBoxLayout()
+        self._side.addWidget(self.words)
+        self._side.addWidget(self.cell)
+        self._side.addStretch()
+        self._both = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._both.setContentsMargins(0, 0, 0, 0)
+        self._both.addLayout(self._side)
+        self._both.addWidget(scroll, 1)
+        self._arrange(wide=True)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the figures where they leave room for the matrix."""
+        super().resizeEvent(event)
+        wide = self.width() >= _WORDS_BESIDE
+        if wide != (self._both.direction() == QBoxLayout.Direction.LeftToRight):
+            self._arrange(wide=wide)
+
+    def _arrange(self, *, wide: bool) -> None:
+        self._both.setDirection(QBoxLayout.Direction.LeftToRight if wide else QBoxLayout.Direction.TopToBottom)
+        self.words.setText(self._figures if wide else self._figures.replace("\n", " · "))
+        for label in (self.words, self.cell):
+            label.setMinimumWidth(_WORDS_WIDTH if wide else 0)
+            label.setMaximumWidth(_WORDS_WIDTH if wide else _ANY_WIDTH)

@@ -61,7 +61,7 @@ class ScatterPlot(QWidget):
         self.view = LassoView()
         self.view.drawn.connect(self.lasso_drawn)
         self.plot = pg.PlotWidget(viewBox=self.view)
-        self.plot.setMinimumSize(200, 120)
+        self.plot.setMinimumSize(170, 110)
         prepare(self.plot.getPlotItem())
         self.plot.getPlotItem().hideButtons()  # "Whole scatter" says in words what pyqtgraph's "A" does
         self.image, self.overlay = pg.ImageItem(axisOrder="col-major"), pg.ImageItem(axisOrder="col-major")
