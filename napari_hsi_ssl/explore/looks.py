@@ -241,12 +241,12 @@ def _read(cube: xr.DataArray, bands: NDArray[np.intp], rows: slice | NDArray[np.
     if block.strides[2] <= min(block.strides[:2]):  # BIP: turning it round would cost more than all the rest
         with np.errstate(over="ignore"):
             pixels = block.astype(np.float32, order="C")
-        let_go(block)
+        let_go(data)
         return np.moveaxis(pixels if high - low == len(bands) else pixels[..., bands - low], 2, 0)
     found = np.empty((high - low, *block.shape[:2]), dtype=np.float32)
     with np.errstate(over="ignore"):
         np.copyto(found, np.moveaxis(block, 2, 0), casting="same_kind" if np.issubdtype(block.dtype, np.floating) else "unsafe")
-    let_go(block)
+    let_go(data)
     return found if high - low == len(bands) else found[bands - low]
 
 
