@@ -22,6 +22,7 @@ from napari_hsi_ssl.config import (
     PretrainConfig,
     Settings,
     UmapConfig,
+    ViewConfig,
 )
 from napari_hsi_ssl.cubes.bad_bands import band_text
 
@@ -197,6 +198,16 @@ def labels_of_all(project: Path, table: Path | None = None) -> Recipe:
 
 
 # -- prepared spectra -------------------------------------------------------------------------------------------------
+
+
+def view(project: Path, cube: str, config: ViewConfig, to: Path) -> Recipe:
+    """Write a picture of a cube."""
+    changed = changes(config)
+    options: dict[str, Any] = {"cube": cube, **changed}
+    if changed.get("joint") is False:
+        options |= {"joint": None, "per_channel": True}
+    call = called("view", f"project.cube({cube!r})", called("ViewConfig", **changed), literal(to.absolute()))
+    return _of_project("view", project, {**options, "to": to.absolute()}, "view", call, "ViewConfig")
 
 
 def bad_bands(project: Path, cubes: Sequence[str], bands: Sequence[int] | None) -> Recipe:

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from napari_hsi_ssl.cli import app
-from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig
+from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig, ViewConfig
 from napari_hsi_ssl.config.chain import parse_step
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train
+from napari_hsi_ssl.steps import classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train, view
 from tests.gui.conftest import write_cube
 
 PRETRAIN = PretrainConfig.from_recipe("pixel", epochs=1, batch_size=4, max_steps=2, seed=3, projection=16, weight_decay=1e-3, devices=1)
@@ -74,6 +74,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
     masking = MaskConfig(method="threshold", low=150.0, fill_holes=False, invert=True)
     projection = PcaConfig(bands=9, components=3, method="mnf", weights="domain", seed=2)
     cutting = PatchConfig(size=5, stride=2, coverage=0.2, background="zero", per_domain=7, split="blocks", guard=1)
+    looking = ViewConfig(kind="bands", bands=(5, 3, 1), stretch=(1.0, 99.0), joint=False)
     preparing = ChainConfig(steps=tuple(map(parse_step, ("savgol:window=5,deriv=1", "resample:start=500,stop=800,step=12.5,method=gaussian", "snv"))))
     raw = home / "raw"
     both = [raw / "tea", raw / "salt" / "salt.hdr"]
@@ -96,6 +97,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
         "whole cube": (recipe.labels(folder, "salt", class_name="sea salt"), lambda: labels.label_whole_cube(project, "salt", "sea salt")),
         "table": (recipe.labels_of_all(folder, home / "table.csv"), lambda: labels.labels_from_table(project, home / "table.csv")),
         "folders": (recipe.labels_of_all(folder), lambda: labels.labels_from_folders(project)),
+        "view": (recipe.view(folder, "tea", looking, home / "tea.png"), lambda: view.view(project.cube("tea"), looking, home / "tea.png")),
         "bad bands": (recipe.bad_bands(folder, ["salt"], (0, 1, 2, 7)), lambda: prepare.bad_bands(project, ["salt"], chosen="0-2,7")),
         "no bad bands": (recipe.bad_bands(folder, ["tea"], ()), lambda: prepare.bad_bands(project, ["tea"], chosen="none")),
         "header's bad bands": (recipe.bad_bands(folder, ["tea"], None), lambda: prepare.bad_bands(project, ["tea"], chosen="header")),
@@ -125,7 +127,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
 
 NAMES = (
     "new", "add", "add calibrated", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders",
-    "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "patches",
+    "view", "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "patches",
     "pretrain", "distil", "classify", "classify all", "evaluate", "score", "compare", "export",
 )  # fmt: skip
 _TIMES = {"seconds", "created", "time", "finished", "started", "pid", "host", "pixels_per_second", "throughput"}

@@ -11,9 +11,11 @@ from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import ViewConfig
+from napari_hsi_ssl.gui.forms.copying import CopyButton
 from napari_hsi_ssl.gui.forms.pieces import CAREFUL, boxed, row, words_label
 from napari_hsi_ssl.gui.pictures import Composite
 from napari_hsi_ssl.gui.wording import in_window
+from napari_hsi_ssl.steps import recipe
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
@@ -47,6 +49,7 @@ class ViewsPanel(QWidget):
 
     def __init__(self, form: Form) -> None:
         super().__init__()
+        self._form = form
         self.desk, self.canvas = form.desk, form.canvas
         self._centres: NDArray[np.float64] | None = None
         self._cube = ""
@@ -79,7 +82,8 @@ class ViewsPanel(QWidget):
         layout.addWidget(self.picks)
         layout.addLayout(row(QLabel("Stretch"), self.low, QLabel("to"), self.high, QLabel("%"), None))
         layout.addWidget(self.joint)
-        layout.addWidget(self.everywhere)
+        self.copy = CopyButton(self._copy, lambda: "")
+        layout.addLayout(row(self.everywhere, None, self.copy))
         layout.addWidget(self.note)
         self.note.hide()
         self._later = QTimer(self, singleShot=True, interval=_PAUSE_MS)
@@ -117,6 +121,13 @@ class ViewsPanel(QWidget):
         for (_, box), band in zip(self.pickers, config.bands, strict=False):
             box.setCurrentIndex(band)
         self._offer()
+
+    def _copy(self, kind: str, _last: bool) -> bool:
+        """Put this look on the clipboard, as a picture of the current cube that lies in the project's folder."""
+        project, cube = self._form.project, self.desk.cube
+        if project is None or not cube:
+            return self._form.copy_recipe(kind, lambda: None)
+        return self._form.copy_recipe(kind, lambda: recipe.view(project.folder, cube, self.value(), project.folder / f"{cube}.png"))
 
     # -- what the user does -----------------------------------------------------------------------------------------------
 
