@@ -15,7 +15,6 @@ from napari_hsi_ssl.errors import CubeError
 from napari_hsi_ssl.progress import Progress, Steps
 
 Water = Literal["auto", "yes", "no"]
-REASONS: Final = ("header", "dead", "noisy", "water", "chosen")
 
 WATER: Final = ((1350.0, 1430.0), (1800.0, 1970.0), (2450.0, np.inf))
 """nm where water vapour absorbs nearly all sunlight (Gao, Montes, Davis and Goetz 2009, doi:10.1016/j.rse.2007.12.015)."""

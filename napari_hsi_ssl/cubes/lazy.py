@@ -83,8 +83,19 @@ class MappedFile:
 
 
 @dataclass(frozen=True)
-class HdfDataset:
-    """One data set of an HDF5 file, opened for each read."""
+class StoredArray:
+    """One array of a file, read only where it is wanted: what formats have in common that give plain forward ranges.
+
+    Attributes
+    ----------
+    path, key : Path, str
+        The file and the array in it.
+    file_shape : tuple of int
+        Lengths in the order of the file.
+    dtype : numpy dtype
+    axes : tuple of int
+        Which file axis is y, x and band.
+    """
 
     path: Path
     key: str
@@ -101,15 +112,28 @@ class HdfDataset:
     def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[Any]:
         """Read a part (y, x, band)."""
         hulls, inner = zip(*(hull(part, length) for part, length in zip(key, self.shape, strict=True)), strict=True)
-        in_file: list[slice] = [slice(None)] * 3
+        spans: list[slice] = [slice(None)] * 3
         for span, axis in zip(hulls, self.axes, strict=True):
-            in_file[axis] = span
+            spans[axis] = span
+        return self.read(tuple(spans)).transpose(self.axes)[inner]
+
+    def read(self, spans: tuple[slice, ...]) -> NDArray[Any]:
+        """Read forward ranges of the file's axes."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class HdfDataset(StoredArray):
+    """One data set of an HDF5 file, opened for each read."""
+
+    def read(self, spans: tuple[slice, ...]) -> NDArray[Any]:
+        """Read forward ranges of the file's axes."""
         try:
             with h5py.File(self.path, "r") as file:
-                block: NDArray[Any] = file[self.key][tuple(in_file)]
+                block: NDArray[Any] = file[self.key][spans]
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise CubeError(f"{self.path}: array '{self.key}' cannot be read ({error}), expected a whole file; restore the file from a copy.") from error
-        return block.transpose(self.axes)[inner]
+        return block
 
 
 def check_inside(path: Path, data: Any) -> None:  # noqa: ANN401 - h5py has no types

@@ -18,7 +18,7 @@ import tifffile
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.cubes.lazy import DECODED, Index, MappedFile, Shape, Source, build_cube, hull
+from napari_hsi_ssl.cubes.lazy import DECODED, Index, MappedFile, Source, StoredArray, build_cube
 from napari_hsi_ssl.cubes.spectral_units import from_band_names, stated_quantity, to_nm
 from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiWarning
 
@@ -147,7 +147,7 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
             first, second, third = array_shape
             source = MappedFile(path, order, offset, (first, second, third), axes)
         else:
-            source = TiffArray(path, str(numbers[0]), array_shape, tuple(int(side) for side in series.shape), dtype, axes)
+            source = TiffArray(path, str(numbers[0]), array_shape, dtype, axes, tuple(int(side) for side in series.shape))
         geotags = {code: (int(tag.dtype), int(tag.count), tag.value) for code in GEOTAGS if (tag := page.tags.get(code)) is not None}
         description = page.description or None
     bands = array_shape[axis]
@@ -167,21 +167,16 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
 
 
 @dataclass(frozen=True)
-class TiffArray:
-    """An image of a TIFF file that is packed or tiled; only the parts that are wanted are unpacked."""
+class TiffArray(StoredArray):
+    """An image of a TIFF file that is packed or tiled; only the parts that are wanted are unpacked.
 
-    path: Path
-    key: str
-    file_shape: tuple[int, ...]
+    Attributes
+    ----------
+    full_shape : tuple of int
+        As the file has it, with axes of length 1.
+    """
+
     full_shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    axes: tuple[int, int, int]
-
-    @property
-    def shape(self) -> Shape:
-        """Lengths of y, x and band."""
-        y, x, band = (self.file_shape[axis] for axis in self.axes)
-        return y, x, band
 
     def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[Any]:
         """Read a part (y, x, band)."""
@@ -190,16 +185,12 @@ class TiffArray:
         spectra = np.arange(self.shape[2])[key[2]].size * 2 > self.shape[2]
         if whole is None and spectra and int(np.prod(self.file_shape)) * self.dtype.itemsize <= _KEPT_BYTES:
             # A spectrum needs a tile of every band, so the next one hardly costs more than this one when all are kept.
-            whole = DECODED.get(stamp, lambda: self._read([slice(None)] * 3))
+            whole = DECODED.get(stamp, lambda: self.read((slice(None),) * 3))
         if whole is not None:
             return np.array(whole.transpose(self.axes)[key])  # what is kept must not be written to
-        hulls, inner = zip(*(hull(part, length) for part, length in zip(key, self.shape, strict=True)), strict=True)
-        spans: list[slice] = [slice(None)] * 3
-        for span, axis in zip(hulls, self.axes, strict=True):
-            spans[axis] = span
-        return self._read(spans).transpose(self.axes)[inner]
+        return super().__getitem__(key)
 
-    def _read(self, spans: list[slice]) -> NDArray[Any]:
+    def read(self, spans: tuple[slice, ...]) -> NDArray[Any]:
         """Unpack a part of the file, in the order of its axes."""
         import zarr
 

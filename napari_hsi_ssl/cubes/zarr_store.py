@@ -9,7 +9,7 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +19,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes import axes, hdf
-from napari_hsi_ssl.cubes.axes import Axes, Stored
-from napari_hsi_ssl.cubes.lazy import Index, Shape, hull
+from napari_hsi_ssl.cubes.axes import Stored
+from napari_hsi_ssl.cubes.lazy import StoredArray
 from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiWarning
 
 # What turns bytes into numbers and nothing else: a codec that unpickles would run a stranger's program.
@@ -40,30 +40,12 @@ def is_store(path: Path) -> bool:
     return path.is_dir() and (path.suffix.lower() == ".zarr" or any((path / name).is_file() for name in _METADATA))
 
 
-@dataclass(frozen=True)
-class ZarrArray:
+class ZarrArray(StoredArray):
     """One array of a store, opened once and read chunk by chunk."""
 
-    path: Path
-    key: str
-    file_shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    axes: Axes
-
-    @property
-    def shape(self) -> Shape:
-        """Lengths of y, x and band."""
-        y, x, band = (self.file_shape[axis] for axis in self.axes)
-        return y, x, band
-
-    def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[Any]:
-        """Read a part (y, x, band)."""
-        hulls, inner = zip(*(hull(part, length) for part, length in zip(key, self.shape, strict=True)), strict=True)
-        in_file: list[slice] = [slice(None)] * 3
-        for span, axis in zip(hulls, self.axes, strict=True):
-            in_file[axis] = span
-        block = _read(self.path, self.key, tuple(in_file))
-        return block.transpose(self.axes)[inner]
+    def read(self, spans: tuple[slice, ...]) -> NDArray[Any]:
+        """Read forward ranges of the array's axes."""
+        return _read(self.path, self.key, spans)
 
 
 def _read(path: Path, key: str, part: tuple[slice, ...]) -> NDArray[Any]:

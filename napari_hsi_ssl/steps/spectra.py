@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_hsi_ssl.cubes.library import SpectralLibrary
 
 Scope = Literal["cube", "domain", "all"]
-SCOPES: tuple[str, ...] = get_args(Scope)
 Spectra = list[MeanSpectrum]
 
 

@@ -26,14 +26,6 @@ _FOLLOW = {"seed": "the pixel clicked", "mean": "the region's mean"}
 _HOW = {"add": "OR · add", "intersect": "AND · keep only", "subtract": "AND NOT · take away", "replace": "replace by"}
 
 
-def _page() -> tuple[QWidget, QVBoxLayout]:
-    page = QWidget()
-    layout = QVBoxLayout(page)
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(4)
-    return page, layout
-
-
 class GrowPage(QWidget):
     """Regions of like pixels that grow from where the user clicks."""
 
