@@ -23,9 +23,10 @@ from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.masking import region_of, save_drawn
 from napari_hsi_ssl.gui.pictures import closed
 from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.steps.coordinates import CellCache
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.lasso import How, combined, lasso_class, lasso_masks
-from napari_hsi_ssl.steps.scatter import CellCache, Stroke
+from napari_hsi_ssl.steps.scatter import Stroke
 
 _PAUSE_MS = 120
 _BESIDE = 700  # pixels in which the buttons leave room for a sentence

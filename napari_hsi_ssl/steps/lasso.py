@@ -13,9 +13,10 @@ from napari_hsi_ssl.explore.brush import checked_polygon
 from napari_hsi_ssl.explore.density import Plane
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps.coordinates import CellCache, Pair, Space, pair_of
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.mask import save_mask
-from napari_hsi_ssl.steps.scatter import CellCache, Pair, Space, Stroke, pair_of, select
+from napari_hsi_ssl.steps.scatter import Stroke, select
 
 How = Literal["set", "add", "remove"]
 

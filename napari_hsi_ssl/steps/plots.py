@@ -18,8 +18,9 @@ from napari_hsi_ssl.explore.figure import curves_figure, density_figure
 from napari_hsi_ssl.explore.shading import binned, blended_image, dotted, side_for, single_image
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps.coordinates import Space, pair_of
 from napari_hsi_ssl.steps.pca import components
-from napari_hsi_ssl.steps.scatter import Colouring, Space, View, pair_of, scatter
+from napari_hsi_ssl.steps.scatter import Colouring, View, scatter
 
 _MOST_CURVES = 6
 

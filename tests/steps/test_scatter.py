@@ -13,7 +13,8 @@ from napari_hsi_ssl.errors import ConfigError, ProjectError
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes, pca
-from napari_hsi_ssl.steps.scatter import CellCache, Coordinates, Stroke, cells_counted, held_by_cube, pair_of, scatter, select
+from napari_hsi_ssl.steps.coordinates import CellCache, Coordinates, pair_of
+from napari_hsi_ssl.steps.scatter import Stroke, cells_counted, held_by_cube, scatter, select
 
 SHAPE = (20, 16, 10)
 POLYGON = np.array([(-1.0, -0.5), (0.6, -0.7), (0.3, 0.9), (-0.5, 0.4)])

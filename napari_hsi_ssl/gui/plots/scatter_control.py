@@ -16,8 +16,9 @@ from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
 from napari_hsi_ssl.gui.selection import SelectionBar, selection_for
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps.coordinates import CellCache, Pair, Space, has_umap, pair_of
 from napari_hsi_ssl.steps.pca import components
-from napari_hsi_ssl.steps.scatter import CellCache, Colouring, Pair, Space, Stroke, View, cells_counted, has_umap, held_by_cube, pair_of, scatter, select
+from napari_hsi_ssl.steps.scatter import Colouring, Stroke, View, cells_counted, held_by_cube, scatter, select
 
 _OVERLAY_MS = 60
 _MOST_NAMED = 2
