@@ -203,7 +203,7 @@ def umap_places(features: NDArray[np.floating], neighbours: int = 15, distance: 
             finally:
                 if process.poll() is None:
                     process.kill()
-            listener.join()
+                listener.join()  # before the stream it reads from is closed
         if process.returncode != 0 or not made.exists():
             reason = next((line for line in reversed(listener.text.splitlines()) if line.strip()), "no word why").strip()
             raise ConfigError(f"the UMAP of {len(features):,} pixels failed ({reason}); try a smaller --sample, or look after the package umap-learn.")

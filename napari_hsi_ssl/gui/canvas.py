@@ -69,6 +69,7 @@ class Canvas(QObject):
         self._overlay = "labels"
         self.grid_wanted = True
         """Whether new patches are outlined on the image."""
+        layers.remove_safely(desk.viewer)
         desk.cube_changed.connect(self.show_cube)
         desk.masks_changed.connect(self._masks_changed)
         desk.labels_changed.connect(self._labels_changed)

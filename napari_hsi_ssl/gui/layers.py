@@ -20,15 +20,42 @@ from napari_hsi_ssl.gui.pictures import CubePicture, band_words
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+    from qtpy.QtWidgets import QWidget
 
 ROLES = ("cube", "rgb", "pcs", "confidence", "map", "clusters", "heat", "mask", "labels", "selection", "grid", "draw", "picks")
 """From the bottom of the stack to its top."""
 STAYING = ("draw", "picks")
-"""Roles whose layer is emptied and hidden, never removed: vispy draws from freed memory after a Shapes or Points layer has gone."""
+"""Roles of no cube: their layer is emptied and hidden rather than taken away, which would have napari collect garbage."""
 _TITLES = {
     "clusters": "clusters", "cube": "bands", "rgb": "RGB", "confidence": "confidence", "map": "map",
     "mask": "mask", "labels": "labels", "grid": "patches", "heat": "patch coverage", "selection": "selection",
 }  # fmt: skip
+
+
+# -- the window ---------------------------------------------------------------------------------------------------------
+
+
+def canvas_widget(viewer: Viewer) -> QWidget | None:
+    """Return the widget that draws a viewer's canvas; None for a viewer without a window."""
+    window = getattr(viewer, "window", None)
+    return None if window is None else window._qt_viewer.canvas.native
+
+
+def remove_safely(viewer: Viewer) -> None:
+    """Make the canvas's OpenGL context the current one before any layer goes, whoever takes it away.
+
+    napari deletes a removed layer's shaders, textures and buffers right then, in whatever context happens to be current: with
+    Mesa (here 22.3, llvmpipe) that unbinds the shaders of the layers that stay, and the second frame after it ends the process.
+    """
+    this = ref(viewer)
+
+    def going(_event: object) -> None:
+        viewer = this()
+        native: Any = None if viewer is None else canvas_widget(viewer)
+        if native is not None:
+            native.makeCurrent()
+
+    viewer.layers.events.removing.connect(going)
 
 
 # -- finding ----------------------------------------------------------------------------------------------------------
@@ -239,10 +266,7 @@ def drawn(viewer: Viewer, kinds: Sequence[str] = ("polygon", "rectangle", "ellip
 
 
 def clear_drawing(viewer: Viewer) -> None:
-    """Take the drawn shapes away.
-
-    The layer stays, empty and hidden: vispy draws from freed memory after a Shapes layer has been removed, and the process dies.
-    """
+    """Take the drawn shapes away; their layer stays, empty and hidden."""
     layer = find(viewer, "draw")
     if layer is not None:
         layer.mode = "pan_zoom"

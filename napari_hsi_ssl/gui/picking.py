@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QWidget
 from napari_hsi_ssl.gui import mask_layers
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.farewell import when_destroyed
+from napari_hsi_ssl.gui.layers import canvas_widget
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -137,12 +138,6 @@ class PixelPicker(QObject):
 def picks(viewer: Viewer) -> bool:
     """Tell whether clicks on a viewer's image pick pixels now, so that they mean nothing else."""
     return any(getattr(callback, "func", None) is _on_press for callback in viewer.mouse_drag_callbacks)
-
-
-def canvas_widget(viewer: Viewer) -> QWidget | None:
-    """Return the widget that draws a viewer's canvas; None for a viewer without a window."""
-    window = getattr(viewer, "window", None)
-    return None if window is None else window._qt_viewer.canvas.native
 
 
 def _on_press(picker: ReferenceType[PixelPicker], _viewer: object, event: Any) -> Iterator[None]:  # noqa: ANN401 - napari's mouse event

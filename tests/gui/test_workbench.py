@@ -16,6 +16,7 @@ from napari.components import ViewerModel
 from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
+from qtpy.QtWidgets import QApplication
 from scipy.io import savemat
 
 from napari_hsi_ssl.config import MaskConfig, PatchConfig, PcaConfig, PretrainConfig
@@ -206,7 +207,6 @@ def test_crop_to_the_drawn_rectangle(opened, qtbot):
     one.crop_to_drawing()
     settled(qtbot, opened)
     assert opened.desk.project.entry("beans").crop == (2, 3, 12, 10)
-    # Emptied, not removed: vispy draws a removed Shapes layer from freed memory and takes the process with it.
     assert layers.drawn(opened.desk.viewer) == []
     assert not layers.find(opened.desk.viewer, "draw").visible
     one.whole.click()
@@ -613,3 +613,21 @@ def test_the_chosen_map_is_the_one_over_the_image(opened, qtbot):
         qtbot.waitUntil(lambda path=path: one.chosen_maps() == [path], timeout=5000)
         assert [layer.name for layer in result_layers.map_layers(viewer) if layer.visible] == [path.stem.replace("--", " · ")]
         assert [one.legend.item(index).text().split()[0] for index in range(one.legend.count())] == [only]
+
+
+def test_a_layer_can_be_taken_away_by_anybody(window, qtbot):
+    """With Mesa the process ended two frames after napari had deleted a layer's shaders in another OpenGL context than its own."""
+    viewer = window.desk.viewer
+    viewer.show()
+    canvas = layers.canvas_widget(viewer)
+    qtbot.waitUntil(canvas.isVisible, timeout=10000)
+    viewer.add_image(np.random.default_rng(0).random((30, 30)))
+    kinds = ((viewer.add_labels, np.ones((30, 30), int)), (viewer.add_points, np.zeros((3, 2))), (viewer.add_shapes, np.eye(4, 2) * 20))
+    for add, data in kinds * 2:
+        layer = add(data)
+        for step in range(10):
+            if step == 5:
+                viewer.layers.remove(layer)
+            canvas.update()
+            QApplication.processEvents()
+    assert not canvas.grabFramebuffer().isNull()
