@@ -16,8 +16,8 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.explore.regions import angle_image, grow, pixel_spectra
 from napari_hsi_ssl.gui import layers, mask_layers
-from napari_hsi_ssl.gui.mask_history import FEWEST_STEPS, MaskHistory
 from napari_hsi_ssl.gui.layers import canvas_widget
+from napari_hsi_ssl.gui.mask_history import FEWEST_STEPS, MaskHistory
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.steps.labels import save_painted

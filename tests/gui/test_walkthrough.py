@@ -19,8 +19,8 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QMenu, QPushBut
 
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.pieces import BAD
-from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.layers import canvas_widget
+from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.workbench import open_workbench
 
 ROWS, COLUMNS = 60, 70
