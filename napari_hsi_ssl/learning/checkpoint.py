@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import safetensors
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
+from torch import Tensor, nn
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import TrunkConfig, read_json
@@ -98,13 +99,25 @@ def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"{path} is not a whole safetensors file ({error}); copy it again or train again, other formats are never loaded.") from error
     model = build_model(card)
-    expected = model.state_dict()
-    wrong = sorted(set(tensors) ^ set(expected)) or [name for name, tensor in tensors.items() if tensor.shape != expected[name].shape]
+    wrong = _difference(tensors, model)
     if wrong:
-        raise RunError(f"{path} holds another architecture than its card says (first difference: {wrong[0]}); put the file and the .json of one run together.")
+        raise RunError(f"{path} holds another architecture than its card says (first difference: {wrong}); put the file and the .json of one run together.")
     model.load_state_dict(tensors)
     channels_last(model)
     return model.eval(), card
+
+
+def _difference(tensors: Mapping[str, Tensor], model: nn.Module) -> str:
+    """Return in words where tensors and a model differ first; "" when they fit."""
+    expected = model.state_dict()
+    unknown = sorted(set(tensors) ^ set(expected))
+    if unknown:
+        return unknown[0]
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            found, wanted = (" × ".join(map(str, shape)) for shape in (tensor.shape, expected[name].shape))
+            return f"{name} is {found}, expected {wanted}"
+    return ""
 
 
 class States:
@@ -128,7 +141,11 @@ class States:
         """Write a state atomically, then drop the oldest: a full disk or a kill leaves those before untouched."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
+        if not self.folder.parent.exists():
+            raise RunError(f"run folder {self.folder.parent} has vanished; bring it back, or its share, then continue with --resume.")
         path = self.folder / f"step-{state['step']:09d}.pt"
+        for torn in self.folder.glob(".step-*"):  # of a save that was killed
+            torn.unlink(missing_ok=True)
         files.write_bytes(path, buffer.getvalue())
         for old in self.paths()[: -self.keep]:
             old.unlink(missing_ok=True)
@@ -143,6 +160,24 @@ class States:
             except RunError as error:
                 complaints.append(str(error))
         return None, complaints
+
+    def restore(self, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Bring model and optimiser to a state that `newest` returned.
+
+        Raises
+        ------
+        RunError
+            When the state is of another network, or of another number of bands.
+        """
+        path = self.folder / f"step-{state['step']:09d}.pt"
+        wrong = _difference(state["model"], model)
+        if wrong:
+            raise RunError(f"{path} is of another network or other bands than this run (first difference: {wrong}); put the run's own checkpoints back.")
+        model.load_state_dict(state["model"])
+        try:
+            optimizer.load_state_dict(state["optimizer"])
+        except (KeyError, ValueError) as error:
+            raise RunError(f"{path} holds no state of this run's optimiser ({error}); put the run's own checkpoints back, or start another run.") from error
 
 
 def load_state(path: Path) -> dict[str, Any]:

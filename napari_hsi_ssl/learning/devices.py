@@ -47,8 +47,7 @@ def make_fabric(settings: TrainerConfig, *, cluster: bool = False) -> Fabric:
         torch.set_default_dtype(torch.float64)  # Fabric hands results back in the default type, and would round them
     # Lightning's own environment is named so that a window opened inside a Slurm job starts its ranks here and not there.
     device = torch.device("cuda" if on_gpu else "cpu", 0) if on_gpu else torch.device("cpu")
-    several = ranks * nodes > 1
-    strategy: Strategy = DDPStrategy() if several else SingleDeviceStrategy(device)
+    strategy: Strategy = DDPStrategy() if ranks * nodes > 1 else SingleDeviceStrategy(device)
     environment: ClusterEnvironment = SLURMEnvironment(auto_requeue=False) if cluster else LightningEnvironment()
     return Fabric(
         accelerator="cuda" if on_gpu else "cpu",
@@ -56,7 +55,7 @@ def make_fabric(settings: TrainerConfig, *, cluster: bool = False) -> Fabric:
         num_nodes=nodes,
         strategy=strategy,
         precision=precision,
-        plugins=[environment] if several else None,
+        plugins=[environment],
     )
 
 
@@ -66,6 +65,26 @@ def describe(fabric: Fabric) -> str:
         return str(torch.cuda.get_device_name(fabric.device))
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}" + (" a rank" if fabric.world_size > 1 else "")
+
+
+def alone(fabric: Fabric) -> Fabric:
+    """Return Fabric for this process's device alone, in the same precision."""
+    here = Fabric(
+        accelerator="cuda" if fabric.device.type == "cuda" else "cpu",
+        devices=1,
+        strategy=SingleDeviceStrategy(fabric.device),
+        precision=fabric.strategy.precision.precision,
+        plugins=[LightningEnvironment()],
+    )
+    here.launch()
+    return here
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Return the bytes that this process has taken: of a GPU, or of the computer's memory where the device is the CPU."""
+    if device.type == "cuda":
+        return int(torch.cuda.memory_reserved(device))
+    return int(psutil.Process().memory_info().rss)
 
 
 class _Gather(torch.autograd.Function):

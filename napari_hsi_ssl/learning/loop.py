@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.checkpoint import States
-from napari_hsi_ssl.learning.devices import describe, gather_rows
+from napari_hsi_ssl.learning.devices import gather_rows, memory_in_use
 from napari_hsi_ssl.learning.encoder import channels_last
 
 _EVENT_SECONDS: Final = 0.2
@@ -59,15 +59,19 @@ class Share:
 
 
 class Objective(Protocol):
-    """What is trained: a model, its loss at a step, and how it is judged on the way."""
+    """What is trained: a model, its loss at a step, and how it is judged on the way.
+
+    Attributes
+    ----------
+    batch : int
+        Windows a step, on all devices.
+    """
+
+    batch: int
 
     @property
     def model(self) -> nn.Module:
         """The network, unwrapped."""
-
-    @property
-    def batch(self) -> int:
-        """Windows a step, on all devices."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -152,17 +156,20 @@ def fit(
     Raises
     ------
     RunError
-        When the loss is no number, or the device's memory is too small.
+        When the loss is no number, or the newest state is of another network.
     ProjectError
         When a state cannot be written.
+    torch.OutOfMemoryError, MemoryError, RuntimeError
+        When a step does not fit into the device's memory (`trials.out_of_memory`).
     """
     channels_last(objective.model)
     learned = [parameter for parameter in objective.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
     state, complaints = states.newest()
     if state is not None:
-        objective.model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        states.restore(state, objective.model, optimizer)
+        if state.get("precision"):  # the scale of float16's gradients; a run may go on in another precision
+            fabric.strategy.precision.load_state_dict(state["precision"])
     model = fabric.setup_module(objective.model)
     wrapped = fabric.setup_optimizers(optimizer)
     share = Share(objective.batch, fabric.global_rank, fabric.world_size, fabric.device, gather_rows if fabric.world_size > 1 else None)
@@ -170,20 +177,16 @@ def fit(
     for complaint in complaints:
         pace.tell("warning", message=complaint)
     pace.begin(resumed=state is not None or not anew, facts=facts)
-    try:
-        for step in range(pace.step, pace.total):
-            rate = learning_rate(step, pace.total, settings.learning_rate)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = objective.loss(model, step, share)
-            fabric.backward(loss)
-            wrapped.step()
-            wrapped.zero_grad()
-            if pace.done(loss.detach(), rate, optimizer, leave()):
-                return pace.outcome(cancelled=True)
-    except torch.OutOfMemoryError as error:
-        half = settings.batch_size // 2
-        raise RunError(f"batch_size {settings.batch_size} does not fit into the memory of {describe(fabric)}; try {half}, in a new run.") from error
+    for step in range(pace.step, pace.total):
+        rate = learning_rate(step, pace.total, settings.learning_rate)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = objective.loss(model, step, share)
+        fabric.backward(loss)
+        wrapped.step()
+        wrapped.zero_grad()
+        if pace.done(loss.detach(), rate, optimizer, leave()):
+            return pace.outcome(cancelled=True)
     return pace.outcome(cancelled=False)
 
 
@@ -230,7 +233,8 @@ class _Pace:
         if now - self._told >= _EVENT_SECONDS or self.step in {1, self.total}:
             speed = (self.step - self._told_step) / max(now - self._told, 1e-9)
             left = (self.total - self.step) / max(speed, 1e-9)
-            self.tell("step", epoch=epoch, step=self.step, loss=value, learning_rate=rate, throughput=speed * self._objective.batch, seconds_left=left)
+            figures = {"loss": value, "learning_rate": rate, "throughput": speed * self._objective.batch, "seconds_left": left}
+            self.tell("step", epoch=epoch, step=self.step, **figures, memory=memory_in_use(self._fabric.device))
             self._told, self._told_step = now, self.step
         ended = self.step % self._objective.steps_per_epoch == 0 or self.step == self.total
         if ended:
@@ -254,7 +258,8 @@ class _Pace:
             return
         start = time.monotonic()
         sums = {"loss_sum": self._sum, "loss_count": self._count, "loss": self._loss, "seconds": self._seconds}
-        path = self._states.save({"model": self._objective.model.state_dict(), "optimizer": optimizer.state_dict(), "step": self.step, **sums})
+        state = {"model": self._objective.model.state_dict(), "optimizer": optimizer.state_dict(), "precision": self._fabric.strategy.precision.state_dict()}
+        path = self._states.save({**state, "step": self.step, **sums})
         self._saved = time.monotonic()
         self._saving = self._saved - start
         self.tell("checkpoint", step=self.step, path=path.name)

@@ -117,6 +117,7 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
     from napari_hsi_ssl.learning.distillation import Distillation
     from napari_hsi_ssl.learning.loop import fit
     from napari_hsi_ssl.learning.setup import prepare
+    from napari_hsi_ssl.learning.trials import out_of_memory, too_large
 
     fabric = make_fabric(config.trainer, cluster=cluster)
     fabric.launch()
@@ -131,7 +132,14 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
         "patches": objective.windows,
     }
     states = States(folder.checkpoints, config.trainer.keep_checkpoints)
-    outcome = fit(fabric, objective, config.trainer, states, folder.emit, leave.is_set, facts, anew=anew)
+    outcome = None
+    try:
+        outcome = fit(fabric, objective, config.trainer, states, folder.emit, leave.is_set, facts, anew=anew)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+    if outcome is None:  # only here nothing holds the tensors of the failed step any more
+        raise RunError(too_large(fabric, objective))
     again = outcome.cancelled and cluster and not folder.cancel_requested
     if fabric.is_global_zero:
         if again:

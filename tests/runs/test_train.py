@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.learning.checkpoint import load_model
+from napari_hsi_ssl.learning.pretraining import Pretraining
 from napari_hsi_ssl.runs import train
 from napari_hsi_ssl.runs.folder import RunFolder
 from tests.learning.made_runs import write_distil_run, write_pretrain_run
@@ -74,6 +75,7 @@ def test_pretraining_learns_and_leaves_all_it_promises(tmp_path, train_here):
     step = events(folder, "step")[-1]
     assert step["step"] == 42
     assert {"epoch", "loss", "learning_rate", "throughput", "seconds_left"} <= step.keys()
+    assert 50 << 20 < step["memory"] < 8 << 30
     assert folder.result["loss"] == losses[-1]
     model, card = load_model(folder.model_path)
     assert model.embed(torch.zeros(3, 6, 8, 8)).shape == (3, 12)
@@ -245,6 +247,20 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, train_here):
     assert "cannot be written" in message(folder, train_here)
 
 
+def test_a_batch_too_large_for_the_memory_is_answered_with_the_largest_that_fits(tmp_path, train_here, monkeypatch):
+    real = Pretraining.loss
+
+    def short_of_memory(self, model, step, share):
+        if share.batch > 11:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(self, model, step, share)
+
+    monkeypatch.setattr(Pretraining, "loss", short_of_memory)
+    said = message(write_pretrain_run(tmp_path / "runs" / "p"), train_here)
+    assert said.startswith("batch_size 16 does not fit into the memory of CPU")
+    assert "the largest that fits is 11" in said
+
+
 def test_a_run_with_checkpoints_is_not_started_over(tmp_path, train_here):
     folder = write_pretrain_run(tmp_path / "runs" / "p")
     folder.checkpoints.mkdir()
@@ -252,6 +268,21 @@ def test_a_run_with_checkpoints_is_not_started_over(tmp_path, train_here):
     assert "continue it with --resume" in message(folder, train_here)
     assert train_here(folder, "--resume") == 0  # the damaged one is passed over with a word
     assert "lacks parts of a training state" in folder.last("warning")["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"), [("trunk.stem.weight", (8, 9, 3, 3), "is 8 × 9 × 3 × 3, expected 8 × 6 × 3 × 3"), ("exits.0.weight", (3, 3), "exits.0.weight")]
+)
+def test_a_checkpoint_of_other_bands_or_another_network_is_refused(tmp_path, train_here, name, shape, words):
+    folder = write_pretrain_run(tmp_path / "runs" / "p")
+    assert train_here(folder) == 0
+    (folder.path / "result.json").unlink()
+    for path in folder.checkpoints.iterdir():
+        state = torch.load(path, weights_only=True)
+        torch.save({**state, "model": {**state["model"], name: torch.zeros(shape)}}, path)
+    said = message(folder, train_here, "--resume")
+    assert "is of another network or other bands than this run" in said
+    assert words in said
 
 
 def test_the_lock_is_taken_before_anything_slow_is_imported():
