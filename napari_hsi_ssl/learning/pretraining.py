@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,10 @@ from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.augment import Augmenter
 from napari_hsi_ssl.learning.data import PatchStore, Scale, neighbours, order
 from napari_hsi_ssl.learning.encoder import SimCLRModel
+from napari_hsi_ssl.learning.judging import Judge
 from napari_hsi_ssl.learning.loop import Share
 from napari_hsi_ssl.learning.losses import nt_xent
-from napari_hsi_ssl.metrics.neighbours import knn_vote
-from napari_hsi_ssl.patches.index import TEST, TRAIN
-
-_JUDGEMENTS = 20
-_JUDGED = 512
-_NEIGHBOURS = 20
+from napari_hsi_ssl.patches.index import TRAIN
 
 
 class Pretraining:
@@ -33,6 +30,8 @@ class Pretraining:
     store : PatchStore
         All patches; those of the training part are learned from, the others judge the features on the way.
     config : PretrainConfig
+    picture : Path, optional
+        Where the picture of the embedding is written, every time it is judged.
 
     Raises
     ------
@@ -40,7 +39,7 @@ class Pretraining:
         When there are fewer training patches than a batch takes.
     """
 
-    def __init__(self, model: SimCLRModel, store: PatchStore, config: PretrainConfig) -> None:
+    def __init__(self, model: SimCLRModel, store: PatchStore, config: PretrainConfig, picture: Path | None = None) -> None:
         self.model, self._store, self._config = model, store, config
         self.batch = config.batch_size
         self._training = np.flatnonzero(store.index.split == TRAIN)
@@ -51,6 +50,7 @@ class Pretraining:
         self._scale = Scale(store.card)
         gain = np.asarray(store.card["input"]["gain"])  # stored scores have unit spread
         self._augment = Augmenter(config.augment, self._scale, gain, store.index.size, config.seed)
+        self._judge = Judge(store, config, self._augment, picture)
         self._order: tuple[int, NDArray[np.int64]] = (-1, self._training)
 
     def views(self, step: int, share: Share) -> Tensor:
@@ -77,24 +77,5 @@ class Pretraining:
         return self._order[1][place * self.batch : (place + 1) * self.batch]
 
     def judge(self, epoch: int) -> dict[str, Any]:
-        """Return the kNN accuracy on domain labels of held-out patches, every few epochs, where there are several domains."""
-        if epoch % max(1, self._config.epochs // _JUDGEMENTS) and epoch != self._config.epochs:
-            return {}
-        index = self._store.index
-        draws = np.random.default_rng(self._config.seed)
-        held_out = np.flatnonzero(index.split == TEST)
-        if np.unique(index.domain[held_out]).size < 2:
-            return {}
-        train, test = (draws.permutation(rows)[:_JUDGED] for rows in (self._training, held_out))
-        k = min(_NEIGHBOURS, train.size)
-        found, _ = knn_vote(self._embed(train), index.domain[train], self._embed(test), k)
-        return {"knn_accuracy": float((found == index.domain[test]).mean())}
-
-    def _embed(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        device = next(self.model.parameters()).device
-        features = []
-        with torch.no_grad():
-            for part in np.array_split(rows, -(-rows.size // 128)):
-                x = self._scale(torch.from_numpy(self._store.windows(part)).to(device)).permute(0, 3, 1, 2)
-                features.append(self.model.embed(x.to(next(self.model.parameters()).dtype)).float().cpu().numpy())
-        return np.concatenate(features)
+        """Return how good the features of held-out patches are, as `Judge` says."""
+        return self._judge(self.model, epoch)

@@ -81,7 +81,7 @@ def _pretrain(config: RunConfig, cubes: list[_Cube], resolve: Resolve) -> Prepar
     card = _card(config, cubes, index.size, settings.whiten, resolve, {"trunk": settings.trunk.model_dump(mode="json"), "projection": settings.projection})
     store = PatchStore(index, images, {cube.name: cube.area for cube in cubes}, card)
     model = cast("SimCLRModel", build_model(card, settings.seed))
-    return Prepared(Pretraining(model, store, settings), _counted(card, model))
+    return Prepared(Pretraining(model, store, settings, resolve("embedding.npz")), _counted(card, model))
 
 
 def _fits(index: PatchIndex, images: dict[str, NDArray[Any]]) -> None:
