@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_hsi_ssl.config import RECIPES, AugmentConfig, ChainConfig, DistilConfig, MaskConfig, PcaConfig, PretrainConfig, RunConfig
+from napari_hsi_ssl.config import RECIPES, AugmentConfig, ChainConfig, DistilConfig, MaskConfig, PcaConfig, PretrainConfig, RunConfig, window_advice
 from napari_hsi_ssl.config.chain import SavgolStep
 from napari_hsi_ssl.errors import ConfigError
 
@@ -82,3 +82,26 @@ def test_errors_of_settings_are_one_sentence(model, values, sentence):
     with pytest.raises(ConfigError) as error:
         model.parse(values, "f.json")
     assert str(error.value) == sentence
+
+
+def test_a_change_of_some_views_leaves_the_others_as_they_are():
+    recipe = PretrainConfig.from_recipe("pixel")
+    changed = PretrainConfig.from_recipe("pixel", augment={"light": "0.3"})
+    assert changed.augment == recipe.augment.model_copy(update={"light": 0.3})
+    assert changed.changed({"augment": {"flip": False}}).augment == changed.augment.model_copy(update={"flip": False})
+    assert changed.changed({"trunk": recipe.trunk, "epochs": 2}).augment == changed.augment
+    with pytest.raises(ConfigError, match=r"recipe pixel: field 'augment.band_drop' is '2'"):
+        PretrainConfig.from_recipe("pixel", augment={"band_drop": "2"})
+
+
+def test_no_recipe_has_views_in_band_space_of_itself():
+    """The recipes are what they were before there were any."""
+    assert not any(PretrainConfig.from_recipe(name).augment.band_space for name in RECIPES)
+    assert PretrainConfig().augment.model_copy(update={"slope": 0.1}).band_space
+
+
+def test_the_advice_on_windows_names_sizes_that_do_not_fit():
+    assert window_advice("poster", 32) == window_advice("poster")
+    assert window_advice("pixel", 7) == window_advice("pixel")
+    assert window_advice("pixel", 32).endswith("These have 32.")
+    assert "32 pixels" in window_advice("poster")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_hsi_ssl.config import SlurmConfig
+from napari_hsi_ssl.config import AugmentConfig, SlurmConfig
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.steps.train import Cluster
@@ -34,6 +34,7 @@ Cpus = Annotated[int | None, typer.Option(help="slurm: cores a rank (4)")]
 Memory = Annotated[str | None, typer.Option(metavar="32G", help="slurm: a node")]
 Setup = Annotated[str | None, typer.Option(metavar="COMMAND", help="slurm: shell commands before training, such as 'module load cuda'")]
 Print = Annotated[bool, typer.Option("--print", help="slurm: write and show the job script, submit nothing")]
+Strengths = Annotated[list[str] | None, typer.Option("--augment", metavar="VIEW=STRENGTH", help=f"{', '.join(AugmentConfig.model_fields)}; may be repeated")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="the config.json of a run: starts it again")]
 
 
@@ -87,6 +88,17 @@ def pairs(texts: list[str] | None, option: str) -> dict[str, Path]:
             raise typer.BadParameter(f"'{text}' is not of the form CUBE=LABELS", param_hint=option)
         pairs[cube] = Path(path)
     return pairs
+
+
+def strengths(texts: list[str] | None) -> dict[str, str] | None:
+    """Return the strengths of ``VIEW=STRENGTH`` texts by view; the settings check them."""
+    found = {}
+    for text in texts or []:
+        view, sign, value = text.partition("=")
+        if not (view and sign and value):
+            raise typer.BadParameter(f"'{text}' is not of the form VIEW=STRENGTH", param_hint="--augment")
+        found[view] = value
+    return found or None
 
 
 def options_given(**options: object) -> dict[str, Any]:

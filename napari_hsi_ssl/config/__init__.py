@@ -23,3 +23,4 @@ from napari_hsi_ssl.config.training import RunConfig as RunConfig
 from napari_hsi_ssl.config.training import SlurmConfig as SlurmConfig
 from napari_hsi_ssl.config.training import TrainerConfig as TrainerConfig
 from napari_hsi_ssl.config.training import TrunkConfig as TrunkConfig
+from napari_hsi_ssl.config.training import window_advice as window_advice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -41,6 +42,12 @@ class Settings(BaseModel):
     def read(cls, path: Path) -> Self:
         """Read the settings from a JSON file."""
         return cls.parse(read_json(path), str(path))
+
+    def changed(self, changes: Mapping[str, Any], where: str = "the settings") -> Self:
+        """Return the settings with changes; where a field holds settings itself, a mapping changes only what it names."""
+        plain = self.model_dump()
+        inner = {name: {**plain[name], **value} for name, value in changes.items() if isinstance(value, Mapping) and isinstance(plain.get(name), dict)}
+        return self.parse({**plain, **changes, **inner}, where)
 
     def digest(self) -> str:
         """Return 12 hexadecimal digits that name these settings."""

@@ -12,16 +12,26 @@ from napari_hsi_ssl.errors import ConfigError
 
 
 class AugmentConfig(Settings):
-    """The random views of a patch; every strength 0 leaves the patch alone."""
+    """The random views of a patch; every strength 0 leaves the patch alone. How views in band space are made: `learning.band_views`."""
 
-    flip: bool = True
-    rotate: bool = True
+    flip: bool = Field(True, description="mirror half of the patches")
+    rotate: bool = Field(True, description="turn by quarters")
     crop: float = Field(0.0, ge=0, lt=1, description="largest share of a side cut away before resizing back")
+    light: float = Field(0.0, ge=0, le=2, description="band space: standard deviation of the logarithm of the light's gain, the same for all bands")
+    slope: float = Field(0.0, ge=0, le=2, description="band space: standard deviation of the light's slope: its logarithm at the ends of the wavelengths")
+    distortion: float = Field(0.0, ge=0, le=2, description="band space: standard deviation of the logarithm of a smooth factor over the wavelengths")
+    band_drop: float = Field(0.0, ge=0, le=1, description="band space: probability that a band takes the value of the mean spectrum")
+    sensor_noise: float = Field(0.0, ge=0, description="band space: standard deviation of noise of its own in every band, in units of the bands' spread")
     gain: float = Field(0.2, ge=0, description="standard deviation of the logarithm of the illumination gain")
     offset: float = Field(0.1, ge=0, description="standard deviation of a shift a component, in units of its spread")
     noise: float = Field(0.1, ge=0, description="standard deviation of the pixel noise, in units of a component's spread")
     drop: float = Field(0.1, ge=0, le=1, description="probability that a component is set to zero")
     cutout: float = Field(0.25, ge=0, le=1, description="largest side of a square set to zero, as a share of the window")
+
+    @property
+    def band_space(self) -> bool:
+        """Whether any view is made in band space, for which the projection must be known."""
+        return any((self.light, self.slope, self.distortion, self.band_drop, self.sensor_noise))
 
 
 class TrainerConfig(Settings):
@@ -86,11 +96,11 @@ class PretrainConfig(TrainerConfig):
 
     @classmethod
     def from_recipe(cls, recipe: str, **changes: object) -> PretrainConfig:
-        """Return the settings of a named recipe, with changes."""
+        """Return the settings of a named recipe, with changes; of ``augment`` a dict changes only the views that it names."""
         if recipe not in RECIPES:
             raise ConfigError(f"recipe '{recipe}' is unknown, expected one of {', '.join(RECIPES)}; choose one of them.")
         given = {key: value for key, value in changes.items() if value is not None}
-        return cls.parse({**RECIPES[recipe], "recipe": recipe, **given}, f"recipe {recipe}")
+        return cls.parse({**RECIPES[recipe], "recipe": recipe}).changed(given, f"recipe {recipe}")
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -106,6 +116,21 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
 }
 """What each recipe changes in the defaults of `PretrainConfig`."""
+
+WINDOWS: dict[str, tuple[int, int]] = {"poster": (32, 32), "pixel": (5, 9)}
+"""Smallest and largest side of a patch, in pixels, that each recipe is made for."""
+
+
+def window_advice(recipe: str, size: int | None = None) -> str:
+    """Say which patch size a recipe is made for and why, and what speaks against patches of another size."""
+    low, high = WINDOWS[recipe]
+    side, why = (
+        (f"{low}", "a wide window shows the texture that tells domains apart")
+        if recipe == "poster"
+        else (f"{low} to {high}", "a wider window averages over its neighbours what a map of single pixels must tell apart")
+    )
+    advice = f"Recipe {recipe} is made for patches of {side} pixels: {why}."
+    return advice if size is None or low <= size <= high else f"{advice} These have {size}."
 
 
 class DistilConfig(TrainerConfig):

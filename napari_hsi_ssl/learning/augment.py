@@ -2,7 +2,8 @@
 
 Every draw is a pure function of (seed, step, view) and is made for the batch of all devices; a device takes its own rows. So the
 number of devices changes nothing, and a resumed run goes on with the very same views. Drawing noise for every pixel would cost as
-much as the network: pixels take theirs from a bank drawn once, each window from a place of its own.
+much as the network: pixels take theirs from a bank drawn once, each window from a place of its own. Views in band space
+(`learning.band_views`) come first, then those of the components.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_hsi_ssl.config import AugmentConfig
+from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.explore.band_space import BandSpace
+from napari_hsi_ssl.learning.band_views import BandViews
 from napari_hsi_ssl.learning.data import Scale
 
 _VIEWS: Final = 3
@@ -37,17 +41,27 @@ class Augmenter:
     window : int
         w.
     seed : int
+    space : BandSpace, optional
+        What the channels are made of; needed by the views in band space alone.
+
+    Raises
+    ------
+    ConfigError
+        When a view in band space is asked for without it.
     """
 
-    def __init__(self, config: AugmentConfig, scale: Scale, spread: NDArray[np.floating], window: int, seed: int) -> None:
+    def __init__(self, config: AugmentConfig, scale: Scale, spread: NDArray[np.floating], window: int, seed: int, space: BandSpace | None = None) -> None:
+        if config.band_space and space is None:
+            raise ConfigError("augment: light, slope, distortion, band_drop and sensor_noise are views for pretraining on components; set them to 0 here.")
         self.config, self.scale, self.window, self.seed = config, scale, window, seed
+        self._bands = BandViews(config, space) if config.band_space and space is not None else None
         self.spread = np.asarray(spread, dtype=np.float64)
         corners = np.arange(window**2).reshape(window, window)
         turns = [np.rot90(corners, quarter)[:, :: 1 - 2 * mirror].ravel() for mirror in (0, 1) for quarter in range(4)]
         self._turns = torch.from_numpy(np.stack(turns))  # (8, w²): where each pixel of a turned window comes from
         self._bank: Tensor | None = None
 
-    def __call__(self, x: Tensor, step: int, view: int, batch: int, rows: slice) -> Tensor:
+    def __call__(self, x: Tensor, step: int, view: int, batch: int, rows: slice, domains: NDArray[np.integer] | None = None) -> Tensor:
         """Return one view (n, w, w, k) of this device's rows of a batch, as network input; ``x`` is left as it is.
 
         Parameters
@@ -60,6 +74,8 @@ class Augmenter:
             Windows on all devices.
         rows : slice
             This device's part of the batch, n long.
+        domains : int array (n,), optional
+            The domain of each window, as the band space counts them; needed where it has several.
         """
         c, k = self.config, self.spread.size
         draws = np.random.default_rng((self.seed, _VIEWS, step, view))
@@ -72,10 +88,13 @@ class Augmenter:
         crop = draws.random((batch, 3))[rows]
 
         y = self.scale(self.turned(x, turn))
+        if self._bands is not None and self._bands.change:
+            level, whole = self._bands.factors(draws, batch)
+            y = self._bands(y, level[rows], whole[rows], np.zeros(len(y), dtype=np.int64) if domains is None else domains)
         if c.crop:
             y = self._cropped(y, crop)
         y.mul_(_like(y, gain * kept)).add_(_like(y, offset * kept))
-        if c.noise:
+        if c.noise or c.sensor_noise:
             y.add_(self._noise(y, place))
         if c.cutout:
             y.mul_(self._uncut(y, box))
@@ -102,8 +121,12 @@ class Augmenter:
         """Return noise (n, w, w, k): neighbouring pixels of the bank from each window's own place on."""
         pixels = self.window**2
         if self._bank is None or self._bank.device != x.device or self._bank.dtype != x.dtype:
-            drawn = np.random.default_rng((self.seed, _BANK)).standard_normal((_BANK_PIXELS + pixels, self.spread.size), dtype=np.float32)
-            self._bank = torch.from_numpy(drawn * (self.config.noise * self.spread)).to(x)
+            draws = np.random.default_rng((self.seed, _BANK))
+            shape = (_BANK_PIXELS + pixels, self.spread.size)
+            drawn = draws.standard_normal(shape, dtype=np.float32) * (self.config.noise * self.spread)
+            if self._bands is not None and self.config.sensor_noise:
+                drawn = drawn + draws.standard_normal(shape) @ self._bands.noise_root().T
+            self._bank = torch.from_numpy(drawn).to(x)
         k = self.spread.size
         # Overlapping rows (place, w² · k) of the bank without a copy; only the chosen ones are copied.
         rows = self._bank.as_strided((_BANK_PIXELS, pixels * k), (k, 1))

@@ -91,7 +91,7 @@ class Judge:
                 parts = []
                 for part in _parts(rows):
                     windows = self._windows(model, rows[part], None if moved is None else moved[part])
-                    parts.append(_out(model(_into(self._augment(windows, 0, view, rows.size, part), model))))
+                    parts.append(_out(model(_into(self._augment(windows, 0, view, rows.size, part, self._store.index.domain[rows[part]]), model))))
                 views.append(np.concatenate(parts))
         return views[0], views[1]
 

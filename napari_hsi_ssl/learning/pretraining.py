@@ -12,6 +12,7 @@ from torch import Tensor
 
 from napari_hsi_ssl.config import PretrainConfig
 from napari_hsi_ssl.errors import RunError
+from napari_hsi_ssl.explore.band_space import BandSpace
 from napari_hsi_ssl.learning.augment import Augmenter
 from napari_hsi_ssl.learning.data import PatchStore, Scale, neighbours, order
 from napari_hsi_ssl.learning.encoder import SimCLRModel
@@ -32,6 +33,8 @@ class Pretraining:
     config : PretrainConfig
     picture : Path, optional
         Where the picture of the embedding is written, every time it is judged.
+    space : BandSpace, optional
+        For views in band space; its domains are those of the patch index.
 
     Raises
     ------
@@ -39,7 +42,7 @@ class Pretraining:
         When there are fewer training patches than a batch takes.
     """
 
-    def __init__(self, model: SimCLRModel, store: PatchStore, config: PretrainConfig, picture: Path | None = None) -> None:
+    def __init__(self, model: SimCLRModel, store: PatchStore, config: PretrainConfig, picture: Path | None = None, space: BandSpace | None = None) -> None:
         self.model, self._store, self._config = model, store, config
         self.batch = config.batch_size
         self._training = np.flatnonzero(store.index.split == TRAIN)
@@ -49,7 +52,7 @@ class Pretraining:
             raise RunError(f"there are {self.windows} training patches, but batch_size is {self.batch}; cut more patches or lower the batch size.")
         self._scale = Scale(store.card)
         gain = np.asarray(store.card["input"]["gain"])  # stored scores have unit spread
-        self._augment = Augmenter(config.augment, self._scale, gain, store.index.size, config.seed)
+        self._augment = Augmenter(config.augment, self._scale, gain, store.index.size, config.seed, space)
         self._judge = Judge(store, config, self._augment, picture)
         self._order: tuple[int, NDArray[np.int64]] = (-1, self._training)
 
@@ -62,7 +65,8 @@ class Pretraining:
         if config.neighbour:
             shift = neighbours(config.seed, step, self.batch, config.neighbour)[share.rows]
             second = torch.from_numpy(self._store.windows(rows, shift)).to(share.device)
-        views = [self._augment(x, step, number, self.batch, share.rows) for number, x in enumerate((first, second))]
+        domains = self._store.index.domain[rows]
+        views = [self._augment(x, step, number, self.batch, share.rows, domains) for number, x in enumerate((first, second))]
         return torch.cat(views).permute(0, 3, 1, 2)
 
     def loss(self, model: Any, step: int, share: Share) -> Tensor:  # noqa: ANN401 - possibly wrapped by Fabric

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 import napari_hsi_ssl
 from napari_hsi_ssl.config import CubeInput, RunConfig, TrunkConfig
 from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
+from napari_hsi_ssl.explore.band_space import BandSpace
+from napari_hsi_ssl.explore.projection import Projection
 from napari_hsi_ssl.learning.checkpoint import CARD_FORMAT, Card, build_model, load_model
 from napari_hsi_ssl.learning.data import PatchStore, PixelWindows, Scale, component_gain, fill_background, input_settings, open_scores, standardisation
 from napari_hsi_ssl.learning.distil import DistilNetwork
@@ -81,7 +83,11 @@ def _pretrain(config: RunConfig, cubes: list[_Cube], resolve: Resolve) -> Prepar
     card = _card(config, cubes, index.size, settings.whiten, resolve, {"trunk": settings.trunk.model_dump(mode="json"), "projection": settings.projection})
     store = PatchStore(index, images, {cube.name: cube.area for cube in cubes}, card)
     model = cast("SimCLRModel", build_model(card, settings.seed))
-    return Prepared(Pretraining(model, store, settings, resolve("embedding.npz")), _counted(card, model))
+    space = None
+    if settings.augment.band_space:
+        gain = np.asarray(card["input"]["gain"])
+        space = BandSpace.of(Projection.load(resolve(config.inlet or "")), index.domains, gain)
+    return Prepared(Pretraining(model, store, settings, resolve("embedding.npz"), space), _counted(card, model))
 
 
 def _fits(index: PatchIndex, images: dict[str, NDArray[Any]]) -> None:

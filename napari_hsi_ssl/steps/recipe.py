@@ -264,7 +264,10 @@ def patches(project: Path, config: PatchConfig) -> Recipe:
 
 def pretrain(project: Path, config: PretrainConfig) -> Recipe:
     """Pretrain on the patches."""
-    changed = changes(config, PretrainConfig.from_recipe(config.recipe))
+    base = PretrainConfig.from_recipe(config.recipe)
+    changed = changes(config, base)
+    if "augment" in changed:
+        changed["augment"] = changes(config.augment, base.augment)
     named = {"recipe": config.recipe} if config.recipe != PretrainConfig().recipe else {}
     made = called("PretrainConfig.from_recipe", repr(config.recipe), **changed) if named else called("PretrainConfig", **changed)
     return _of_project("pretrain", project, {**named, **changed}, "train", called("pretrain", "project", made), "PretrainConfig")

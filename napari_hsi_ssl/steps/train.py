@@ -163,7 +163,7 @@ def start_again(
     config = RunConfig.read(config_file)
     if config.kind != kind:
         raise RunError(f"{config_file} is of a {config.kind} run, expected {kind}; start it with `napari-hsi-ssl {config.kind}`.")
-    trainer = type(config.trainer).parse({**config.trainer.model_dump(), **(changes or {})}, str(config_file))
+    trainer = config.trainer.changed(changes or {}, str(config_file))
     source = RunFolder(config_file.absolute().parent)
     path = _run_path(project, config.kind, run, resume=False)
 
