@@ -43,7 +43,7 @@ def make_project(folder: Path, shape: tuple[int, int]):
     Projection(
         mean=0 * ones, components=eye, variance=ones * np.arange(COMPONENTS, 0, -1), grid=np.linspace(0, 1, COMPONENTS), total_variance=500.0,
         grid_kind="index", method="pca", scaling="none", domains=("a",), domain_mean=0 * ones[None], domain_std=ones[None],
-        domain_pixels=np.array([1]),
+        domain_pixels=np.array([1]), patterns=eye,
     ).save(inlet / "pca.npz")  # fmt: skip
     scores = np.lib.format.open_memmap(inlet / "cube.npy", mode="w+", dtype=np.float16, shape=(*shape, COMPONENTS))
     centres = generator.normal(0, 2, (12, COMPONENTS)).astype(np.float32)

@@ -26,7 +26,7 @@ class BandSpace:
     ----------
     forth : array (k, G)
     back : array (G, k)
-        Pseudo-inverse of ``forth``: the spectrum of smallest deviation from the centre that has these channels.
+        The best linear guess of a spectrum from its channels (`Projection.patterns`).
     base : array (domain, G)
         The spectrum whose channels are 0, in the domain's units.
     unit : array (domain, G)
@@ -60,10 +60,15 @@ class BandSpace:
         Raises
         ------
         RunError
-            When a domain is unknown to a projection that standardises by domain.
+            When a domain is unknown to a projection that standardises by domain, or an older file lacks the patterns.
         """
+        if not np.isfinite(projection.patterns).all():
+            raise RunError(
+                "this MNF is of an older version, which did not keep what views in band space need; fit one of other settings, such as one component fewer."
+            )
         weight = np.where(projection.signal, np.asarray(gain, dtype=np.float64) / projection.scale, 0.0)
         forth = weight[:, None] * projection.components
+        back = np.divide(projection.patterns, weight, out=np.zeros(projection.patterns.shape), where=weight > 0)
         standardised = projection.scaling == "standardise"
         unit = np.ones((len(domains), projection.mean.size))
         base = np.tile(projection.mean, (len(domains), 1))
@@ -80,7 +85,7 @@ class BandSpace:
         spread = float(np.sqrt(np.mean(share @ np.broadcast_to(within + between, projection.domain_std.shape))))
         grid = np.asarray(projection.grid, dtype=np.float64)
         place = np.interp(grid, (grid[0], grid[-1]), (-1.0, 1.0))
-        return cls(forth, np.linalg.pinv(forth), base, unit, place, spread)
+        return cls(forth, back, base, unit, place, spread)
 
     def spectra(self, channels: NDArray[np.floating], domain: int, bands: Sequence[int] | slice = slice(None)) -> Array:
         """Return the spectra (…, G), or some of their bands, that channels (…, k) of a domain stand for."""

@@ -114,8 +114,10 @@ def _decompose(domains: tuple[str, ...], parts: list[Statistics], grid: Spectra,
         raise CubeError(f"{names}: every masked pixel has the same spectrum, expected differences; check the masks and the files.")
     if config.method == "mnf":
         components, variance, total = mnf(whole, config.components, names)
+        patterns = whole.scatter / (whole.count - 1) @ components.T / variance
     else:
         components, variance, total = pca(whole, config.components)
+        patterns = components.T
     return Projection(
         mean=whole.mean,
         components=components,
@@ -129,6 +131,7 @@ def _decompose(domains: tuple[str, ...], parts: list[Statistics], grid: Spectra,
         domain_mean=means,
         domain_std=spreads,
         domain_pixels=np.array([part.count for part in parts], dtype=np.int64),
+        patterns=patterns,
     )
 
 

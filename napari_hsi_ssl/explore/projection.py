@@ -47,6 +47,10 @@ class Projection:
         Of each domain's spectra on the grid, before scaling; a dead band has the spread 1.
     domain_pixels : int array (domain,)
         How many spectra each domain gave.
+    patterns : array (G, k)
+        ``mean + patterns @ scores`` is the best linear guess of a scaled spectrum from its scores: covariance · componentsᵀ / variance, which
+        for PCA is componentsᵀ. ``components @ patterns`` is the identity (Haufe et al. 2014, On the interpretation of weight vectors of linear
+        models). NaN of an MNF from a file without them.
     """
 
     mean: Spectra
@@ -61,6 +65,7 @@ class Projection:
     domain_mean: Spectra
     domain_std: Spectra
     domain_pixels: NDArray[np.int64]
+    patterns: Spectra
 
     @property
     def word(self) -> str:
@@ -109,9 +114,12 @@ class Projection:
             raise ProjectError(f"{path} does not exist; {remedy}.")
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                values = {name: archive[name] for name in cls.__dataclass_fields__}
+                values = {name: archive[name] for name in cls.__dataclass_fields__ if name != "patterns"}
+                unknown = values["components"].T if str(values["method"]) == "pca" else np.full_like(values["components"].T, np.nan)
+                values["patterns"] = archive.get("patterns", unknown)
             k, bands = values["components"].shape
             shapes = {"mean": (bands,), "grid": (bands,), "variance": (k,), "total_variance": (), "grid_kind": (), "method": (), "scaling": ()}
+            shapes["patterns"] = (bands, k)
             shapes |= dict.fromkeys(("domain_mean", "domain_std"), (values["domains"].size, bands))
             wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
             numbers = ("mean", "components", "variance", "grid", "total_variance", "domain_mean", "domain_std")

@@ -9,7 +9,7 @@ import spectral
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import CubeError
-from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
+from napari_hsi_ssl.explore.pca import Projection, Source, fit_projection, project_cube
 from napari_hsi_ssl.progress import run
 
 
@@ -85,3 +85,30 @@ def test_what_mnf_cannot_do(values):
     flat = values[..., :2] @ np.array([[1.0, 0, 1, 2], [0, 1, 1, 1]])
     with pytest.raises(CubeError, match="only 2 directions hold any signal, 3 components"):
         run(fit_projection([Source("x", "a", as_cube(flat), np.ones((40, 50), bool))], PcaConfig(bands=4, components=3, method="mnf")))
+
+
+@pytest.mark.parametrize("method", ["pca", "mnf"])
+def test_patterns_are_the_regression_of_spectra_on_their_scores(method):
+    """With fewer components than bands, nothing linear rebuilds the fitted spectra better."""
+    generator = np.random.default_rng(4)
+    abundance = np.cumsum(generator.normal(size=(30, 30, 3)), axis=1)
+    spectra = abundance @ generator.normal(size=(3, 12)) + generator.normal(size=(30, 30, 12)) * np.linspace(0.1, 2, 12) + 40
+    source = Source("a", "a", as_cube(spectra, None, "unknown", "a"), np.ones((30, 30), dtype=bool))
+    projection = run(fit_projection([source], PcaConfig(bands=12, components=4, method=method)))
+    centred = spectra.reshape(-1, 12) - projection.mean
+    scores = centred @ projection.components.T
+    np.testing.assert_allclose(projection.patterns.T, np.linalg.lstsq(scores, centred, rcond=None)[0], atol=1e-8)
+    np.testing.assert_allclose(projection.components @ projection.patterns, np.eye(4), atol=1e-9)
+
+
+def test_files_without_patterns_are_read(tmp_path):
+    """They can be told of a PCA; of an MNF they are unknown."""
+    generator = np.random.default_rng(4)
+    source = Source("a", "a", as_cube(generator.normal(size=(20, 20, 6)), None, "unknown", "a"), np.ones((20, 20), dtype=bool))
+    for method, known in (("pca", True), ("mnf", False)):
+        projection = run(fit_projection([source], PcaConfig(bands=6, components=3, method=method)))
+        projection.save(tmp_path / "new.npz")
+        with np.load(tmp_path / "new.npz") as content:
+            np.savez(tmp_path / "old.npz", **{name: content[name] for name in content if name != "patterns"})
+        old = Projection.load(tmp_path / "old.npz")
+        np.testing.assert_array_equal(old.patterns, projection.patterns if known else np.full((6, 3), np.nan))

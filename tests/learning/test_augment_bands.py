@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -194,3 +195,5 @@ def test_views_in_band_space_need_the_projection():
     projection, _ = fitted("pca", "standardise", 3)
     with pytest.raises(RunError, match="'d9' was not in the PCA"):
         BandSpace.of(projection, ("d0", "d9"), np.ones(3))
+    with pytest.raises(RunError, match="older version"):
+        BandSpace.of(replace(projection, patterns=np.full((BANDS, 3), np.nan)), ("d0",), np.ones(3))
