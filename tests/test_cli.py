@@ -244,7 +244,7 @@ def test_interrupt_saves_the_run_and_says_where(project):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.1)
     process.send_signal(2)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=90)
     assert process.returncode == 130
     assert "--resume" in json.loads(output.splitlines()[-1])["error"]
     assert folder.owner is None
