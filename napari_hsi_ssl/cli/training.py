@@ -28,12 +28,14 @@ from napari_hsi_ssl.cli.options import (
     RunName,
     Seed,
     Setup,
+    Strengths,
     Submit,
     Tasks,
     TimeLimit,
     cluster_given,
     options_given,
     pairs,
+    strengths,
 )
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
@@ -52,6 +54,7 @@ def pretrain(
     temperature: Annotated[float | None, typer.Option(help="of NT-Xent")] = None,
     projection: Annotated[int | None, typer.Option(help="length of the output of the projection head (128)")] = None,
     neighbour: Annotated[int | None, typer.Option(help="the second view's window is moved by up to this many pixels")] = None,
+    augment: Strengths = None,
     max_steps: Annotated[int | None, typer.Option(help="stop after this many steps")] = None,
     seed: Seed = None,
     devices: Devices = None,
@@ -78,6 +81,7 @@ def pretrain(
     given = options_given(
         inlet=inlet, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, temperature=temperature, max_steps=max_steps,
         seed=seed, devices=devices, precision=precision, weight_decay=weight_decay, projection=projection, neighbour=neighbour,
+        augment=strengths(augment),
     )  # fmt: skip
     cluster = cluster_given(
         submit, show, partition=partition, account=account, time=time, gpus=gpus, nodes=nodes, tasks=tasks, cpus=cpus, memory=memory, setup=setup
@@ -87,8 +91,8 @@ def pretrain(
         return train.start_again(opened, config, kind="pretrain", changes=options_given(recipe=recipe, **given), run=run_name, detach=detach, cluster=cluster)
     stored = train.stored_settings(opened, "pretrain", run_name) if resume else None
     made = (
-        settings.PretrainConfig.parse({**stored.model_dump(), **options_given(recipe=recipe, **given)}, "pretrain")
-        if stored is not None
+        stored.changed(options_given(recipe=recipe, **given), "pretrain")
+        if isinstance(stored, settings.PretrainConfig)
         else settings.PretrainConfig.from_recipe(recipe or "poster", **given)
     )
     return train.pretrain(opened, made, run=run_name, resume=resume, detach=detach, cluster=cluster)

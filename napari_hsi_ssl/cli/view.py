@@ -1,4 +1,4 @@
-"""The verb that makes a picture of a cube."""
+"""Verbs that make pictures: of a cube, and of the views that a training would see of a patch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_hsi_ssl import config as settings
-from napari_hsi_ssl.cli.options import CubeName, options_given, several
+from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, Strengths, numbers, options_given, several, strengths
 from napari_hsi_ssl.errors import ProjectError
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
@@ -45,6 +45,26 @@ def view(
     if cube is None and len(names) != 1:
         raise ProjectError(f"project {path} has {len(names)} cubes, so --cube NAME is needed; choose one of {', '.join(names[:8]) or 'none yet'}.")
     return verbs.view(project.cube(cube or names[0]), config, to, step)
+
+
+@verb
+def views(
+    project: ProjectFolder,
+    to: Annotated[Path, typer.Option(metavar="FILE.png", help="where the picture goes")],
+    cube: CubeName = None,
+    at: Annotated[str | None, typer.Option(metavar="Y,X", help="a pixel near the middle of the patch")] = None,
+    recipe: Annotated[str, typer.Option(help="poster or pixel")] = "poster",
+    augment: Strengths = None,
+    neighbour: Annotated[int | None, typer.Option(help="the second view's window is moved by up to this many pixels")] = None,
+    seed: Seed = None,
+) -> Steps[Report]:
+    """Write a picture of a patch and of pairs of its views, as `pretrain` with these settings would see them."""
+    from napari_hsi_ssl.steps.views_preview import save_views
+
+    given = options_given(augment=strengths(augment), neighbour=neighbour, seed=seed)
+    place = numbers(at, 2, "--at")
+    config = settings.PretrainConfig.from_recipe(recipe, **given)
+    return save_views(Project.open(project), config, to, cube, None if place is None else (place[0], place[1]))
 
 
 def _decimals(text: str | None, option: str) -> tuple[float, ...] | None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, EvaluateConfig, digest
+from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, EvaluateConfig, PretrainConfig, digest
 from napari_hsi_ssl.cubes.calibrate import resampling_matrix
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.cubes.preprocess import preprocess
@@ -25,6 +25,7 @@ from napari_hsi_ssl.learning.checkpoint import Card, build_model, load_model
 from napari_hsi_ssl.learning.data import open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.encoder import SimCLRModel
+from napari_hsi_ssl.learning.sample_views import sample_views
 from napari_hsi_ssl.mapping.classifiers import judge_features
 from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, PHASES, best_way, embed_cube, embed_patches, predict_cube
 from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
@@ -162,7 +163,19 @@ def classify(
     return {"references": used, "pixels": int((found != 0).sum())}
 
 
-JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {"evaluate": evaluate, "embed": embed, "classify": classify}
+def views(
+    *, inlet: str, region: str, corner: Sequence[int], size: int, domain: str, settings: Mapping[str, Any], pairs: int, bands: Sequence[int], out: str
+) -> Steps[dict[str, Any]]:
+    """Make views of one patch (`learning.sample_views`) and write them into ``out``: ``colours`` (n, w, w, 3) of three bands, ``spectra`` (n, G)."""
+    yield Progress(message="views of the patch")
+    config = PretrainConfig.parse(dict(settings), "the settings of the training")
+    y, x = corner
+    space, found = sample_views(np.load(region, allow_pickle=False), (y, x), size, Projection.load(Path(inlet)), domain, config, pairs)
+    files.write_npz(Path(out), colours=space.spectra(found, 0, list(bands)), spectra=space.spectra(found[:, size // 2, size // 2], 0))
+    return {}
+
+
+JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {"evaluate": evaluate, "embed": embed, "classify": classify, "views": views}
 
 
 def _load(model: str, inlet: str) -> tuple[Model, Card]:
