@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks, one_blas_thread
 
 
 @dataclass
@@ -142,10 +142,11 @@ def accumulate(
         wanted[:, 1:] |= area[:, :-1] & pairs[:, 1:]
     flat, width = area.ravel(), area.shape[1]
     if moments.shift is None:
-        first = first_spectra(cube, area, used)
-        if not len(first):
-            return
-        moments.shift = (first if transform is None else transform(first)).mean(axis=0)
+        with one_blas_thread():
+            first = first_spectra(cube, area, used)
+            if not len(first):
+                return
+            moments.shift = (first if transform is None else transform(first)).mean(axis=0)
     shift = moments.shift
 
     def sums(chunk: Chunk) -> Part:

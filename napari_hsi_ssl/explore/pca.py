@@ -162,7 +162,8 @@ def project_cube(projection: Projection, source: Source, out: NDArray[np.float16
     use = band_use(source.cube)
     bands = _bands(source.cube, projection.grid_kind, source.name)
     matrix = resampling_matrix(bands, projection.grid, projection.grid_kind, bad=~use)[:, use]
-    scores_of = _scores_of(projection, matrix, source, _on_bands(projection, source, bands)[use])
+    with one_blas_thread():
+        scores_of = _scores_of(projection, matrix, source, _on_bands(projection, source, bands)[use])
     scores = np.empty((height, width, k), dtype=np.float16) if out is None else out
 
     def project(chunk: Chunk) -> tuple[Chunk, NDArray[np.float16]]:
