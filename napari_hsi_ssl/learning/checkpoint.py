@@ -142,7 +142,8 @@ class States:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         if not self.folder.parent.exists():
-            raise RunError(f"run folder {self.folder.parent} has vanished; bring it back, or its share, then continue with --resume.")
+            where = self.folder.parent  # it must not come back with nothing but checkpoints
+            raise RunError(f"run folder {where} has vanished: it was deleted, or its share is no longer there; bring it back, then continue with --resume.")
         path = self.folder / f"step-{state['step']:09d}.pt"
         for torn in self.folder.glob(".step-*"):  # of a save that was killed
             torn.unlink(missing_ok=True)

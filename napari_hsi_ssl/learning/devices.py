@@ -37,12 +37,18 @@ def make_fabric(settings: TrainerConfig, *, cluster: bool = False) -> Fabric:
     if settings.accelerator == "gpu" and not graphics:
         raise RunError("a GPU was asked for, but torch sees none on this computer; train with accelerator 'cpu' or 'auto', or install torch for your GPU.")
     on_gpu = graphics > 0 and settings.accelerator != "cpu"
-    there = graphics if on_gpu else _cores()
+    if on_gpu and not _built_for_gpu():
+        name, capability = torch.cuda.get_device_name(0), ".".join(map(str, torch.cuda.get_device_capability(0)))
+        raise RunError(
+            f"this torch was not built for {name} (compute capability {capability}); "
+            "install a build that serves it, such as that of https://download.pytorch.org/whl/cu126, or train with accelerator 'cpu'."
+        )
+    there = graphics if on_gpu else cores()
     nodes = int(os.environ.get("SLURM_NNODES", "1")) if cluster else 1
     ranks = _tasks(settings, nodes) if cluster else _ranks(settings, there, "GPU(s)" if on_gpu else "CPU core(s)", on_gpu)
-    precision = _precision(settings.precision, on_gpu)
+    precision = precision_of(settings.precision, on_gpu)
     if not on_gpu:
-        torch.set_num_threads(max(1, min(_cores() // ranks, int(os.environ.get("OMP_NUM_THREADS") or there))))
+        torch.set_num_threads(max(1, min(cores() // ranks, int(os.environ.get("OMP_NUM_THREADS") or there))))
     if precision == "64-true":
         torch.set_default_dtype(torch.float64)  # Fabric hands results back in the default type, and would round them
     # Lightning's own environment is named so that a window opened inside a Slurm job starts its ranks here and not there.
@@ -129,22 +135,42 @@ def _tasks(settings: TrainerConfig, nodes: int) -> int:
     return tasks // nodes
 
 
-def _precision(asked: str, on_gpu: bool) -> str:
+def precision_of(asked: str, on_gpu: bool) -> str:
+    """Return Fabric's name of a precision; auto is what the device has units for.
+
+    Raises
+    ------
+    RunError
+        When the device does not compute in it.
+    """
     if asked == "auto":
-        return "bf16-mixed" if _has_bf16(on_gpu) else ("16-mixed" if on_gpu else "32-true")
+        return "bf16-mixed" if has_bf16(on_gpu) else ("16-mixed" if on_gpu else "32-true")
     if asked == "16" and not on_gpu:
         raise RunError("precision is 16, which only GPUs compute in; choose bf16, 32 or auto.")
+    if asked == "bf16" and on_gpu and not has_bf16(on_gpu):
+        raise RunError(f"precision is bf16, which {torch.cuda.get_device_name(0)} does not compute in; choose 16, 32 or auto.")
     return _PRECISIONS[asked]
 
 
-def _has_bf16(on_gpu: bool) -> bool:
+def has_bf16(on_gpu: bool) -> bool:
+    """Return whether the device has units for bfloat16: GPUs from Ampere on, CPUs with AVX-512 BF16 or AMX."""
     if on_gpu:
         return torch.cuda.get_device_capability()[0] >= 8
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(probe is not None and probe() for probe in probes)
 
 
-def _cores() -> int:
+def _built_for_gpu() -> bool:
+    """Return whether this torch holds code for the GPU: machine code of its generation, or code that the driver can translate."""
+    major, minor = torch.cuda.get_device_capability(0)
+    kinds = [name.partition("_") for name in torch.cuda.get_arch_list()]
+    known = [(kind, divmod(int("".join(filter(str.isdigit, number))), 10)) for kind, _, number in kinds if kind in {"sm", "compute"}]
+    # Without any it is a build for GPUs of another maker, which says nothing of the kind.
+    return not known or any((kind == "compute" or chip[0] == major) and chip <= (major, minor) for kind, chip in known)
+
+
+def cores() -> int:
+    """Return how many physical cores this process may use."""
     physical = psutil.cpu_count(logical=False) or os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
     return max(1, min(physical, allowed))

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +96,11 @@ class RunFolder:
         path = self.path / "result.json"
         return read_json(path) if path.exists() else None
 
+    @property
+    def vanished(self) -> str:
+        """The sentence for a folder that is gone while it is needed."""
+        return f"run folder {self.path} has vanished: it was deleted, or its share is no longer there; bring it back, then continue with --resume."
+
     def finish(self, result: dict[str, Any]) -> None:
         """Write the result; from then on the run is finished."""
         files.write_json(self.path / "result.json", result)
@@ -112,6 +117,8 @@ class RunFolder:
             with path.open("a", encoding="utf-8") as stream:
                 stream.write("\n" + line if torn else line)
         except OSError as error:
+            if not self.config_path.exists():
+                raise RunError(self.vanished) from error
             raise RunError(f"{path} cannot be written ({error.strerror}); free space or permit writing there, then continue with --resume.") from error
 
     def events(self, offset: int = 0, end: int | None = None) -> tuple[list[dict[str, Any]], int]:
@@ -223,7 +230,7 @@ class RunFolder:
                     if time.time() - last >= HEARTBEAT_SECONDS:
                         last = time.time()
                         self._write_lock()
-                except HsiError:  # a full disk must not end the heartbeat: the next beat may succeed
+                except (HsiError, OSError):  # a full disk or a share that hangs must not end the heartbeat: the next beat may succeed
                     continue
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
@@ -233,7 +240,8 @@ class RunFolder:
         finally:
             leaving.set()
             thread.join()
-            (self.path / "lock.json").unlink(missing_ok=True)
+            with suppress(OSError):  # the share is gone, or read-only by now: the lock goes stale by itself
+                (self.path / "lock.json").unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         owner = self.owner
@@ -247,6 +255,8 @@ class RunFolder:
         raise RunError(f"run '{self.name}' is being trained by {who}; wait for it, or cancel it first.")
 
     def _write_lock(self) -> None:
+        if not self.config_path.exists():  # a folder that is gone must not come back with nothing but a lock
+            raise RunError(self.vanished)
         files.write_json(self.path / "lock.json", {**_identity(os.getpid()), "heartbeat": time.time()})
 
     # -- state ------------------------------------------------------------------------------------------------------

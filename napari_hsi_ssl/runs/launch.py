@@ -53,9 +53,11 @@ def start(folder: RunFolder, *, background: bool = False, resume: bool = False) 
         if resume:
             return
         raise RunError(f"run '{folder.name}' is finished; choose another name with --run, or delete it first.")
-    folder.clear_cancel()
+    if not folder.config_path.exists():
+        raise RunError(folder.vanished)
     command = [sys.executable, "-m", _TRAINER, str(folder.path.absolute())] + (["--resume"] if resume else [])
     try:
+        folder.clear_cancel()
         with folder.log_path.open("ab") as log:
             begin = log.seek(0, os.SEEK_END)
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=child_environment(), **_apart())
@@ -251,6 +253,8 @@ def _cancelled(folder: RunFolder, step: int | None) -> str:
 
 
 def _vanished(folder: RunFolder) -> str:
+    if not folder.config_path.exists():
+        return folder.vanished
     begin = (folder.last("launched") or {}).get("log", 0)
     words = last_line(folder.log_path, begin)
     job = slurm.job_of(folder)

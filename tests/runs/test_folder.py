@@ -1,7 +1,9 @@
 """The run folder survives torn lines, stale locks and two trainers at once."""
 
+import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +17,9 @@ from hypothesis import strategies as st
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import PretrainConfig, RunConfig
 from napari_hsi_ssl.errors import ProjectError, RunError
+from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.runs import folder as folder_module
+from napari_hsi_ssl.runs import launch
 from napari_hsi_ssl.runs.folder import RunFolder
 
 
@@ -190,6 +194,44 @@ def test_a_full_disk_neither_ends_the_heartbeat_nor_hides(folder, monkeypatch):
     (folder.path / "events.jsonl").mkdir()
     with pytest.raises(RunError, match=r"events\.jsonl cannot be written"):
         folder.emit("step", step=1)
+
+
+def test_a_vanished_folder_is_named_and_does_not_come_back_as_half_of_one(folder, monkeypatch):
+    monkeypatch.setattr(folder_module, "HEARTBEAT_SECONDS", 0.0)
+    with folder.locked():
+        shutil.rmtree(folder.path)
+        time.sleep(0.5)
+        with pytest.raises(RunError, match=r"run folder .*run-1 has vanished.*--resume\.$"):
+            folder.emit("step", step=1)
+    assert not folder.path.exists()
+    for act in (launch.start, lambda gone: run(launch.follow(gone))):
+        with pytest.raises(RunError, match="has vanished"):
+            act(folder)
+
+
+def test_a_read_only_folder_is_named(folder, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
+    with pytest.raises(ProjectError, match=r"lock\.json cannot be written \(Read-only file system\)"), folder.locked():
+        pass
+    monkeypatch.setattr(type(folder.log_path), "open", read_only)
+    for act in (lambda: folder.emit("step", step=1), lambda: launch.start(folder)):
+        with pytest.raises(RunError, match=r"cannot be written .*Read-only file system"):
+            act()
+
+
+def test_a_lock_of_a_share_that_is_gone_ends_no_training(folder, monkeypatch):
+    """Who has trained to the end must not fail because its lock cannot be taken away."""
+
+    def stale(*_, **__):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with folder.locked():
+        monkeypatch.setattr(type(folder.path), "unlink", stale)
+    monkeypatch.undo()
+    assert (folder.path / "lock.json").exists()
 
 
 def test_a_long_log_is_read_in_one_go(folder):

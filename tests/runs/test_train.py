@@ -261,6 +261,18 @@ def test_a_batch_too_large_for_the_memory_is_answered_with_the_largest_that_fits
     assert "the largest that fits is 11" in said
 
 
+def test_a_run_folder_that_vanishes_ends_the_training_and_stays_away(tmp_path):
+    folder = write_pretrain_run(tmp_path / "runs" / "p", epochs=5000, checkpoint_minutes=0.001)
+    log = tmp_path / "log.txt"
+    with log.open("wb") as stream:
+        process = subprocess.Popen([sys.executable, "-m", "napari_hsi_ssl.runs.train", str(folder.path)], env=ENVIRONMENT, stderr=stream)
+    wait_for(folder, "checkpoint")
+    folder.path.rename(tmp_path / "elsewhere")
+    assert process.wait(timeout=60) == 1
+    assert f"run folder {folder.path} has vanished" in log.read_text()
+    assert not folder.path.exists()
+
+
 def test_a_run_with_checkpoints_is_not_started_over(tmp_path, train_here):
     folder = write_pretrain_run(tmp_path / "runs" / "p")
     folder.checkpoints.mkdir()
