@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -44,9 +45,14 @@ def train_here(monkeypatch):
     torch.set_default_dtype(torch.float32)
 
 
-def start(folder: RunFolder, *arguments: str) -> subprocess.Popen[bytes]:
+def start(folder: RunFolder, *arguments: str, module: str = "napari_hsi_ssl.runs.train") -> subprocess.Popen[bytes]:
     with folder.log_path.open("ab") as log:
-        return subprocess.Popen([sys.executable, "-m", "napari_hsi_ssl.runs.train", str(folder.path), *arguments], env=ENVIRONMENT, stdout=log, stderr=log)
+        return subprocess.Popen([sys.executable, "-m", module, str(folder.path), *arguments], env=ENVIRONMENT, stdout=log, stderr=log)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
 
 
 def wait_for(folder: RunFolder, kind: str, seconds: float = 90) -> float:
@@ -130,22 +136,32 @@ def test_a_pretrained_trunk_is_carried_over_and_may_be_frozen(tmp_path, train_he
     assert "was trained on another inlet" in other.last("failed")["message"]
 
 
-def test_killed_cancelled_and_resumed_ends_in_the_same_bytes(tmp_path, train_here, capsys):
-    """The run that is killed, then cancelled, then resumed must be the one that was never interrupted."""
+def test_killed_three_times_cancelled_and_resumed_ends_in_the_same_bytes(tmp_path, train_here, capsys):
+    """The run that is killed at random moments and while it saves, then cancelled, must be the one that was never interrupted."""
     settings = {"epochs": 80, "checkpoint_minutes": 0.001, "augment": {"drop": 0.2}}
     calm = write_pretrain_run(tmp_path / "calm" / "runs" / "p", **{**settings, "checkpoint_minutes": 5})
     assert train_here(calm) == 0
     folder = write_pretrain_run(tmp_path / "rough" / "runs" / "p", **settings)
 
     process = start(folder)
-    wait_for(folder, "checkpoint")
-    process.kill()
-    process.wait()
-    assert folder.state == "stopped"
+    time.sleep(random.uniform(0, 2.5))  # anywhere: before the lock, while torch is imported, in the first steps
+    kill(process)
 
     process = start(folder, "--resume")
-    wait_for(folder, "resumed")
+    wait_for(folder, "checkpoint")
+    time.sleep(random.uniform(0, 0.3))
+    kill(process)
+    assert folder.state == "stopped"
+
+    process = start(folder, "--resume", module="tests.runs.killed_while_saving")
+    assert process.wait(timeout=90) == -signal.SIGKILL
+    assert list(folder.checkpoints.glob(".step-*")), "it was to die with half of a state on disk"
     assert folder.last("resumed")["step"] > 0
+
+    count = len(folder.events()[0])
+    process = start(folder, "--resume")
+    while not any(event["type"] == "resumed" for event in folder.events()[0][count:]):
+        time.sleep(0.02)
     if process.poll() is None:  # a second trainer on a live run is refused, and says nothing in the log of the first
         assert train_here(folder, "--resume") == 1
         assert "is being trained by process" in capsys.readouterr().err
@@ -161,7 +177,7 @@ def test_killed_cancelled_and_resumed_ends_in_the_same_bytes(tmp_path, train_her
     assert folder.model_path.read_bytes() == calm.model_path.read_bytes()
     assert [event["epoch"] for event in events(folder, "epoch")] == list(range(1, 81))
     np.testing.assert_array_equal([e["loss"] for e in events(folder, "epoch")], [e["loss"] for e in events(calm, "epoch")])
-    assert len(list(folder.checkpoints.iterdir())) == 2
+    assert len(list(folder.checkpoints.iterdir())) == 2  # the half of a state is gone too
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2 if hasattr(os, "sched_getaffinity") else False, reason="needs two cores")
