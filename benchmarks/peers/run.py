@@ -1,7 +1,7 @@
 """Measure this project against its peers, on the same files, in turn, in one run.
 
     python benchmarks/peers/setup.py                 # once: one environment a peer
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/peers/run.py [--json FILE] [--markdown FILE] [--only musa,…] [--repeats 3]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/peers/run.py [--json FILE] [--markdown FILE] [--only musa,…] [--tasks numbers,…] [--repeats 3]
 
 Every measurement is a process of its own in the peer's environment. Ours and theirs take turns within each repeat. A peer that is missing,
 fails or takes longer than its limit is in the table with the reason.
@@ -42,14 +42,14 @@ ONCE = {("musa", "scatter-large"), ("clusters_plotter", "scatter-large"), ("musa
 """What is measured once because it takes long."""
 
 
-def plan(only: set[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+def plan(only: set[str], tasks: set[str]) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the comparisons: a title and what takes turns in it, a driver and its task."""
     rows = [(f"open {kind}", [(OURS, f"open-{kind}"), ("sediment", f"open-{kind}"), ("hylite", f"open-{kind}"), ("hylite", f"preview-{kind}"),
              ("plain", f"open-{kind}")]) for kind in LAYOUTS]  # fmt: skip
     rows.append(("scatter", [(OURS, "scatter"), ("musa", "scatter"), ("musa", "scatter-colours"), ("clusters_plotter", "scatter")]))
     rows.append(("scatter-large", [(OURS, "scatter-large"), ("musa", "scatter-large"), ("clusters_plotter", "scatter-large")]))
     rows.append(("numbers", [(who, "numbers") for who in (OURS, "musa", "hylite", "plain")]))
-    return [(title, [pair for pair in pairs if not only or pair[0] in only | {OURS}]) for title, pairs in rows]
+    return [(title, [pair for pair in pairs if not only or pair[0] in only | {OURS}]) for title, pairs in rows if not tasks or title in tasks]
 
 
 def measure(who: str, task: str, folder: Path, answer: Path) -> dict[str, Any]:
@@ -76,10 +76,10 @@ def measure(who: str, task: str, folder: Path, answer: Path) -> dict[str, Any]:
     return found
 
 
-def run_all(folder: Path, only: set[str], repeats: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
+def run_all(folder: Path, only: set[str], tasks: set[str], repeats: int) -> dict[str, dict[str, list[dict[str, Any]]]]:
     """Measure everything, ours and theirs in turn."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for title, pairs in plan(only):
+    for title, pairs in plan(only, tasks):
         rows = found.setdefault(title, {})
         for repeat in range(repeats):
             for who, task in pairs:
@@ -105,6 +105,8 @@ def compare(found: dict[str, dict[str, list[dict[str, Any]]]]) -> list[dict[str,
     rows: list[dict[str, Any]] = []
 
     def add(what: str, title: str, mine: str, ours: str, theirs: str, name: str, unit: str, label: str) -> None:
+        if title not in found:
+            return
         left, samples = spread(found[title].get(f"{OURS}:{mine}", []), ours), found[title].get(theirs)
         if samples is None:
             return
@@ -205,6 +207,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--only", default="", help="peers, separated by commas; all by default")
+    parser.add_argument("--tasks", default="", help="open bsq, open bil, open bip, scatter, scatter-large, numbers; all by default")
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     only = {name for name in given.only.split(",") if name}
@@ -218,7 +221,7 @@ def main() -> None:
         if not only or only & {"sediment", "hylite", "plain"}:
             write_cubes(folder)
             (folder / "cubes-written").touch()
-        found = run_all(folder, only, given.repeats)
+        found = run_all(folder, only, {title for title in given.tasks.split(",") if title}, given.repeats)
         agreed = agreement(folder)
     rows = compare(found)
     text = table(rows, agreed)
