@@ -103,10 +103,9 @@ def main() -> None:
         done.append(found)
         files.write_json(path, done)
         print(json.dumps(found), file=sys.stderr, flush=True)
-    while_saving, same = (sum(bool(kill[field]) for kill in done) for field in ("while_saving", "same"))
-    print(
-        json.dumps({"kills": len(done), "while_saving": while_saving, "before_the_first_step": sum(not kill["told_step"] for kill in done), "same_bytes": same})
-    )
+    saving, same = (sum(bool(kill[field]) for kill in done) for field in ("while_saving", "same"))
+    early = sum(not kill["told_step"] for kill in done)
+    print(json.dumps({"kills": len(done), "while_saving": saving, "before_the_first_step": early, "same_bytes": same}))
     sys.exit(same != len(done))
 
 

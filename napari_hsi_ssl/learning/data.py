@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
+from napari_hsi_ssl.learning.resident import Resident, room
 from napari_hsi_ssl.patches.index import PatchIndex
 
 ORDER: Final = 1
@@ -187,6 +188,7 @@ class PatchStore:
 
     def __init__(self, index: PatchIndex, images: Mapping[str, Image], areas: Mapping[str, NDArray[np.bool_]], card: Mapping[str, Any]) -> None:
         self.index, self.card = index, card
+        self._on_device: dict[torch.device, Resident | None] = {}
         size = sum(images[name].nbytes for name in index.cubes if name in images)
         self._resident = size < psutil.virtual_memory().available / 2
         empty = np.empty((0, 0, card["channels"]), dtype=np.float16)
@@ -210,14 +212,32 @@ class PatchStore:
         shift : int array (n, 2), optional
             Pixels (y, x) by which each window is moved, as far as its cube reaches.
         """
+        cube, y, x = self._corners(rows, shift)
+        if self._resident:
+            return gather(self._images, cube, y, x, self.index.size)
+        return np.stack([self._filled(c, top, left) for c, top, left in zip(cube, y, x, strict=True)])
+
+    def tensor(self, rows: NDArray[np.integer], device: torch.device, shift: NDArray[np.integer] | None = None) -> Tensor:
+        """Return `windows` on a device: gathered there when all cubes fit into its memory, else here, and sent."""
+        if device not in self._on_device:
+            fit = sum(image.nbytes for image in self._images) <= room(device)
+            shapes, dtype = [image.shape for image in self._images], self._images[0].dtype
+            self._on_device[device] = Resident((self._whole(number) for number in range(len(shapes))), shapes, dtype, device) if fit else None
+        there = self._on_device[device]
+        if there is None:
+            return torch.from_numpy(self.windows(rows, shift)).to(device)
+        return there.windows(*self._corners(rows, shift), self.index.size)
+
+    def _corners(self, rows: NDArray[np.integer], shift: NDArray[np.integer] | None) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.integer]]:
         index = self.index
         cube, y, x = index.cube[rows], index.y[rows], index.x[rows]
         if shift is not None:
             limits = np.array([image.shape[:2] for image in self._images])[cube] - index.size
             y, x = np.clip(y + shift[:, 0], 0, limits[:, 0]), np.clip(x + shift[:, 1], 0, limits[:, 1])
-        if self._resident:
-            return gather(self._images, cube, y, x, index.size)
-        return np.stack([self._filled(c, top, left) for c, top, left in zip(cube, y, x, strict=True)])
+        return cube, y, x
+
+    def _whole(self, cube: int) -> Image:
+        return self._images[cube] if self._resident else fill_background(self._images[cube], self.card, self._areas[cube], self._levels[cube])
 
     def _filled(self, cube: int, top: int, left: int) -> Image:
         part = np.s_[top : top + self.index.size, left : left + self.index.size]

@@ -96,7 +96,7 @@ class Judge:
         return views[0], views[1]
 
     def _windows(self, model: SimCLRModel, rows: NDArray[np.int64], shift: NDArray[np.int64] | None = None) -> Tensor:
-        return torch.from_numpy(self._store.windows(rows, shift)).to(next(model.parameters()).device)
+        return self._store.tensor(rows, next(model.parameters()).device, shift)
 
 
 def _parts(rows: NDArray[np.int64]) -> list[slice]:

@@ -60,11 +60,11 @@ class Pretraining:
         """Return both views of this device's windows as network input (2n, k, w, w), all first views before all second ones."""
         config = self._config
         rows = self._rows(step)[share.rows]
-        first = torch.from_numpy(self._store.windows(rows)).to(share.device)
+        first = self._store.tensor(rows, share.device)
         second = first
         if config.neighbour:
             shift = neighbours(config.seed, step, self.batch, config.neighbour)[share.rows]
-            second = torch.from_numpy(self._store.windows(rows, shift)).to(share.device)
+            second = self._store.tensor(rows, share.device, shift)
         domains = self._store.index.domain[rows]
         views = [self._augment(x, step, number, self.batch, share.rows, domains) for number, x in enumerate((first, second))]
         return torch.cat(views).permute(0, 3, 1, 2)

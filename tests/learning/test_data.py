@@ -93,6 +93,26 @@ def test_a_patch_is_a_window_of_the_prepared_cube(monkeypatch, resident):
         np.testing.assert_array_equal(window.numpy(), expected)
 
 
+@pytest.mark.parametrize("memory", ["plenty", "none to copy the cubes into"])
+@pytest.mark.parametrize("shift", [None, np.array([[-3, 2], [1, 1], [3, -4], [0, 0]])])
+def test_windows_gathered_on_a_device_are_those_gathered_here(monkeypatch, memory, shift):
+    """Cubes that stay on a GPU must train the very same network as cubes that do not."""
+    if memory != "plenty":
+        monkeypatch.setattr(data.psutil, "virtual_memory", type("Memory", (), {"available": 10}))
+    images = {"a": scores(3), "b": scores(4)[:, :6]}
+    areas = {name: np.random.default_rng(7).random(image.shape[:2]) < 0.7 for name, image in images.items()}
+    rows, device = np.array([3, 1, 0, 2]), torch.device("cpu")
+    sent = PatchStore(index(), images, areas, card()).tensor(rows, device, shift)
+    monkeypatch.setattr(data, "room", lambda _: sum(image.nbytes for image in images.values()))
+    store = PatchStore(index(), images, areas, card())
+    gathered = store.tensor(rows, device, shift)
+    assert store._on_device[device] is not None
+    assert gathered.numpy().tobytes() == sent.numpy().tobytes()
+    assert gathered.dtype == torch.float16
+    monkeypatch.setattr(data, "room", lambda _: 10)
+    assert store.tensor(rows[:2], device).shape == (2, 4, 4, 3)  # once there they stay
+
+
 def test_a_moved_window_stays_in_its_cube():
     images = {"a": scores(3), "b": scores(4)}
     store = PatchStore(index(), images, {}, card(background="keep"))
