@@ -1,8 +1,7 @@
-"""Verbs that train and that look after runs."""
+"""Verbs that train."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -154,31 +153,3 @@ def distil(
     stored = verbs.stored_settings(opened, "distil", run_name) if resume else None
     made = settings.DistilConfig.parse({**(stored.model_dump() if stored else {}), **given}, "distil")
     return verbs.distil(opened, made, train=train_files, validation=held_out, init=init, run=run_name, resume=resume, detach=detach, cluster=cluster)
-
-
-@verb
-def runs(
-    project: ProjectFolder,
-    cancel: Annotated[str | None, typer.Option(metavar="RUN", help="save and stop a live run")] = None,
-    delete: Annotated[str | None, typer.Option(metavar="RUN", help="delete a run's folder")] = None,
-    follow: Annotated[str | None, typer.Option(metavar="RUN", help="watch a live run to its end")] = None,
-    pack: Annotated[str | None, typer.Option(metavar="RUN", help="write a run with its inputs into one file, for another computer")] = None,
-    to: Annotated[Path | None, typer.Option(metavar="FILE.tar", help="with --pack")] = None,
-    unpack: Annotated[Path | None, typer.Option(metavar="FILE.tar", help="take a packed run in, or bring one that came back up to date")] = None,
-) -> Report | Steps[Report]:
-    """List the runs: what is running, how far, how to reattach."""
-    from napari_hsi_ssl.steps import runs as verbs
-    from napari_hsi_ssl.steps.train import follow_run
-
-    opened = Project.open(project)
-    if cancel is not None:
-        return verbs.cancel_run(opened, cancel)
-    if delete is not None:
-        return verbs.delete_run(opened, delete)
-    if follow is not None:
-        return follow_run(opened, follow)
-    if pack is not None:
-        return verbs.pack_run(opened, pack, to or Path(f"{pack}.tar"))
-    if unpack is not None:
-        return verbs.unpack_run(opened, unpack)
-    return {"runs": verbs.list_runs(opened)}

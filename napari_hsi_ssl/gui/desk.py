@@ -42,8 +42,9 @@ class Desk(QObject):
     runs_changed : Signal()
         A run appeared, ended or was deleted; ``runs`` is up to date.
     run_events : Signal(str, object)
-        Name of a run and a list of new events of its log (dicts as in ``events.jsonl``), in order. A run that is opened
-        again sends its whole history, beginning with ``{"type": "reset"}``.
+        Name of a run and a list of new events of its log (dicts as in ``events.jsonl``), in order.
+    run_read : Signal(object)
+        The history of a run that is opened again, as `gui.plots.run_curves.RunCurves`; what `run_events` brings comes after it.
     evaluated : Signal(str, object)
         Name of a run and the report of `steps.evaluate.evaluate`.
     map_made : Signal(str)
@@ -73,6 +74,7 @@ class Desk(QObject):
     patches_previewed = Signal(object, object)
     runs_changed = Signal()
     run_events = Signal(str, object)
+    run_read = Signal(object)
     evaluated = Signal(str, object)
     map_made = Signal(str)
     result_made = Signal(str, object)

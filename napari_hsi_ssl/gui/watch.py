@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.jobs import Jobs, Update
+from napari_hsi_ssl.gui.plots.run_curves import RunCurves
+from napari_hsi_ssl.progress import Progress
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.runs import list_runs
 from napari_hsi_ssl.steps.train import follow_run
@@ -62,14 +64,23 @@ class RunWatch(QObject):
         self.desk.runs_changed.emit()
 
     def follow(self, run: str) -> None:
-        """Watch a run from its first event on; one that has died already says so."""
+        """Read what a run has told so far, then watch it; one that has died already says so."""
         project = self.desk.project
         if project is None or run in self.latest:
             return
-        self.latest[run] = Update(progress=_waiting(run))
-        self.desk.run_events.emit(run, [{"type": "reset"}])
+        self.latest[run] = Update(progress=Progress(message=f"waiting for {run}"))
+        self._jobs.call(
+            _read, project, run, on_result=partial(self._follow_on, project), on_error=lambda _error, sentence, _details: self._ended(run, "error", sentence)
+        )
+
+    def _follow_on(self, project: Project, found: tuple[RunCurves, int]) -> None:
+        curves, end = found
+        run = curves.name
+        if project is not self.desk.project:
+            return
+        self.desk.run_read.emit(curves)
         self._jobs.start(
-            follow_run(project, run),
+            follow_run(project, run, since=end),
             partial(self._ended, run, "info", f"run '{run}' has finished"),
             label=f"watching {run}",
             quiet=True,
@@ -93,10 +104,7 @@ class RunWatch(QObject):
         """Send the history of a run that is over to the plots."""
         project = self.desk.project
         if project is not None and run not in self.latest:
-            self._jobs.call(project.run_folder(run).history, on_result=partial(self._loaded, run), slot=f"history {run}", on_error=self._failed)
-
-    def _loaded(self, run: str, history: list[dict[str, Any]]) -> None:
-        self.desk.run_events.emit(run, [{"type": "reset"}, *history])
+            self._jobs.call(_read, project, run, on_result=lambda found: self.desk.run_read.emit(found[0]), slot=f"history {run}", on_error=self._failed)
 
     @property
     def live(self) -> list[str]:
@@ -145,7 +153,9 @@ def _list(project: Project) -> tuple[Project, list[dict[str, Any]]]:
     return project, list_runs(project)
 
 
-def _waiting(run: str) -> Any:  # noqa: ANN401
-    from napari_hsi_ssl.progress import Progress
-
-    return Progress(message=f"waiting for {run}")
+def _read(project: Project, run: str) -> tuple[RunCurves, int]:
+    """Return what a run has told so far, and where its log goes on; in a worker, for a long log takes a moment."""
+    events, end = project.run_folder(run).events()
+    curves = RunCurves(run)
+    curves.add(events)
+    return curves, end

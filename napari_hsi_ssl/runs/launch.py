@@ -102,7 +102,9 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
     progress = Progress(message="starting")
     earlier, offset = folder.events(0, end=since)
     for event in earlier:
-        progress = story.tell(event)
+        story.note(event)
+    if earlier:
+        progress = story.tell(earlier[-1])
     while True:
         # Whether anybody trains is asked before the log is read, so that the last words of one who has left are not missed.
         _reap()

@@ -19,6 +19,22 @@ class Story:
 
     def tell(self, event: dict[str, Any]) -> Progress:
         """Return where a run stands after an event."""
+        self.note(event)
+        kind = event["type"]
+        if kind == "step":
+            message = self._step_words(event)
+        elif kind in {"launched", "started"}:
+            message = "starting" if kind == "launched" else f"training on {event.get('device', 'this computer')}"
+        elif kind == "resumed":
+            message = f"going on from step {event.get('step', 0)}"
+        elif kind == "epoch":
+            message = " · ".join([f"{self._epoch_words(event)} done", *_figures(event)])
+        else:
+            message = str(event.get("message") or kind)
+        return Progress(done=self._step, total=self._total, message=message, warning=kind == "warning", data=event)
+
+    def note(self, event: dict[str, Any]) -> None:
+        """Take an event in without a word."""
         kind = event["type"]
         if kind in {"submitted", "launched", "started", "resumed"}:
             self.ending = None
@@ -30,18 +46,6 @@ class Story:
             self._step = event["step"]
         elif kind == "started":
             self._step = 0
-        if kind == "step":
-            message = self._step_words(event)
-        elif kind in {"launched", "started"}:
-            message = "starting" if kind == "launched" else f"training on {event.get('device', 'this computer')}"
-        elif kind == "resumed":
-            message = f"going on from step {event.get('step', 0)}"
-        elif kind == "epoch":
-            loss = event.get("loss")
-            message = self._epoch_words(event) + (f" done · loss {loss:.4g}" if loss is not None else " done")
-        else:
-            message = str(event.get("message") or kind)
-        return Progress(done=self._step, total=self._total, message=message, warning=kind == "warning", data=event)
 
     def _epoch_words(self, event: dict[str, Any]) -> str:
         epoch = event.get("epoch")
@@ -57,7 +61,30 @@ class Story:
             words.append(f"{event['throughput']:.0f} patches/s")
         if event.get("seconds_left") is not None:
             words.append(f"{duration(event['seconds_left'])} left")
+        if event.get("memory") is not None:
+            words.append(memory_words(event["memory"]))
         return " · ".join(words)
+
+
+def _figures(event: dict[str, Any]) -> list[str]:
+    """Return what was found out at the end of an epoch, in words."""
+    words = []
+    for key, name in (
+        ("loss", "loss"),
+        ("knn_accuracy", "kNN"),
+        ("validation_accuracy", "validation"),
+        ("alignment", "alignment"),
+        ("uniformity", "uniformity"),
+    ):
+        value = event.get(key)
+        if value is not None:
+            words.append(f"{name} {100 * value:.1f} %" if key.endswith("accuracy") else f"{name} {value:.4g}")
+    return words
+
+
+def memory_words(size: float) -> str:
+    """Return an amount of memory in bytes in words: ``850 MB``, ``12.4 GB``."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def duration(seconds: float) -> str:

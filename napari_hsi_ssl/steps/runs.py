@@ -63,9 +63,11 @@ def unpack_run(project: Project, archive: Path) -> Steps[dict[str, Any]]:
 
 
 def _row(project: Project, folder: RunFolder) -> dict[str, Any]:
-    history = folder.history()
-    last: dict[str, Any] = next((event for event in reversed(history) if event["type"] in {"step", "epoch"}), {})
-    total = next((event.get("total_steps") for event in reversed(history) if event["type"] == "started"), None)
+    # A log may be long, and of a run that has not been put back the last words are enough.
+    last = folder.last("step", "epoch", "resumed") or {}
+    if last.get("type") == "resumed":
+        last = next((event for event in reversed(folder.history()) if event["type"] in {"step", "epoch"}), {})
+    total = (folder.last("started", "resumed") or {}).get("total_steps")
     state, kind = folder.state, folder.config.kind
     picks_up = {
         "running": f"napari-hsi-ssl runs {project.folder} --follow {folder.name}",

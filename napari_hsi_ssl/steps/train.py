@@ -187,10 +187,10 @@ def stored_settings(project: Project, kind: str, run: str | None) -> PretrainCon
     return RunFolder(path).config.trainer if (path / "config.json").exists() else None
 
 
-def follow_run(project: Project, run: str) -> Steps[dict[str, Any]]:
-    """Watch a run from its first event on, however long ago it was started, and return its result."""
+def follow_run(project: Project, run: str, *, since: int = 0) -> Steps[dict[str, Any]]:
+    """Watch a run from its first event on, or from a byte of its log on, however long ago it was started, and return its result."""
     folder = project.run_folder(run)
-    return _report(folder, (yield from launch.follow(folder)))
+    return _report(folder, (yield from launch.follow(folder, since=since)))
 
 
 def read_training_labels(project: Project, files_by_cube: Mapping[str, Path] | None) -> dict[str, NDArray[np.int32]]:

@@ -26,7 +26,7 @@ from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
 from napari_hsi_ssl.gui.plots.spectra_control import SpectraControl
 from napari_hsi_ssl.gui.plots.theme import Theme
 from napari_hsi_ssl.gui.plots.training import TrainingPlot
-from napari_hsi_ssl.gui.watch import watch_for
+from napari_hsi_ssl.gui.plots.training_control import TrainingControl
 from napari_hsi_ssl.patches.preview import PatchPreview
 from napari_hsi_ssl.patches.sheet import Example
 
@@ -62,6 +62,7 @@ class ExplorerDock(QTabWidget):
         self.pointer = PixelPointer(desk, self)
         self.control = SpectraControl(desk, self.spectra, self.pointer, self.jobs, self)
         self.brushing = ScatterControl(desk, self.scatter, self.loadings, self.jobs, self)
+        self.watching = TrainingControl(desk, self.training, self.jobs, self)
         self._connect()
         self._project_changed()
         self._bands_shown()
@@ -78,8 +79,6 @@ class ExplorerDock(QTabWidget):
         desk.masks_changed.connect(self._area_changed)
         desk.inlet_changed.connect(self._inlet_changed)
         desk.patches_previewed.connect(self._patches_previewed)
-        desk.runs_changed.connect(self._runs_changed)
-        desk.run_events.connect(self._run_events)
         desk.evaluated.connect(self._evaluated)
         desk.map_made.connect(self._map_made)
         desk.result_made.connect(self._result_made)
@@ -87,7 +86,6 @@ class ExplorerDock(QTabWidget):
         self.currentChanged.connect(self._tab_changed)
         self.pointer.pinned.connect(partial(_tell, ref(self), "_pinned_news"))
         self.spectra.pin_button.toggled.connect(lambda: self._mark("", self.spectra))
-        self.training.run_asked.connect(watch_for(desk).load)
         # The viewer outlives its docks, and its events do not know when a Qt object has gone.
         this = ref(self)
         watched = [
@@ -139,7 +137,7 @@ class ExplorerDock(QTabWidget):
     def _project_changed(self) -> None:
         project = self.desk.project
         self.brushing.changed()
-        self._runs_changed()
+        self.watching.runs_changed()
         self._cube_changed(self.desk.cube)
         folder = project.folder if project else None
         if folder != getattr(self, "_folder", None):
@@ -187,17 +185,6 @@ class ExplorerDock(QTabWidget):
     def _patches_previewed(self, seen: PatchPreview, examples: tuple[Example, ...]) -> None:
         self.patches.show_preview(seen, examples)
         self._news(self.patches)
-
-    # -- training -------------------------------------------------------------------------------------------------------
-
-    def _runs_changed(self) -> None:
-        rows = self.desk.runs
-        self.training.set_runs({row["run"]: row["state"] for row in rows})
-        if rows and not self.training.shown:
-            self.training.show_run(rows[-1]["run"])
-
-    def _run_events(self, run: str, events: list[dict[str, Any]]) -> None:
-        self.training.add_events(run, events)
 
     # -- results --------------------------------------------------------------------------------------------------------
 

@@ -10,17 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hsi_ssl.runs.story import memory_words
+
 _STATES = {
     "submitted": "queued",
     "requeued": "queued",
     "started": "running",
-    "step": "running",
     "resumed": "running",
     "cancelling": "cancelling",
     "cancelled": "cancelled",
     "failed": "failed",
     "finished": "finished",
 }
+FIGURES = ("throughput", "learning_rate", "memory", "alignment", "uniformity")
+"""Figures of steps and epochs that have a curve of their own, as their events name them."""
 
 
 class Curve:
@@ -60,8 +63,10 @@ class RunCurves:
 
     Attributes
     ----------
-    loss, throughput : Curve
-        A point a reported step; throughput in patches/s.
+    loss : Curve
+        A point a reported step; NaN where the trainer had none.
+    figures : dict of str to Curve
+        A point wherever one was told: ``throughput`` (patches/s), ``learning_rate``, ``memory`` (bytes), ``alignment``, ``uniformity``.
     accuracies : dict of str to Curve
         A point an epoch, fractions in [0, 1]: ``kNN``, ``validation``, ``exit 1``, ``exit 2``, …
     epochs_at : dict of int to float
@@ -74,47 +79,57 @@ class RunCurves:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
         self.loss = Curve()
-        self.throughput = Curve()
+        self.figures: dict[str, Curve] = {name: Curve() for name in FIGURES}
         self.accuracies: dict[str, Curve] = {}
         self.epochs_at: dict[int, float] = {}
         self.state = "waiting"
         self.heard = False
         self.message = ""
-        self._last: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {}
+        self._now: Mapping[str, Any] = {}
 
     def add(self, events: Iterable[Mapping[str, Any]]) -> None:
         """Take new events of the run's log, in order; unknown ones are passed over."""
         for event in events:
-            self._add(event)
+            if event.get("type") == "step":
+                self._add_step(event)
+            else:
+                self._add(event)
+
+    def _add_step(self, event: Mapping[str, Any]) -> None:
+        # A long log is nearly all steps, so this is all that is done for one.
+        self.heard = True
+        if self.state != "cancelling":  # the step that was on its way when the trainer was asked to leave
+            self.state = "running"
+        step = _number(event.get("step"))
+        self.loss.add(step, _number(event.get("loss")))
+        self._add_figures(step, event)
+        self._now = event
 
     def _add(self, event: Mapping[str, Any]) -> None:
         kind = event.get("type")
-        if kind == "reset":
-            self.reset()
-            return
         self.heard = True
         self.state = _STATES.get(str(kind), self.state)
         if kind == "started":
             self.message = ""
-        for key in ("epoch", "epochs", "step", "total_steps", "loss", "throughput", "seconds_left", "seconds"):
-            if event.get(key) is not None:
-                self._last[key] = event[key]
+        self._facts |= {key: event[key] for key in ("epochs", "total_steps", "seconds") if event.get(key) is not None}
+        self._now = {**self._now, **{key: event[key] for key in ("epoch", "step", "loss") if event.get(key) is not None}}
         step = _number(event.get("step"))
-        if kind == "step":
-            self.loss.add(step, _number(event.get("loss")))
-            self.throughput.add(step, _number(event.get("throughput")))
-        elif kind == "epoch":
+        if kind == "epoch":
             self.epochs_at[int(event.get("epoch") or 0)] = step
             self._add_accuracies(step, event)
+            self._add_figures(step, event)
         elif kind == "resumed":
             self._forget_after(step)
         elif kind in {"warning", "failed"}:
             self.message = str(event.get("message") or "")
+
+    def _add_figures(self, step: float, event: Mapping[str, Any]) -> None:
+        for name, curve in self.figures.items():
+            value = event.get(name)
+            if value is not None:
+                curve.add(step, _number(value))
 
     def _add_accuracies(self, step: float, event: Mapping[str, Any]) -> None:
         found: dict[str, Any] = {f"exit {number}": value for number, value in enumerate(event.get("exits") or (), start=1)}
@@ -126,13 +141,13 @@ class RunCurves:
     def _forget_after(self, step: float) -> None:
         if math.isnan(step):
             return
-        for curve in (self.loss, self.throughput, *self.accuracies.values()):
+        for curve in (self.loss, *self.figures.values(), *self.accuracies.values()):
             curve.forget_after(step)
         self.epochs_at = {epoch: last for epoch, last in self.epochs_at.items() if last <= step}
 
     def status(self) -> str:
-        """Return one line for a reader: state, epoch, step, loss, speed, time left."""
-        last = self._last
+        """Return one line for a reader: state, epoch, step, loss, speed, time left, memory."""
+        last = {**self._facts, **{key: value for key, value in self._now.items() if value is not None}}
         parts = [self.name, self.state]
         if "epoch" in last:
             parts.append(f"epoch {last['epoch']}" + (f" of {last['epochs']}" if "epochs" in last else ""))
@@ -148,6 +163,10 @@ class RunCurves:
                 parts.append(f"{last['throughput']:,.0f} patches/s")
             if "seconds_left" in last:
                 parts.append(f"{duration(last['seconds_left'])} left")
+            if "memory" in last:
+                parts.append(memory_words(last["memory"]))
+        elif self.state == "cancelling":
+            parts.append("saving")
         elif self.state == "finished" and "seconds" in last:
             parts.append(f"took {duration(last['seconds'])}")
         return " · ".join(parts)
