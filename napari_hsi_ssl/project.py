@@ -355,10 +355,10 @@ class Project:
     # -- runs and maps -----------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[RunFolder]:
-        """Return the run folders, oldest first."""
+        """Return the run folders, oldest first; hidden ones are passed over."""
         from napari_hsi_ssl.runs.folder import RunFolder
 
-        folders = [path.parent for path in (self.folder / "runs").glob("*/config.json")]
+        folders = [path.parent for path in (self.folder / "runs").glob("*/config.json") if not path.parent.name.startswith(".")]
         return [RunFolder(path) for path in sorted(folders, key=lambda path: (path / "config.json").stat().st_mtime)]
 
     def run_folder(self, name: str) -> RunFolder:

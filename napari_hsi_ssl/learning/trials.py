@@ -24,8 +24,9 @@ from napari_hsi_ssl.learning.loop import Objective, Share
 from napari_hsi_ssl.progress import Progress, Steps
 
 _SAMPLE_SECONDS: Final = 0.005
-_STEPS: Final = 5
-_ENOUGH_SECONDS: Final = 4.0
+_WARM_UP, _LEAST, _MOST = 2, 3, 20
+"""Steps of a trial: those that do not count, and how many do."""
+_ENOUGH_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
 
 
-def too_large(fabric: Fabric, objective: Objective) -> str:
-    """Return the sentence for a batch that did not fit, with the largest one that does.
+def too_large(fabric: Fabric, objective: Objective, ranks: int) -> str:
+    """Return the sentence for a batch that did not fit on so many devices, with the largest one that does.
 
     Call it when nothing holds the tensors of the failed step any more, not while its error is handled.
     """
-    ranks, here = fabric.world_size, alone(fabric)
+    here = alone(fabric)
     spare = [torch.empty_like(parameter) for parameter in objective.model.parameters() for _ in range(3 if ranks > 1 else 2)]
     model = here.setup_module(objective.model)
 
@@ -101,7 +102,7 @@ def largest_batch(fits: Callable[[int], bool], batch: int, ranks: int = 1) -> in
 
 
 def cost(fabric: Fabric, objective: Objective, ranks: int = 1) -> Steps[Cost]:
-    """Train a few steps on one device and return what they took; the network is changed by it.
+    """Train a copy of the network for a few steps on one device and return what they took.
 
     Parameters
     ----------
@@ -116,15 +117,16 @@ def cost(fabric: Fabric, objective: Objective, ranks: int = 1) -> Steps[Cost]:
     torch.OutOfMemoryError, MemoryError, RuntimeError
         When a step does not fit (`out_of_memory`).
     """
-    channels_last(objective.model)
-    learned = [parameter for parameter in objective.model.parameters() if parameter.requires_grad]
-    model, optimizer = fabric.setup(objective.model, torch.optim.AdamW(learned, lr=1e-6, fused=True))
+    network = copy.deepcopy(objective.model)
+    channels_last(network)
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    model, optimizer = fabric.setup(network, torch.optim.AdamW(learned, fused=True))
     share = _stand_in(objective.batch, ranks, fabric.device)
     times: list[float] = []
     begun = time.monotonic()
     with _peak(fabric.device) as peak:
-        for step in range(1 + _STEPS):  # the first one warms up
-            yield Progress(step, 1 + _STEPS, f"trying {describe(fabric)}")
+        for step in range(_WARM_UP + _MOST):
+            yield Progress(step, _WARM_UP + _MOST, f"trying {describe(fabric)}")
             start = time.monotonic()
             loss = objective.loss(model, step % objective.steps_per_epoch, share)
             fabric.backward(loss)
@@ -132,9 +134,9 @@ def cost(fabric: Fabric, objective: Objective, ranks: int = 1) -> Steps[Cost]:
             optimizer.zero_grad()
             loss.item()  # a GPU has finished only when its answer is here
             times.append(time.monotonic() - start)
-            if len(times) > 1 and time.monotonic() - begun > _ENOUGH_SECONDS:
+            if len(times) >= _WARM_UP + _LEAST and time.monotonic() - begun > _ENOUGH_SECONDS:
                 break
-    return Cost(statistics.median(times[1:]), peak())
+    return Cost(statistics.median(times[_WARM_UP:]), peak())
 
 
 def _of_batch(objective: Objective, batch: int) -> Objective:

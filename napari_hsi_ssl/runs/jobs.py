@@ -32,6 +32,7 @@ from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
 from napari_hsi_ssl.mapping.plain import patch_classes, patch_means
 from napari_hsi_ssl.patches.index import PatchIndex
 from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.runs.choices import devices
 
 Model = SimCLRModel | DistilNetwork
 Area = NDArray[np.bool_]
@@ -175,7 +176,7 @@ def views(
     return {}
 
 
-JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {"evaluate": evaluate, "embed": embed, "classify": classify, "views": views}
+JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {"evaluate": evaluate, "embed": embed, "classify": classify, "views": views, "devices": devices}
 
 
 def _load(model: str, inlet: str) -> tuple[Model, Card]:

@@ -139,7 +139,7 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
         if not out_of_memory(error):
             raise
     if outcome is None:  # only here nothing holds the tensors of the failed step any more
-        raise RunError(too_large(fabric, objective))
+        raise RunError(too_large(fabric, objective, fabric.world_size))
     again = outcome.cancelled and cluster and not folder.cancel_requested
     if fabric.is_global_zero:
         if again:

@@ -72,16 +72,16 @@ def test_the_largest_batch_that_fits_is_found_in_few_trials(batch, room, ranks):
 )
 def test_a_batch_that_does_not_fit_is_answered_with_the_largest_that_does(fabric, error):
     assert out_of_memory(error)
-    said = too_large(fabric, Greedy(64, room=21, error=error))
+    said = too_large(fabric, Greedy(64, room=21, error=error), 1)
     assert said.startswith("batch_size 64 does not fit into the memory of CPU")
     assert said.endswith("the largest that fits is 21, found by trial: start another run with batch_size 21.")
-    assert "no smaller one does" in too_large(fabric, Greedy(64, room=1, error=error))
+    assert "no smaller one does" in too_large(fabric, Greedy(64, room=1, error=error), 1)
 
 
 def test_another_error_in_a_trial_is_not_taken_for_want_of_memory(fabric):
     assert not out_of_memory(RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
-        too_large(fabric, Greedy(64, room=0, error=RuntimeError("shapes cannot be multiplied")))
+        too_large(fabric, Greedy(64, room=0, error=RuntimeError("shapes cannot be multiplied")), 1)
 
 
 def test_torch_says_in_these_words_that_the_computers_memory_is_short():
