@@ -122,14 +122,13 @@ WINDOWS: dict[str, tuple[int, int]] = {"poster": (32, 32), "pixel": (5, 9)}
 
 
 def window_advice(recipe: str, size: int | None = None) -> str:
-    """Say which patch size a recipe is made for and why, and what speaks against patches of another size."""
+    """Say which patch size a recipe is made for and why, and how large the patches are where they do not fit."""
     low, high = WINDOWS[recipe]
-    side, why = (
-        (f"{low}", "a wide window shows the texture that tells domains apart")
-        if recipe == "poster"
-        else (f"{low} to {high}", "a wider window averages over its neighbours what a map of single pixels must tell apart")
-    )
-    advice = f"Recipe {recipe} is made for patches of {side} pixels: {why}."
+    why = {
+        "poster": f"patches of {low} pixels, wide enough for the texture that tells domains apart",
+        "pixel": f"patches of {low} to {high} pixels; wider ones blur a map of single pixels",
+    }
+    advice = f"Recipe {recipe}: {why[recipe]}."
     return advice if size is None or low <= size <= high else f"{advice} These have {size}."
 
 

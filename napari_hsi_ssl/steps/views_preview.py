@@ -16,7 +16,6 @@ from napari_hsi_ssl.config import PretrainConfig, window_advice
 from napari_hsi_ssl.config.training import WINDOWS
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.explore.loadings import components_of
-from napari_hsi_ssl.explore.projection import Projection
 from napari_hsi_ssl.explore.view_pairs import ViewPairs, as_pictures, view_sheet
 from napari_hsi_ssl.patches.preview import fill
 from napari_hsi_ssl.progress import Progress, Steps
@@ -77,7 +76,9 @@ def preview_views(project: Project, config: PretrainConfig, cube: str, at: tuple
         )
         with np.load(out, allow_pickle=False) as made:
             colours, spectra = made["colours"], made["spectra"]
-    return ViewPairs(cube, y, x, as_pictures(colours), spectra, axis.positions, axis.in_nm, inlet_words(projection))
+    return ViewPairs(
+        cube, y, x, as_pictures(colours), spectra, axis.positions, axis.in_nm, inlet_words(projection.method, len(projection.components), projection.scaling)
+    )
 
 
 def save_views(project: Project, config: PretrainConfig, to: Path, cube: str | None = None, at: tuple[int, int] | None = None) -> Steps[dict[str, Any]]:
@@ -92,10 +93,9 @@ def save_views(project: Project, config: PretrainConfig, to: Path, cube: str | N
     return {"cube": pairs.cube, "y": pairs.y, "x": pairs.x, "size": pairs.size, "inlet": pairs.inlet, "advice": advice, "to": str(to)}
 
 
-def inlet_words(projection: Projection) -> str:
+def inlet_words(method: str, components: int, scaling: str) -> str:
     """Return what a projection is, such as "MNF, 30 components of bands standardised by domain"."""
-    name = "MNF" if projection.method == "mnf" else "PCA"
-    return f"{name}, {len(projection.components)} components{_SCALING[projection.scaling]}"
+    return f"{method.upper()}, {components} components{_SCALING[scaling]}"
 
 
 def strengths_words(config: PretrainConfig) -> str:

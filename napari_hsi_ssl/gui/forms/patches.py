@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHeaderView, QLabel, QTableWidget, QTableWidgetItem
 
-from napari_hsi_ssl.config import PatchConfig
+from napari_hsi_ssl.config import RECIPES, PatchConfig, window_advice
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui import layers, result_layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
@@ -60,6 +60,9 @@ class PatchesForm(Form):
         for name in ("stride", "block"):
             self.fields.editors[name].widget.setSpecialValueText("half the size" if name == "stride" else "twice the size")
         self.body.addWidget(self.fields)
+        self.advice = words_label(QUIET)
+        self.advice.setText("\n".join(map(window_advice, RECIPES)))
+        self.body.addWidget(self.advice)
         self.live = QCheckBox("Preview while I change the settings")
         self.live.setChecked(True)
         self.live.setToolTip("Counts and examples below the image follow the settings; nothing is cut before you say so")

@@ -9,20 +9,23 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
-from napari_hsi_ssl.config import DistilConfig, PretrainConfig
+from napari_hsi_ssl.config import DistilConfig, PcaConfig, PretrainConfig, window_advice
 from napari_hsi_ssl.errors import HsiError
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.cluster import WherePanel
+from napari_hsi_ssl.gui.forms.devices import DevicePanel
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
-from napari_hsi_ssl.gui.forms.pieces import ProgressRow, Tabs, heading, plain_button, primary, row
+from napari_hsi_ssl.gui.forms.pieces import QUIET, ProgressRow, Tabs, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.plots.view_pairs import ViewsPreview
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps import train as steps
 from napari_hsi_ssl.steps.runs import cancel_run, delete_run
+from napari_hsi_ssl.steps.views_preview import inlet_words
 
 _COLUMNS = ("Run", "Kind", "State", "Epoch", "Loss")
-_KEPT = ("epochs", "batch_size", "seed", "devices", "precision", "max_steps")
+_KEPT = ("epochs", "batch_size", "seed", "accelerator", "devices", "precision", "max_steps")
 """Settings that a change of recipe leaves alone."""
 _HINTS = {
     "recipe": "poster: wide windows, both views of one window; pixel: small windows and neighbours as positives, made for maps of single pixels",
@@ -30,6 +33,7 @@ _HINTS = {
     "learning_rate": "Step size of the optimiser at its peak",
     "weight_decay": "How strongly weights are drawn towards zero",
     "seed": "The same seed, data and settings train the same network",
+    "accelerator": "auto takes a GPU where there is one",
     "devices": "Number of GPUs or CPU ranks; auto takes what there is",
     "precision": "Of the arithmetic; auto takes what the device does well",
     "temperature": "Of the contrastive loss (pretraining) or of the soft targets (self-distillation)",
@@ -48,7 +52,7 @@ class TrainForm(Form):
     def build(self) -> None:
         """Lay the form out."""
         self.kinds = Tabs()
-        machine = ("learning_rate", "weight_decay", "devices", "precision", "seed", "temperature")
+        machine = ("learning_rate", "weight_decay", "accelerator", "devices", "precision", "seed", "temperature")
         self.pretrain = ConfigFields(PretrainConfig, ("recipe", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS)
         self.distil = ConfigFields(
             DistilConfig,
@@ -73,11 +77,22 @@ class TrainForm(Form):
         self.kinds.currentChanged.connect(self.refresh)
         self.kinds.currentChanged.connect(self.moved_on)
         self.body.addWidget(self.kinds)
+        self.advice = words_label(QUIET)
+        self.advice.setToolTip("What pretraining would see")
+        self.body.addWidget(self.advice)
+        self._views: ViewsPreview | None = None
+        self.views = self.needs_project(plain_button("Preview views", "See pairs of views of a patch and set how strong they are"))
+        self.views.clicked.connect(self.preview_views)
+        self.body.addLayout(row(self.views, None))
         self.where = WherePanel()
         self.where.script_wanted.connect(lambda: self.start_training(submit=False))
         self.where.submit_wanted.connect(self.submit_run)
         self._buttons.append(self.where.look)
         self.body.addWidget(self.where)
+        self.machine = DevicePanel(self, self.kinds, self.pretrain, self.distil)
+        self.where.changed.connect(lambda: self.machine.setVisible(self.where.slurm.isHidden()))
+        self._buttons.append(self.machine.ask)
+        self.body.addWidget(self.machine)
         self.start = self.needs_project(primary("Start training", "Train in a process of its own; napari stays usable, and may even be closed"))
         self.start.clicked.connect(self.start_training)
         self.body.addWidget(self.start)
@@ -143,6 +158,7 @@ class TrainForm(Form):
 
     def update_widgets(self) -> None:
         """Bring the list of runs up to date."""
+        self._advise()
         self.start.setEnabled(self.start.isEnabled() and not self.missing())
         runs = self.desk.runs
         started = self._started_run if any(run["run"] == self._started_run for run in runs) else ""
@@ -216,10 +232,28 @@ class TrainForm(Form):
             if len(self.watch.live) > 1:
                 self.live.note(f"{run}: {self.live.text.text()}")
 
+    def _advise(self) -> None:
+        """Say what pretraining starts from, and which patch size its recipe is made for."""
+        pretraining = self.kinds.currentIndex() == 0
+        made, patches = (self.noted(step) if getattr(self.project, name, None) else {} for step, name in (("pca", "inlet"), ("patches", "patches")))
+        settings = {**PcaConfig().model_dump(), **made.get("settings", {})}
+        inlet = f"Inlet: {inlet_words(settings['method'], settings['components'], settings['scale'])}. " if made else ""
+        self.advice.setText(inlet + window_advice(self.pretrain.value().recipe, patches.get("size")))
+        self.advice.setVisible(pretraining)
+        self.views.setVisible(pretraining)
+
+    def preview_views(self) -> None:
+        """Show what a training with these settings would see of a patch."""
+        if self._views is None:
+            self._views = ViewsPreview(self.desk, self.pretrain, self)
+        self._views.show()
+        self._views.raise_()
+
     def _recipe_changed(self, config: PretrainConfig) -> None:
         if config.recipe != self._recipe:
             self._recipe = config.recipe
             self.pretrain.setValue(PretrainConfig.from_recipe(config.recipe, **{name: getattr(config, name) for name in _KEPT}))
+            self._advise()
 
     def project_opened(self) -> None:
         """Ask for the settings of the project's runs, once they are listed."""
@@ -234,7 +268,7 @@ class TrainForm(Form):
                 continue
             try:
                 config = self.project.run_folder(last).config.trainer
-                shown = {name: getattr(config, name) for name in fields.editors}
+                shown = {name: getattr(config, name) for name in (*fields.editors, "augment")}
                 recipe = shown.pop("recipe", None)
                 value = DistilConfig.parse(shown) if recipe is None else PretrainConfig.from_recipe(recipe, **shown)
             except (HsiError, OSError):

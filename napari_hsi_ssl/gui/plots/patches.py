@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyqtgraph as pg
+from numpy.typing import NDArray
 from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QScrollArea, QSplitter, QVBoxLayout, QWidget
@@ -155,15 +156,20 @@ class SheetView(QWidget):
 
 def tile(example: Example, ratio: float = 1.0) -> QPixmap:
     """Return a patch with a frame in the colour of its part, sharp on screens of any scale."""
-    side = _TILE + 2 * _FRAME
+    return framed(example.picture, FRAMES[example.split], _TILE, ratio)
+
+
+def framed(picture: NDArray[np.uint8], colour: str, inner: int, ratio: float = 1.0) -> QPixmap:
+    """Return a picture (y, x, 3) as a square of ``inner`` points in a frame of a colour, sharp on screens of any scale."""
+    side = inner + 2 * _FRAME
     pixmap = QPixmap(QSize(round(side * ratio), round(side * ratio)))
     pixmap.setDevicePixelRatio(ratio)
-    pixmap.fill(QColor(FRAMES[example.split]))
-    data = np.ascontiguousarray(example.picture)
+    pixmap.fill(QColor(colour))
+    data = np.ascontiguousarray(picture)
     height, width = data.shape[:2]
     image = QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888)
     painter = QPainter(pixmap)
-    painter.drawImage(QRect(_FRAME, _FRAME, _TILE, _TILE), image)
+    painter.drawImage(QRect(_FRAME, _FRAME, inner, inner), image)
     painter.end()
     return pixmap
 
