@@ -22,6 +22,8 @@ Seed = Annotated[int | None, typer.Option(help="every random draw follows from i
 Devices = Annotated[str | None, typer.Option(help="a number, or auto")]
 Precision = Annotated[str | None, typer.Option(help="auto, 32, 16 or bf16")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")]
+Branch = Annotated[str | None, typer.Option(metavar="RUN", help="a new run from this one's checkpoint, with the settings given here changed")]
+Step = Annotated[int | None, typer.Option(help="with --branch: of the checkpoint (the newest)")]
 Detach = Annotated[bool, typer.Option("--detach", help="return once the trainer has started")]
 Submit = Annotated[str | None, typer.Option(metavar="slurm", help="hand the run to a Slurm cluster instead of training here")]
 Partition = Annotated[str | None, typer.Option(help="slurm: the cluster's default when not given")]
@@ -107,6 +109,15 @@ def options_given(**options: object) -> dict[str, Any]:
     if isinstance(given.get("devices"), str) and given["devices"].isdigit():
         given["devices"] = int(given["devices"])
     return given
+
+
+def source_given(branch: str | None, step: int | None, resume: bool, config: Path | None) -> bool:
+    """Return whether a new run is to branch off another one."""
+    if branch is None and step is not None:
+        raise typer.BadParameter("--step is of the checkpoint to branch from: give --branch RUN too")
+    if branch is not None and (resume or config is not None):
+        raise typer.BadParameter("--branch starts a new run from another one's checkpoint: leave out --resume and --config")
+    return branch is not None
 
 
 def axis_order(text: str) -> str:

@@ -10,6 +10,7 @@ from napari_hsi_ssl import config as settings
 from napari_hsi_ssl.cli.options import (
     Account,
     BatchSize,
+    Branch,
     ConfigFile,
     Cpus,
     Detach,
@@ -27,6 +28,7 @@ from napari_hsi_ssl.cli.options import (
     RunName,
     Seed,
     Setup,
+    Step,
     Strengths,
     Submit,
     Tasks,
@@ -34,6 +36,7 @@ from napari_hsi_ssl.cli.options import (
     cluster_given,
     options_given,
     pairs,
+    source_given,
     strengths,
 )
 from napari_hsi_ssl.progress import Steps
@@ -60,6 +63,8 @@ def pretrain(
     precision: Precision = None,
     run_name: RunName = None,
     resume: Resume = False,
+    branch: Branch = None,
+    step: Step = None,
     detach: Detach = False,
     config: ConfigFile = None,
     submit: Submit = None,
@@ -75,7 +80,7 @@ def pretrain(
     show: Print = False,
 ) -> Steps[Report]:
     """Train SimCLR on the patches, in a process of its own."""
-    from napari_hsi_ssl.steps import train
+    from napari_hsi_ssl.steps import branching, train
 
     given = options_given(
         inlet=inlet, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, temperature=temperature, max_steps=max_steps,
@@ -86,6 +91,9 @@ def pretrain(
         submit, show, partition=partition, account=account, time=time, gpus=gpus, nodes=nodes, tasks=tasks, cpus=cpus, memory=memory, setup=setup
     )
     opened = Project.open(project)
+    if source_given(branch, step, resume, config):
+        changes = options_given(recipe=recipe, **given)
+        return branching.branch(opened, str(branch), "pretrain", step=step, changes=changes, name=run_name, detach=detach, cluster=cluster)
     if config is not None:
         return train.start_again(opened, config, kind="pretrain", changes=options_given(recipe=recipe, **given), run=run_name, detach=detach, cluster=cluster)
     stored = train.stored_settings(opened, "pretrain", run_name) if resume else None
@@ -121,6 +129,8 @@ def distil(
     precision: Precision = None,
     run_name: RunName = None,
     resume: Resume = False,
+    branch: Branch = None,
+    step: Step = None,
     detach: Detach = False,
     config: ConfigFile = None,
     submit: Submit = None,
@@ -136,6 +146,7 @@ def distil(
     show: Print = False,
 ) -> Steps[Report]:
     """Train the self-distillation network on labels, in a process of its own."""
+    from napari_hsi_ssl.steps import branching
     from napari_hsi_ssl.steps import train as verbs
 
     given = options_given(
@@ -148,6 +159,10 @@ def distil(
         submit, show, partition=partition, account=account, time=time, gpus=gpus, nodes=nodes, tasks=tasks, cpus=cpus, memory=memory, setup=setup
     )
     opened = Project.open(project)
+    if source_given(branch, step, resume, config):
+        if train_files or held_out or init:
+            raise typer.BadParameter("a branch keeps labels and trunk of its run: leave out --train, --validation and --init")
+        return branching.branch(opened, str(branch), "distil", step=step, changes=given, name=run_name, detach=detach, cluster=cluster)
     if config is not None:
         return verbs.start_again(opened, config, kind="distil", changes=given, run=run_name, detach=detach, cluster=cluster)
     stored = verbs.stored_settings(opened, "distil", run_name) if resume else None

@@ -218,6 +218,9 @@ class RunConfig(Settings):
     class_colours: tuple[str, ...] = ()
     init: str | None = Field(None, description="model.safetensors whose trunk is carried over")
     init_sha256: str | None = None
+    start: str | None = Field(None, description="checkpoint of another run that this one goes on from")
+    start_sha256: str | None = None
+    parent: str | None = Field(None, description="name of the run that the checkpoint is of")
 
     @model_validator(mode="after")
     def _settings_of_its_kind(self) -> Self:

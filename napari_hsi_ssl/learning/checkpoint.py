@@ -128,10 +128,12 @@ class States:
     folder : Path
     keep : int
         How many to keep.
+    start : Path, optional
+        State of another run, from which this one goes on while it has none of its own.
     """
 
-    def __init__(self, folder: Path, keep: int) -> None:
-        self.folder, self.keep = folder, keep
+    def __init__(self, folder: Path, keep: int, start: Path | None = None) -> None:
+        self.folder, self.keep, self.start = folder, keep, start
 
     def paths(self) -> list[Path]:
         """Return the states, oldest first."""
@@ -160,7 +162,7 @@ class States:
                 return load_state(path), complaints
             except RunError as error:
                 complaints.append(str(error))
-        return None, complaints
+        return (load_state(self.start) if self.start is not None else None), complaints
 
     def restore(self, state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Bring model and optimiser to a state that `newest` returned.

@@ -254,6 +254,7 @@ class _Pace:
     def _save(self, optimizer: torch.optim.Optimizer, ended: bool, leave: bool) -> None:
         waited = time.monotonic() - self._saved
         due = leave or waited >= 60 * self._settings.checkpoint_minutes or (ended and waited * _STATE_SHARE >= self._saving)
+        due = due or self.step == self.total  # what a branch with more epochs goes on from
         if not due or not self._fabric.is_global_zero:
             return
         start = time.monotonic()

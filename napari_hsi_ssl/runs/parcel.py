@@ -78,6 +78,7 @@ def _gathered(folder: RunFolder) -> tuple[RunConfig, dict[str, Path]]:
             "inlet": moved(config.inlet, config.inlet_sha256),
             "patches": moved(config.patches, config.patches_sha256, "patches-"),
             "init": moved(config.init, config.init_sha256, "init-"),
+            "start": moved(config.start, config.start_sha256),
         }
     )
     if config.init is not None and made.init is not None:  # a model is read with the card beside it
@@ -164,7 +165,7 @@ def _identity(config: RunConfig) -> dict[str, Any]:
         "kind": config.kind,
         "settings": config.trainer.model_dump(mode="json", exclude=machine),
         "inputs": sorted([cube.sha256 for cube in config.cubes] + [label.sha256 for label in config.labels]),
-        "others": [config.inlet_sha256, config.patches_sha256, config.init_sha256],
+        "others": [config.inlet_sha256, config.patches_sha256, config.init_sha256, config.start_sha256],
     }
 
 

@@ -155,11 +155,15 @@ def start_again(
     kind: str,
     changes: Mapping[str, Any] | None = None,
     run: str | None = None,
+    state: Path | None = None,
     detach: bool = False,
     background: bool = False,
     cluster: Cluster | None = None,
 ) -> Steps[dict[str, Any]]:
-    """Train a new run from the ``config.json`` of another one, on the very same pinned inputs, with changed settings where given."""
+    """Train a new run from the ``config.json`` of another one, on the very same pinned inputs, with changed settings where given.
+
+    With ``state``, a checkpoint of that run, the new one goes on from there (`steps.branching`).
+    """
     config = RunConfig.read(config_file)
     if config.kind != kind:
         raise RunError(f"{config_file} is of a {config.kind} run, expected {kind}; start it with `napari-hsi-ssl {config.kind}`.")
@@ -175,9 +179,13 @@ def start_again(
             kind: trainer,
             "cubes": tuple(cube.model_copy(update={"path": moved(cube.path), "mask": moved(cube.mask)}) for cube in config.cubes),
             "labels": tuple(label.model_copy(update={"path": moved(label.path)}) for label in config.labels),
-            **{field: moved(getattr(config, field)) for field in ("inlet", "patches", "init")},
+            **{field: moved(getattr(config, field)) for field in ("inlet", "patches", "init", "start")},
         }
     )
+    if state is not None:  # a copy, for the other run drops its checkpoints one by one
+        start = path / "inputs" / "start.pt"
+        files.write_bytes(start, state.read_bytes())
+        made = made.model_copy(update={"start": "inputs/start.pt", "start_sha256": files.file_hash(start), "parent": source.name})
     return (yield from _train(RunFolder.create(path, made), detach=detach, background=background, cluster=cluster))
 
 

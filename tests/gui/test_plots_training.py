@@ -175,7 +175,7 @@ def test_the_chosen_quantity_is_seen_in_a_narrow_dock_too(plot, qtbot):
     assert plot.curves.other_plot.isVisible()
     assert not plot.curves.accuracy_plot.isVisible()
     plot.resize(1300, 220)
-    qtbot.waitUntil(lambda: plot.curves.accuracy_plot.isVisible())
+    qtbot.waitUntil(plot.curves.accuracy_plot.isVisible)
 
 
 def test_the_history_of_a_run_takes_the_place_of_what_was_known(plot):
