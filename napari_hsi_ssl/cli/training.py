@@ -8,6 +8,7 @@ import typer
 
 from napari_hsi_ssl import config as settings
 from napari_hsi_ssl.cli.options import (
+    Accelerator,
     Account,
     BatchSize,
     Branch,
@@ -59,6 +60,7 @@ def pretrain(
     augment: Strengths = None,
     max_steps: Annotated[int | None, typer.Option(help="stop after this many steps")] = None,
     seed: Seed = None,
+    accelerator: Accelerator = None,
     devices: Devices = None,
     precision: Precision = None,
     run_name: RunName = None,
@@ -84,7 +86,7 @@ def pretrain(
 
     given = options_given(
         inlet=inlet, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, temperature=temperature, max_steps=max_steps,
-        seed=seed, devices=devices, precision=precision, weight_decay=weight_decay, projection=projection, neighbour=neighbour,
+        seed=seed, accelerator=accelerator, devices=devices, precision=precision, weight_decay=weight_decay, projection=projection, neighbour=neighbour,
         augment=strengths(augment),
     )  # fmt: skip
     cluster = cluster_given(
@@ -125,6 +127,7 @@ def distil(
     learning_rate: Annotated[float | None, typer.Option()] = None,
     max_steps: Annotated[int | None, typer.Option(help="stop after this many steps")] = None,
     seed: Seed = None,
+    accelerator: Accelerator = None,
     devices: Devices = None,
     precision: Precision = None,
     run_name: RunName = None,
@@ -151,7 +154,7 @@ def distil(
 
     given = options_given(
         direction=direction, window=window, input=source, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-        max_steps=max_steps, seed=seed, devices=devices, precision=precision, weight_decay=weight_decay, temperature=temperature,
+        max_steps=max_steps, seed=seed, accelerator=accelerator, devices=devices, precision=precision, weight_decay=weight_decay, temperature=temperature,
         distil_weight=distil_weight, feature_weight=feature_weight, label_smoothing=label_smoothing, freeze=freeze,
     )  # fmt: skip
     train_files, held_out = pairs(train, "--train"), pairs(validation, "--validation")
