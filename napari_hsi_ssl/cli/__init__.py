@@ -10,6 +10,7 @@ from napari_hsi_ssl.cli import view as view  # isort: skip
 from napari_hsi_ssl.cli import prepare as prepare  # isort: skip
 from napari_hsi_ssl.cli import spectra as spectra  # isort: skip
 from napari_hsi_ssl.cli import scatter as scatter  # isort: skip
+from napari_hsi_ssl.cli import devices as devices  # isort: skip
 from napari_hsi_ssl.cli import training as training  # isort: skip
 from napari_hsi_ssl.cli import runs as runs  # isort: skip
 from napari_hsi_ssl.cli import results as results  # isort: skip
