@@ -128,7 +128,11 @@ class DevicePanel(QWidget):
 
 def _there_is(report: dict[str, Any]) -> str:
     cpu, gpus = report["cpu"], report["gpus"]
-    told = [f"CPU with {cpu['cores']} core{'s' * (cpu['cores'] != 1)}, {_free(cpu)}", *(f"{gpu['name']}, {_free(gpu)}" for gpu in gpus)]
+    told = [f"CPU with {cpu['cores']} core{'s' * (cpu['cores'] != 1)}, {_free(cpu)}"]
+    for name in dict.fromkeys(gpu["name"] for gpu in gpus):
+        alike = [gpu for gpu in gpus if gpu["name"] == name]
+        count = f"{len(alike)} × " if len(alike) > 1 else ""
+        told.append(f"{count}{name}, {_free(min(alike, key=lambda gpu: gpu['free']))}{' each' if count else ''}")
     return "; ".join(told) + ("." if gpus else "; no GPU that torch can use.")
 
 
