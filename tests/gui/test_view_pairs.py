@@ -69,6 +69,11 @@ def test_a_change_of_recipe_changes_the_strengths_shown(form, qtbot):
     form.pretrain.setValue(form.pretrain.value().model_copy(update={"recipe": "pixel"}))
     shown = {name: editor.value() for group in views.groups for name, editor in group.editors.items()}
     assert shown == PretrainConfig.from_recipe("pixel").augment.model_dump()
+    assert views.moved.editors["neighbour"].value() == 3
+    views.moved.editors["neighbour"].widget.setValue(5)
+    assert form.pretrain.value().neighbour == 5
+    views.reset.click()
+    assert form.pretrain.value().neighbour == 3
     assert form.advice.text() == (
         "Inlet: MNF, 4 components of bands standardised by domain. Recipe pixel: patches of 5 to 9 pixels; wider ones blur a map of single pixels."
     )

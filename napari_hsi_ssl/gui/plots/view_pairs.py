@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pyqtgraph as pg
 from qtpy.QtCore import Qt, QTimer
@@ -22,7 +23,7 @@ from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 from napari_hsi_ssl.steps.views_preview import PAIRS, preview_views
 
 PREVIEW_MS = 250
-_TILE, _LABEL, _SIZE = 92, 156, (880, 560)
+_TILE, _LABEL, _SIZE = 92, 156, (880, 580)
 _LABELS = {
     "flip": "Mirror", "rotate": "Quarter turns", "light": "Light", "slope": "Slope of the light", "distortion": "Smooth distortion",
     "band_drop": "Dropped bands", "sensor_noise": "Sensor noise", "gain": "Gain", "offset": "Offset", "noise": "Noise", "drop": "Dropped components",
@@ -63,6 +64,7 @@ class ViewsPreview(QDialog):
         self.words, self.trouble = words_label(QUIET), words_label(BAD)
         self.trouble.hide()
         self.groups = [ConfigFields(AugmentConfig, names, labels=_LABELS) for names in _GROUPS.values()]
+        self.moved = ConfigFields(PretrainConfig, ("neighbour",), labels={"neighbour": "Neighbours (px)"})
         self.tiles = [QLabel() for _ in range(1 + 2 * PAIRS)]
         self.plot = pg.PlotWidget()
         self.plot.setMenuEnabled(False)
@@ -78,6 +80,7 @@ class ViewsPreview(QDialog):
         self._timer.timeout.connect(self.preview)
         for group, names in zip(self.groups, _GROUPS.values(), strict=True):
             group.edited.connect(partial(self._edited, names))
+        self.moved.edited.connect(lambda config: self._hand_over({"neighbour": config.neighbour}))
         settings.changed.connect(self._settings_changed)
         for signal in (desk.cube_changed, desk.inlet_changed, desk.patches_changed, desk.project_changed, desk.pixel_pinned):
             signal.connect(self.ask_preview)
@@ -88,7 +91,8 @@ class ViewsPreview(QDialog):
         inside = QWidget()
         left = QVBoxLayout(inside)
         left.setContentsMargins(0, 0, 8, 0)
-        for title, group in zip(_GROUPS, self.groups, strict=True):
+        titled: list[tuple[str, ConfigFields[Any]]] = [*zip(_GROUPS, self.groups, strict=True), ("Of the second view", self.moved)]
+        for title, group in titled:
             left.addWidget(heading(title))
             left.addWidget(group)
             for name, form in group.rows.items():  # all editors begin below each other
@@ -121,22 +125,24 @@ class ViewsPreview(QDialog):
     # -- settings -----------------------------------------------------------------------------------------------------------
 
     def _settings_changed(self, *_: object) -> None:
-        views = self.settings.value().augment  # as it is now: who heard of the change first may have changed more
+        config = self.settings.value()  # as it is now: who heard of the change first may have changed more
         for group in self.groups:
-            group.setValue(views)
+            group.setValue(config.augment)
+        self.moved.setValue(config)
         self.ask_preview()
 
     def _edited(self, names: tuple[str, ...], views: AugmentConfig) -> None:
         """Hand strengths that were changed here to the form."""
-        self._hand_over({name: getattr(views, name) for name in names})
+        self._hand_over({"augment": {name: getattr(views, name) for name in names}})
 
     def back_to_recipe(self) -> None:
         """Take all strengths back to those of the recipe."""
-        self._hand_over(PretrainConfig.from_recipe(self.settings.value().recipe).augment.model_dump())
+        recipe = PretrainConfig.from_recipe(self.settings.value().recipe)
+        self._hand_over({"augment": recipe.augment, "neighbour": recipe.neighbour})
 
-    def _hand_over(self, strengths: dict[str, float]) -> None:
+    def _hand_over(self, changes: dict[str, Any]) -> None:
         try:
-            self.settings.setValue(self.settings.value().changed({"augment": strengths}, "views"))
+            self.settings.setValue(self.settings.value().changed(changes, "views"))
         except ConfigError as error:  # other settings of the form speak against it
             self._say_trouble(str(error))
             return
