@@ -22,6 +22,7 @@ Seed = Annotated[int | None, typer.Option(help="every random draw follows from i
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu or gpu")]
 Devices = Annotated[str | None, typer.Option(help="a number, or auto")]
 Precision = Annotated[str | None, typer.Option(help="auto, 32, 16 or bf16")]
+Compiled = Annotated[bool | None, typer.Option("--compiled", help="on a GPU, compile the network first: a slow start, then often faster steps")]
 Resume = Annotated[bool, typer.Option("--resume", help="go on from the last checkpoint")]
 Branch = Annotated[str | None, typer.Option(metavar="RUN", help="a new run from this one's checkpoint, with the settings given here changed")]
 Step = Annotated[int | None, typer.Option(help="with --branch: of the checkpoint (the newest)")]

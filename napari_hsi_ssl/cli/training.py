@@ -12,6 +12,7 @@ from napari_hsi_ssl.cli.options import (
     Account,
     BatchSize,
     Branch,
+    Compiled,
     ConfigFile,
     Cpus,
     Detach,
@@ -63,6 +64,7 @@ def pretrain(
     accelerator: Accelerator = None,
     devices: Devices = None,
     precision: Precision = None,
+    compiled: Compiled = None,
     run_name: RunName = None,
     resume: Resume = False,
     branch: Branch = None,
@@ -86,6 +88,7 @@ def pretrain(
 
     given = options_given(
         inlet=inlet, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, temperature=temperature, max_steps=max_steps,
+        compiled=compiled,
         seed=seed, accelerator=accelerator, devices=devices, precision=precision, weight_decay=weight_decay, projection=projection, neighbour=neighbour,
         augment=strengths(augment),
     )  # fmt: skip
@@ -130,6 +133,7 @@ def distil(
     accelerator: Accelerator = None,
     devices: Devices = None,
     precision: Precision = None,
+    compiled: Compiled = None,
     run_name: RunName = None,
     resume: Resume = False,
     branch: Branch = None,
@@ -154,6 +158,7 @@ def distil(
 
     given = options_given(
         direction=direction, window=window, input=source, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        compiled=compiled,
         max_steps=max_steps, seed=seed, accelerator=accelerator, devices=devices, precision=precision, weight_decay=weight_decay, temperature=temperature,
         distil_weight=distil_weight, feature_weight=feature_weight, label_smoothing=label_smoothing, freeze=freeze,
     )  # fmt: skip

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import torch
+import torch._dynamo
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, SLURMEnvironment
 from lightning_fabric.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import RunError
@@ -71,6 +72,14 @@ def describe(fabric: Fabric) -> str:
         return str(torch.cuda.get_device_name(fabric.device))
     threads = torch.get_num_threads()
     return f"CPU, {threads} thread{'s' if threads > 1 else ''}" + (" a rank" if fabric.world_size > 1 else "")
+
+
+def compiled(model: nn.Module, wanted: bool, device: torch.device) -> nn.Module:
+    """Return a network as a step calls it: compiled where that is wanted and the device is a GPU; what cannot be compiled runs as it is."""
+    if not wanted or device.type != "cuda":
+        return model
+    torch._dynamo.config.suppress_errors = True
+    return cast("nn.Module", torch.compile(model))
 
 
 def alone(fabric: Fabric) -> Fabric:

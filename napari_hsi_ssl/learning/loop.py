@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.checkpoint import States
-from napari_hsi_ssl.learning.devices import gather_rows, memory_in_use
+from napari_hsi_ssl.learning.devices import compiled, gather_rows, memory_in_use
 from napari_hsi_ssl.learning.encoder import channels_last
 
 _EVENT_SECONDS: Final = 0.2
@@ -170,10 +170,12 @@ def fit(
         states.restore(state, objective.model, optimizer)
         if state.get("precision"):  # the scale of float16's gradients; a run may go on in another precision
             fabric.strategy.precision.load_state_dict(state["precision"])
-    model = fabric.setup_module(objective.model)
+    model = fabric.setup_module(compiled(objective.model, settings.compiled, fabric.device))
     wrapped = fabric.setup_optimizers(optimizer)
     share = Share(objective.batch, fabric.global_rank, fabric.world_size, fabric.device, gather_rows if fabric.world_size > 1 else None)
     pace = _Pace(fabric, objective, settings, states, tell, state or {})
+    if settings.compiled and fabric.device.type != "cuda":
+        complaints.append("steps are compiled for GPUs alone; this run trains without.")
     for complaint in complaints:
         pace.tell("warning", message=complaint)
     pace.begin(resumed=state is not None or not anew, facts=facts)

@@ -22,7 +22,7 @@ from napari_hsi_ssl.runs import launch, slurm
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.pca import fit_pca
 
-_MACHINE = ("devices", "accelerator", "precision", "checkpoint_minutes", "keep_checkpoints")
+_MACHINE = ("devices", "accelerator", "precision", "compiled", "checkpoint_minutes", "keep_checkpoints")
 """Settings that may differ when a run is resumed: they change the machine, not the experiment."""
 
 

@@ -12,7 +12,7 @@ from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import ProjectError, RunError
 from napari_hsi_ssl.learning import loop
 from napari_hsi_ssl.learning.checkpoint import States
-from napari_hsi_ssl.learning.devices import make_fabric
+from napari_hsi_ssl.learning.devices import compiled, make_fabric
 from napari_hsi_ssl.learning.loop import fit
 
 STEPS = 10
@@ -133,3 +133,19 @@ def test_the_scale_of_half_precision_gradients_is_saved_and_comes_back(train, mo
     assert kept == []
     train(Line(), max_steps=6)
     assert kept == [{"scale": 512.0, "growth_tracker": 7}]
+
+
+def test_compiled_steps_are_for_gpus_and_change_nothing_elsewhere(train, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda model: pytest.fail("a CPU compiles nothing"))
+    plain, asked = Line(), Line()
+    train(plain, folder="plain", max_steps=5)
+    _, told, _ = train(asked, max_steps=5, compiled=True)
+    assert [event["message"] for event in told if event["type"] == "warning"] == ["steps are compiled for GPUs alone; this run trains without."]
+    torch.testing.assert_close(asked.model.weight, plain.model.weight, rtol=0, atol=0)
+
+
+def test_on_a_gpu_the_network_is_compiled_where_that_is_wanted(monkeypatch):
+    model = torch.nn.Linear(1, 1)
+    monkeypatch.setattr(torch, "compile", lambda model: ("compiled", model))
+    assert compiled(model, True, torch.device("cuda")) == ("compiled", model)
+    assert compiled(model, False, torch.device("cuda")) is model

@@ -25,7 +25,7 @@ from napari_hsi_ssl.steps.runs import cancel_run, delete_run
 from napari_hsi_ssl.steps.views_preview import inlet_words
 
 _COLUMNS = ("Run", "Kind", "State", "Epoch", "Loss")
-_KEPT = ("epochs", "batch_size", "seed", "accelerator", "devices", "precision", "max_steps")
+_KEPT = ("epochs", "batch_size", "seed", "accelerator", "devices", "precision", "compiled", "max_steps")
 """Settings that a change of recipe leaves alone."""
 _HINTS = {
     "recipe": "poster: wide windows, both views of one window; pixel: small windows and neighbours as positives, made for maps of single pixels",
@@ -52,7 +52,7 @@ class TrainForm(Form):
     def build(self) -> None:
         """Lay the form out."""
         self.kinds = Tabs()
-        machine = ("learning_rate", "weight_decay", "accelerator", "devices", "precision", "seed", "temperature")
+        machine = ("learning_rate", "weight_decay", "accelerator", "devices", "precision", "compiled", "seed", "temperature")
         self.pretrain = ConfigFields(PretrainConfig, ("recipe", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS)
         self.distil = ConfigFields(
             DistilConfig,
