@@ -26,13 +26,16 @@ def _open() -> tuple[Any, Any, Any, Any]:
     docks = [viewer.window.add_dock_widget(widget, name=type(widget).__name__, area="right") for widget in (manager, ends, pca)]
     viewer.window._qt_window.tabifyDockWidget(docks[0], docks[1])
     viewer.window._qt_window.tabifyDockWidget(docks[1], docks[2])
-    docks[2].raise_()
     pca.modes_combobox.value = ends.modes_combobox.value = MODE
+    common.rest(0.5)
+    docks[2].raise_()  # not before the tabs have been laid out
     common.rest(0.5)
     return viewer, data, pca, ends
 
 
 def _scatter(folder: Path, answer: Path, points: str, colours: bool) -> dict[str, Any]:
+    from qtpy.QtWidgets import QScrollArea
+
     viewer, data, pca, _ = _open()
     scores = common.scores(folder, points)
     data.pca_maps[MODE] = scores
@@ -40,6 +43,9 @@ def _scatter(folder: Path, answer: Path, points: str, colours: bool) -> dict[str
     data.rgb[MODE] = np.random.default_rng(0).random((*scores.shape[:2], 3))
     pca.n_components.value = scores.shape[2]
     pca.PCA_colorRGB.value = colours
+
+    pca.findChild(QScrollArea).ensureWidgetVisible(pca.pca_plot)  # out of sight it would never be painted
+    common.rest(0.5)
 
     def draw() -> None:
         pca.PCA_show_plot_btn_f()
