@@ -50,7 +50,8 @@ from napari_hsi_ssl.terminal import Report, verb
 def pretrain(
     project: ProjectFolder,
     recipe: Annotated[str | None, typer.Option(help="poster or pixel")] = None,
-    inlet: Annotated[str | None, typer.Option(help="pca: the project's frozen projection")] = None,
+    inlet: Annotated[str | None, typer.Option(help="pca: the project's frozen projection; learned: filters of each domain's own, started as it")] = None,
+    init: Annotated[str | None, typer.Option(help="a run, or a run's folder elsewhere, whose trunk is carried over")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -107,7 +108,7 @@ def pretrain(
         if isinstance(stored, settings.PretrainConfig)
         else settings.PretrainConfig.from_recipe(recipe or "poster", **given)
     )
-    return train.pretrain(opened, made, run=run_name, resume=resume, detach=detach, cluster=cluster)
+    return train.pretrain(opened, made, init=init, run=run_name, resume=resume, detach=detach, cluster=cluster)
 
 
 @verb
@@ -115,7 +116,9 @@ def distil(
     project: ProjectFolder,
     train: Pairs = None,
     validation: Pairs = None,
-    init: Annotated[str | None, typer.Option(help="a pretrained run whose trunk is carried over")] = None,
+    init: Annotated[str | None, typer.Option(help="a pretrained run, or its folder elsewhere, whose trunk is carried over")] = None,
+    inlet: Annotated[str | None, typer.Option(help="pca: the project's frozen projection; learned: filters of each domain's own, started as it")] = None,
+    blocks: Annotated[int | None, typer.Option(help="residual blocks a stage (1)")] = None,
     direction: Annotated[str | None, typer.Option(help="both, deep, early or none")] = None,
     window: Annotated[int | None, typer.Option(help="side in pixels, best odd")] = None,
     source: Annotated[str | None, typer.Option("--input", help="pcs or bands")] = None,
@@ -124,7 +127,7 @@ def distil(
     distil_weight: Annotated[float | None, typer.Option(help="weight of the soft-target terms (0.5)")] = None,
     feature_weight: Annotated[float | None, typer.Option(help="weight of the feature consistency between exits (0.05)")] = None,
     label_smoothing: Annotated[float | None, typer.Option()] = None,
-    freeze: Annotated[bool | None, typer.Option("--freeze", help="with --init: train only the exits")] = None,
+    freeze: Annotated[bool | None, typer.Option("--freeze", help="with --init: train only the exits, and learned inlets")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -160,7 +163,7 @@ def distil(
         direction=direction, window=window, input=source, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
         compiled=compiled,
         max_steps=max_steps, seed=seed, accelerator=accelerator, devices=devices, precision=precision, weight_decay=weight_decay, temperature=temperature,
-        distil_weight=distil_weight, feature_weight=feature_weight, label_smoothing=label_smoothing, freeze=freeze,
+        distil_weight=distil_weight, feature_weight=feature_weight, label_smoothing=label_smoothing, freeze=freeze, inlet=inlet, blocks=blocks,
     )  # fmt: skip
     train_files, held_out = pairs(train, "--train"), pairs(validation, "--validation")
     cluster = cluster_given(

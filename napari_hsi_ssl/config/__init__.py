@@ -16,6 +16,7 @@ from napari_hsi_ssl.config.training import AugmentConfig as AugmentConfig
 from napari_hsi_ssl.config.training import ClassifyConfig as ClassifyConfig
 from napari_hsi_ssl.config.training import CubeInput as CubeInput
 from napari_hsi_ssl.config.training import DistilConfig as DistilConfig
+from napari_hsi_ssl.config.training import DomainInput as DomainInput
 from napari_hsi_ssl.config.training import EvaluateConfig as EvaluateConfig
 from napari_hsi_ssl.config.training import LabelInput as LabelInput
 from napari_hsi_ssl.config.training import PretrainConfig as PretrainConfig

@@ -83,17 +83,27 @@ class TrunkConfig(Settings):
     pool: Literal["mean", "centre"] = Field("mean", description="centre: centre feature beside the window mean, of every stage")
 
 
+_INLET = "pca: the frozen projection; learned: filters of every domain over its own bands, which start as the projection and are trained with the trunk"
+
+
 class PretrainConfig(TrainerConfig):
     """SimCLR on the patches of a project (`steps.pretrain`)."""
 
     recipe: Literal["poster", "pixel"] = "poster"
-    inlet: Literal["pca"] = "pca"
+    inlet: Literal["pca", "learned"] = Field("pca", description=_INLET)
     temperature: float = Field(0.5, gt=0)
     projection: int = Field(128, ge=2, description="length of z, the output of the projection head")
     whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
     neighbour: int = Field(0, ge=0, description="the second view's window is moved by up to this many pixels")
     augment: AugmentConfig = AugmentConfig()
     trunk: TrunkConfig = TrunkConfig()
+
+    @model_validator(mode="after")
+    def _bands_are_known(self) -> Self:
+        if self.inlet == "learned" and self.augment.band_space:
+            msg = "augment's light, slope, distortion, band_drop and sensor_noise follow from a frozen projection; set them to 0 or inlet to 'pca'"
+            raise ValueError(msg)
+        return self
 
     @classmethod
     def from_recipe(cls, recipe: str, **changes: object) -> PretrainConfig:
@@ -142,19 +152,24 @@ class DistilConfig(TrainerConfig):
     window: int = Field(15, ge=1, description="pixels on a side; odd windows have a centre")
     direction: Literal["both", "deep", "early", "none"] = Field("both", description="who teaches: the deepest exit, the earlier ones, both")
     input: Literal["pcs", "bands"] = "pcs"
+    inlet: Literal["pca", "learned"] = Field("pca", description=_INLET)
     distil_weight: float = Field(0.5, ge=0, description="weight of the soft-target terms")
     feature_weight: float = Field(0.05, ge=0, description="weight of the feature consistency between exits")
     temperature: float = Field(3.0, gt=0, description="softens the targets between exits")
     label_smoothing: float = Field(0.05, ge=0, lt=1)
     widths: tuple[int, ...] = Field((48, 64, 96), description="of the stages, each of which ends in an exit")
+    blocks: int = Field(1, ge=1, description="residual blocks a stage; those of the initial trunk where there is one")
     whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
     augment: AugmentConfig = AugmentConfig(gain=0.0, offset=0.0, noise=0.0, drop=0.0, cutout=0.0)
-    freeze: bool = Field(False, description="with an initial trunk: train only the exits")
+    freeze: bool = Field(False, description="with an initial trunk: train only the exits, and inlets that are learned")
 
     @model_validator(mode="after")
     def _exits(self) -> Self:
         if len(self.widths) < 2:
             msg = "at least two exits are needed"
+            raise ValueError(msg)
+        if self.input == "bands" and self.inlet == "learned":
+            msg = "input 'bands' has no inlet to learn; choose input 'pcs' with inlet 'learned', which starts as the projection"
             raise ValueError(msg)
         return self
 
@@ -190,6 +205,15 @@ class CubeInput(Settings):
     mask: str | None = Field(None, description="foreground (y, x) as TIFF; None means every valid pixel")
 
 
+class DomainInput(Settings):
+    """One camera with a learned inlet, as a training run sees it."""
+
+    name: str
+    bands: int = Field(description="of its prepared cubes")
+    used: tuple[int, ...] = Field(description="bands, from 0, that are good in all its cubes")
+    wavelengths: tuple[float, ...] | None = Field(None, description="of all bands in nm, where known")
+
+
 class LabelInput(Settings):
     """Labels of one cube as a training run sees them."""
 
@@ -207,6 +231,7 @@ class RunConfig(Settings):
     pretrain: PretrainConfig | None = None
     distil: DistilConfig | None = None
     cubes: tuple[CubeInput, ...] = ()
+    domains: tuple[DomainInput, ...] = Field((), description="cameras with a learned inlet; the cubes are then arrays of their used bands")
     inlet: str | None = Field(None, description="pca.npz")
     inlet_sha256: str | None = None
     patches: str | None = Field(None, description="patch index .npz")

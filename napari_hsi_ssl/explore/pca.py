@@ -193,22 +193,13 @@ def _scores_of(projection: Projection, matrix: Spectra, source: Source, near: Sp
     What is projected is the difference from ``near`` (B,), a spectrum close to the mean: so float32 is enough, however small a component
     is beside the mean.
     """
-    components = (projection.components / projection.scale[:, None]).T
     if projection.scaling == "snv":
+        components = (projection.components / projection.scale[:, None]).T
         snv, centre = _snv_on(matrix), projection.mean @ components
         return lambda spectra: snv(spectra) @ components - centre
-    offset = projection.mean @ components
-    if projection.scaling == "standardise":
-        if source.domain not in projection.domains:
-            known = ", ".join(projection.domains)
-            raise ConfigError(f"cube '{source.name}': domain '{source.domain}' was not in the PCA, which standardises by domain ({known}); fit the PCA again.")
-        number = projection.domains.index(source.domain)
-        components = components / projection.domain_std[number][:, None]
-        offset = offset + projection.domain_mean[number] @ components
-    folded = matrix.T @ components
-    folded[:, ~projection.signal], offset = 0.0, np.where(projection.signal, offset, 0.0)
-    middle, weights = near.astype(np.float32), folded.astype(np.float32)
-    rest = (offset - middle @ folded).astype(np.float32)
+    whole, offset = _linear(projection, matrix, source.domain, f"cube '{source.name}'")
+    middle, weights = near.astype(np.float32), whole.astype(np.float32)
+    rest = (offset - middle @ whole).astype(np.float32)
 
     def scores(spectra: Spectra) -> Spectra:
         spectra -= middle
@@ -216,6 +207,68 @@ def _scores_of(projection: Projection, matrix: Spectra, source: Source, near: Sp
         return found
 
     return scores
+
+
+def _linear(projection: Projection, matrix: Spectra, domain: str, who: str) -> tuple[Spectra, Spectra]:
+    """Return the matrix (B, k) and the offset (k,) of a projection without SNV: stored score = spectrum @ matrix − offset."""
+    components = (projection.components / projection.scale[:, None]).T
+    offset = projection.mean @ components
+    if projection.scaling == "standardise":
+        if domain not in projection.domains:
+            known = ", ".join(projection.domains)
+            raise ConfigError(f"{who}: domain '{domain}' was not in the PCA, which standardises by domain ({known}); fit the PCA again.")
+        number = projection.domains.index(domain)
+        components = components / projection.domain_std[number][:, None]
+        offset = offset + projection.domain_mean[number] @ components
+    whole = matrix.T @ components
+    whole[:, ~projection.signal], offset = 0.0, np.where(projection.signal, offset, 0.0)
+    return whole, offset
+
+
+def folded(
+    projection: Projection, domain: str, bands: int, centres: Spectra | None, used: NDArray[np.bool_]
+) -> tuple[Spectra, Spectra, Spectra, Spectra]:
+    """Return a projection as filters over the bands of one camera, with the mean and the spread of each band.
+
+    Parameters
+    ----------
+    projection : Projection
+    domain : str
+    bands : int
+        Of the camera, the unused ones too.
+    centres : array (bands,), optional
+        Their wavelengths in nm.
+    used : bool array (bands,)
+        B of them are used.
+
+    Returns
+    -------
+    weights, offset : arrays (B, k), (k,)
+        Stored score = spectrum @ weights − offset.
+    mean, spread : arrays (B,)
+        Of the domain, or of all domains where the projection does not know it.
+
+    Raises
+    ------
+    ConfigError
+        When the projection takes standard normal variates, which no filter over bands gives; when its grid is in nm and the camera has no
+        wavelengths; or when it standardises by domain and does not know this one.
+    """
+    if projection.scaling == "snv":
+        raise ConfigError("a learned inlet cannot start as a PCA with scale 'snv', which is not linear; fit the PCA with scale 'standardise' or 'none'.")
+    by_wavelength = projection.grid_kind == "wavelength"
+    if by_wavelength and centres is None:
+        raise ConfigError(f"domain '{domain}' has no wavelengths, but the PCA's grid is in nm; fit the PCA with grid 'index'.")
+    places = np.linspace(0, 1, bands) if centres is None or not by_wavelength else centres
+    matrix = resampling_matrix(places if by_wavelength else bands, projection.grid, projection.grid_kind, bad=~used)[:, used]
+    if domain in projection.domains:
+        number = projection.domains.index(domain)
+        mean, spread = projection.domain_mean[number], projection.domain_std[number]
+    else:
+        mean, spread = projection.domain_mean.mean(axis=0), projection.domain_std.mean(axis=0)
+    on_bands = (np.interp(places[used], projection.grid, values) for values in (mean, spread))
+    with one_blas_thread():
+        return *_linear(projection, matrix, domain, f"domain '{domain}'"), *on_bands
 
 
 def _snv_on(matrix: Spectra) -> Callable[[Spectra], Spectra]:

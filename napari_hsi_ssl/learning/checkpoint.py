@@ -19,6 +19,7 @@ from napari_hsi_ssl.config import TrunkConfig, read_json
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.encoder import SimCLRModel, channels_last
+from napari_hsi_ssl.learning.inlets import bank_of
 
 CARD_FORMAT = 1
 
@@ -27,7 +28,9 @@ Card = dict[str, Any]
 
 ``format``, ``package`` (version), ``kind`` ("pretrain" or "distil"), ``channels``, ``window``, ``architecture`` (``trunk``, and
 ``projection`` or ``classes``), ``input`` (``source`` "pcs" or "bands", ``offset`` and ``gain`` of every channel, ``background``),
-``classes`` (``numbers``, ``names``, ``colours``; distil), ``inlet_sha256``, ``bands``, ``config_hash``, ``seed``, ``parameters``,
+``classes`` (``numbers``, ``names``, ``colours``; distil), ``inlets`` (of each domain with a learned inlet: ``name``, ``bands``, ``used``,
+``wavelengths`` and what its ``tensors`` begin with; their scores take the place of stored ones), ``starts`` (what each of them started as, in
+words), ``inlet_sha256``, ``bands``, ``config_hash``, ``seed``, ``parameters``,
 ``multiply_adds``.
 """
 
@@ -54,9 +57,9 @@ def build_model(card: Card, seed: int | None = None) -> SimCLRModel | DistilNetw
             architecture = card["architecture"]
             trunk = TrunkConfig.parse(architecture["trunk"], "the model's card")
             if card["kind"] == "pretrain":
-                return SimCLRModel(card["channels"], trunk, architecture["projection"])
+                return SimCLRModel(card["channels"], trunk, architecture["projection"], bank_of(card))
             if card["kind"] == "distil":
-                return DistilNetwork(card["channels"], trunk, architecture["classes"])
+                return DistilNetwork(card["channels"], trunk, architecture["classes"], bank_of(card))
         except (KeyError, TypeError, ConfigError) as error:
             raise RunError(f"the model's card lacks or misstates a field ({error}), expected one of format {CARD_FORMAT}; train the model again.") from error
     raise RunError(f"the model's card names the kind {card['kind']!r}, expected 'pretrain' or 'distil'; use the program version that wrote it.")

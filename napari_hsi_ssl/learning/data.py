@@ -184,14 +184,24 @@ class PatchStore:
         Foreground by cube name.
     card : dict
         Settings of the input.
+    resident : bool, optional
+        Whether the images are copied into memory, where somebody else has weighed that.
     """
 
-    def __init__(self, index: PatchIndex, images: Mapping[str, Image], areas: Mapping[str, NDArray[np.bool_]], card: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        index: PatchIndex,
+        images: Mapping[str, Image],
+        areas: Mapping[str, NDArray[np.bool_]],
+        card: Mapping[str, Any],
+        *,
+        resident: bool | None = None,
+    ) -> None:
         self.index, self.card = index, card
         self._on_device: dict[torch.device, Resident | None] = {}
         size = sum(images[name].nbytes for name in index.cubes if name in images)
-        self._resident = size < psutil.virtual_memory().available / 2
-        empty = np.empty((0, 0, card["channels"]), dtype=np.float16)
+        self._resident = size < psutil.virtual_memory().available / 2 if resident is None else resident
+        empty = np.empty((0, 0, card["channels"]), dtype=next(iter(images.values())).dtype)
         self._areas = [areas.get(name) for name in index.cubes]
         self._images = [images.get(name, empty) for name in index.cubes]
         if self._resident:
@@ -215,7 +225,10 @@ class PatchStore:
         cube, y, x = self._corners(rows, shift)
         if self._resident:
             return gather(self._images, cube, y, x, self.index.size)
-        return np.stack([self._filled(c, top, left) for c, top, left in zip(cube, y, x, strict=True)])
+        out = np.empty((cube.size, self.index.size, self.index.size, self.card["channels"]), dtype=self._images[0].dtype)
+        for row, (c, top, left) in enumerate(zip(cube, y, x, strict=True)):
+            out[row] = self._filled(c, top, left)
+        return out
 
     def tensor(self, rows: NDArray[np.integer], device: torch.device, shift: NDArray[np.integer] | None = None) -> Tensor:
         """Return `windows` on a device: gathered there when all cubes fit into its memory, else here, and sent."""
@@ -288,6 +301,10 @@ class PixelWindows:
     def windows(self, rows: NDArray[np.integer]) -> Image:
         """Return stored values (n, w, w, k) around the given pixels, for `Scale`."""
         return gather(self._images, self._cube[rows], self._y[rows], self._x[rows], self._window)
+
+    def tensor(self, rows: NDArray[np.integer], device: torch.device) -> Tensor:
+        """Return `windows` on a device."""
+        return torch.from_numpy(self.windows(rows)).to(device)
 
 
 def open_scores(path: Path) -> Image:

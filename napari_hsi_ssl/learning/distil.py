@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from napari_hsi_ssl.config import TrunkConfig
 from napari_hsi_ssl.learning.encoder import Pool, Trunk
+from napari_hsi_ssl.learning.inlets import Bands, InletBank, Views, entered
 
 _FILTERS = 8
 _POSITIONS = 24
@@ -75,20 +76,24 @@ class DistilNetwork(nn.Module):
     config : TrunkConfig
         Of the trunk; one exit a width.
     classes : int
+    inlets : InletBank, optional
+        Where the input is learned too.
     """
 
-    def __init__(self, channels: int, config: TrunkConfig, classes: int) -> None:
+    def __init__(self, channels: int, config: TrunkConfig, classes: int, inlets: InletBank | None = None) -> None:
         super().__init__()
+        self.inlets = inlets
         self.spectral = SpectralStem(channels, config.widths[0], config.stem_stride)
         self.trunk = Trunk(channels, config)
         self.dim = config.widths[-1]
         self.exits = nn.ModuleList(Exit(width, self.dim, classes) for width in config.widths)
 
-    def forward(self, x: Tensor, features: bool = False) -> Any:  # noqa: ANN401 - what it is depends on ``features``
-        """(n, channels, h, w) → logits (n, classes) of every exit, shallow to deep.
+    def forward(self, x: Tensor | Bands, features: bool = False, views: Views | None = None) -> Any:  # noqa: ANN401 - what it is depends on ``features``
+        """(n, channels, h, w), or bands of which ``views`` makes that → logits (n, classes) of every exit, shallow to deep.
 
         With ``features``, a pair: features (n, dim) of every exit, and the logits.
         """
+        x = entered(self.inlets, x, views)
         maps = self.trunk(x, self.spectral(x))
         said = [leave(stage) for leave, stage in zip(self.exits, maps, strict=True)]
         logits = [each for _, each in said]

@@ -17,6 +17,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_hsi_ssl.config import TrunkConfig
+from napari_hsi_ssl.learning.inlets import Bands, InletBank, Views, entered
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -125,10 +126,13 @@ class SimCLRModel(nn.Module):
     config : TrunkConfig
     projection : int
         Length of z.
+    inlets : InletBank, optional
+        Where the input is learned too.
     """
 
-    def __init__(self, channels: int, config: TrunkConfig, projection: int) -> None:
+    def __init__(self, channels: int, config: TrunkConfig, projection: int, inlets: InletBank | None = None) -> None:
         super().__init__()
+        self.inlets = inlets
         self.trunk = Trunk(channels, config)
         self.pool = Pool(config.widths, config.pool)
         self.dim = self.pool.dim
@@ -139,9 +143,9 @@ class SimCLRModel(nn.Module):
         features: Tensor = self.pool(self.trunk(x))
         return features
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) → z (n, projection), what the contrast is computed on."""
-        z: Tensor = self.projection(self.embed(x))
+    def forward(self, x: Tensor | Bands, views: Views | None = None) -> Tensor:
+        """(n, channels, h, w), or bands of which ``views`` makes that once they are scores → z (n, projection), what the contrast is computed on."""
+        z: Tensor = self.projection(self.embed(entered(self.inlets, x, views)))
         return z
 
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from napari_hsi_ssl.config import PretrainConfig
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.augment import Augmenter
+from napari_hsi_ssl.learning.cameras import PatchesByDomain
 from napari_hsi_ssl.learning.data import PatchStore, neighbours
 from napari_hsi_ssl.learning.encoder import SimCLRModel
+from napari_hsi_ssl.learning.inlets import stored_scores
 from napari_hsi_ssl.metrics.neighbours import knn_vote
 from napari_hsi_ssl.metrics.representation import alignment, plane, uniformity
 from napari_hsi_ssl.patches.index import TEST, TRAIN
@@ -31,7 +33,7 @@ class Judge:
 
     Parameters
     ----------
-    store : PatchStore
+    store : PatchStore or PatchesByDomain
     config : PretrainConfig
     augment : Augmenter
         Makes the two views whose alignment is measured.
@@ -39,7 +41,7 @@ class Judge:
         Where the picture of the embedding is written.
     """
 
-    def __init__(self, store: PatchStore, config: PretrainConfig, augment: Augmenter, picture: Path | None = None) -> None:
+    def __init__(self, store: PatchStore | PatchesByDomain, config: PretrainConfig, augment: Augmenter, picture: Path | None = None) -> None:
         self._store, self._config, self._augment, self._picture = store, config, augment, picture
         draws = np.random.default_rng(config.seed)
         split = store.index.split
@@ -96,7 +98,7 @@ class Judge:
         return views[0], views[1]
 
     def _windows(self, model: SimCLRModel, rows: NDArray[np.int64], shift: NDArray[np.int64] | None = None) -> Tensor:
-        return self._store.tensor(rows, next(model.parameters()).device, shift)
+        return stored_scores(model, self._store.tensor(rows, next(model.parameters()).device, shift))
 
 
 def _parts(rows: NDArray[np.int64]) -> list[slice]:

@@ -13,16 +13,20 @@ import torch
 from numpy.typing import NDArray
 
 import napari_hsi_ssl
-from napari_hsi_ssl.config import CubeInput, RunConfig, TrunkConfig
+from napari_hsi_ssl.config import CubeInput, DomainInput, RunConfig, TrunkConfig
 from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
 from napari_hsi_ssl.explore.band_space import BandSpace
 from napari_hsi_ssl.explore.projection import Projection
+from napari_hsi_ssl.learning.cameras import PatchesByDomain, PixelsByDomain
+from napari_hsi_ssl.learning.carry import carried_trunk
 from napari_hsi_ssl.learning.checkpoint import CARD_FORMAT, Card, build_model, load_model
 from napari_hsi_ssl.learning.data import PatchStore, PixelWindows, Scale, component_gain, fill_background, input_settings, open_scores, standardisation
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.distillation import Distillation
 from napari_hsi_ssl.learning.encoder import SimCLRModel, multiply_adds, parameters
+from napari_hsi_ssl.learning.inlets import described
 from napari_hsi_ssl.learning.pretraining import Pretraining
+from napari_hsi_ssl.learning.starts import Carried, start_inlets
 from napari_hsi_ssl.patches.index import PatchIndex
 
 Resolve = Callable[[str], Path]
@@ -35,14 +39,15 @@ class Prepared:
 
     objective: Pretraining | Distillation
     card: Card
-    validation: PixelWindows | None = None
+    validation: PixelWindows | PixelsByDomain | None = None
 
 
 @dataclass(frozen=True)
 class _Cube:
-    """One cube, opened: stored values (y, x, k) and foreground (y, x)."""
+    """One cube, opened: stored values (y, x, k), or bands (y, x, B) where inlets are learned, and foreground (y, x)."""
 
     name: str
+    domain: str
     image: NDArray[Any]
     area: NDArray[np.bool_]
 
@@ -66,7 +71,7 @@ def prepare(config: RunConfig, resolve: Resolve, ranks: int) -> Prepared:
     cubes = [_open(cube, resolve) for cube in config.cubes]
     if not cubes:
         raise ConfigError("the run's configuration lists no cubes, expected at least one; start the run again from the project.")
-    for cube in cubes[1:]:
+    for cube in cubes[1:] if not config.domains else ():
         if cube.image.shape[2] != cubes[0].image.shape[2]:
             first = f"cube '{cubes[0].name}' has {cubes[0].image.shape[2]}"
             raise RunError(f"cube '{cube.name}' has {cube.image.shape[2]} channels and {first}, expected the same; bring them to one band grid with the PCA.")
@@ -81,8 +86,16 @@ def _pretrain(config: RunConfig, cubes: list[_Cube], resolve: Resolve) -> Prepar
     images = {cube.name: cube.image for cube in cubes}
     _fits(index, images)
     card = _card(config, cubes, index.size, settings.whiten, resolve, {"trunk": settings.trunk.model_dump(mode="json"), "projection": settings.projection})
-    store = PatchStore(index, images, {cube.name: cube.area for cube in cubes}, card)
+    carried = _carried(config, card, resolve)
     model = cast("SimCLRModel", build_model(card, settings.seed))
+    if carried is not None:
+        model.trunk.load_state_dict(carried.model.trunk.state_dict())
+    areas = {cube.name: cube.area for cube in cubes}
+    if model.inlets is None:
+        store: PatchStore | PatchesByDomain = PatchStore(index, images, areas, card)
+    else:
+        card["starts"] = start_inlets(model.inlets, config.domains, Projection.load(resolve(config.inlet or "")), carried)
+        store = PatchesByDomain(index, images, areas, _cameras(config, cubes), model.inlets, card)
     space = None
     if settings.augment.band_space:
         gain = np.asarray(card["input"]["gain"])
@@ -109,38 +122,53 @@ def _distil(config: RunConfig, cubes: list[_Cube], resolve: Resolve, ranks: int)
     labels = {role: _labels(config, cubes, resolve, role) for role in ("train", "validation")}
     # A labelled pixel is foreground whatever the mask says, else its window's centre would be filled.
     labelled = zip(cubes, labels["train"], labels["validation"], strict=True)
-    cubes = [_Cube(cube.name, cube.image, cube.area | (train > 0) | (held_out > 0)) for cube, train, held_out in labelled]
-    trunk = TrunkConfig(widths=settings.widths, stem_stride=1, stride=1, pool="centre")
+    cubes = [_Cube(cube.name, cube.domain, cube.image, cube.area | (train > 0) | (held_out > 0)) for cube, train, held_out in labelled]
+    trunk = TrunkConfig(widths=settings.widths, blocks=settings.blocks, stem_stride=1, stride=1, pool="centre")
     architecture: dict[str, Any] = {"trunk": trunk.model_dump(mode="json"), "classes": len(config.class_numbers)}
     card = _card(config, cubes, settings.window, settings.whiten, resolve, architecture)
-    carried = None
-    if config.init is not None:
-        carried, theirs = load_model(resolve(config.init))
-        card["architecture"]["trunk"], card["input"] = theirs["architecture"]["trunk"], _same_inlet(theirs, card, config.init)["input"]
+    carried = _carried(config, card, resolve)
     model = cast("DistilNetwork", build_model(card, settings.seed))
     if carried is not None:
-        model.trunk.load_state_dict(carried.trunk.state_dict())
+        model.trunk.load_state_dict(carried.model.trunk.state_dict())
         torch.nn.init.zeros_(model.spectral.mix.weight)  # it starts as the carried trunk, and learns what 3-D filters add
     card["exits"] = len(model.exits)
     card["classes"] = {"numbers": list(config.class_numbers), "names": list(config.class_names), "colours": list(config.class_colours)}
-    filled = [fill_background(cube.image, card, cube.area) for cube in cubes]
-    training, validation = (PixelWindows(filled, labels[role], config.class_numbers, settings.window) for role in ("train", "validation"))
+    training: PixelWindows | PixelsByDomain
+    validation: PixelWindows | PixelsByDomain
+    if model.inlets is None:
+        filled = [fill_background(cube.image, card, cube.area) for cube in cubes]
+        training, validation = (PixelWindows(filled, labels[role], config.class_numbers, settings.window) for role in ("train", "validation"))
+    else:
+        card["starts"] = start_inlets(model.inlets, config.domains, Projection.load(resolve(config.inlet or "")), carried)
+        images, areas = {cube.name: cube.image for cube in cubes}, {cube.name: cube.area for cube in cubes}
+        training, validation = (
+            PixelsByDomain(images, areas, labels[role], _cameras(config, cubes), model.inlets, config.class_numbers, settings.window, card)
+            for role in ("train", "validation")
+        )
     spread = np.ones(card["channels"]) if settings.input == "bands" else np.asarray(card["input"]["gain"])
     judges = validation if len(validation) else None
     return Prepared(Distillation(model, training, judges, Scale(card), spread, settings, ranks), _counted(card, model), judges)
 
 
-def _same_inlet(theirs: Card, ours: Card, path: str) -> Card:
-    """Return the card of a carried model, if it was made for the very input of this run."""
-    if theirs["channels"] != ours["channels"]:
-        raise RunError(f"{path} was trained on {theirs['channels']} channels, but this run has {ours['channels']}; choose a run made with this PCA.")
-    if theirs["input"]["source"] != ours["input"]["source"] or theirs.get("inlet_sha256") != ours.get("inlet_sha256"):
-        raise RunError(f"{path} was trained on another inlet than this run's; choose a run made with this PCA, or train one.")
-    return theirs
+def _carried(config: RunConfig, card: Card, resolve: Resolve) -> Carried | None:
+    """Open the model that a run starts from, and make its trunk and the scale of its input those of the run's card."""
+    if config.init is None:
+        return None
+    model, theirs = load_model(resolve(config.init))
+    ours = {"channels": card["channels"], "source": card["input"]["source"], "inlet_sha256": config.inlet_sha256}
+    card["architecture"]["trunk"] = carried_trunk(theirs, **ours, learned=bool(config.domains), where=config.init).model_dump(mode="json")
+    own = {"background": card["input"]["background"]} if config.domains or config.kind == "pretrain" else {}
+    card["input"] = {**theirs["input"], **own}
+    return Carried(model, theirs)
+
+
+def _cameras(config: RunConfig, cubes: Sequence[_Cube]) -> dict[str, DomainInput]:
+    domains = {domain.name: domain for domain in config.domains}
+    return {cube.name: domains[cube.domain] for cube in cubes}
 
 
 def _card(config: RunConfig, cubes: list[_Cube], window: int, whiten: bool, resolve: Resolve, architecture: dict[str, Any]) -> Card:
-    channels = cubes[0].image.shape[2]
+    channels = _variance(config, None, resolve).size if config.domains else cubes[0].image.shape[2]
     bands = config.distil is not None and config.distil.input == "bands"
     if bands:
         offset, gain = standardisation([cube.image for cube in cubes], [cube.area for cube in cubes])
@@ -157,23 +185,27 @@ def _card(config: RunConfig, cubes: list[_Cube], window: int, whiten: bool, reso
         "inlet_sha256": config.inlet_sha256,
         "config_hash": config.digest(),
         "seed": config.trainer.seed,
+        **({"inlets": described(config.domains)} if config.domains else {}),
     }
 
 
 def _counted(card: Card, model: torch.nn.Module) -> Card:
-    return {**card, "parameters": parameters(model), "multiply_adds": multiply_adds(model, card["channels"], card["window"])}
+    widest = max((len(domain["used"]) for domain in card.get("inlets", ())), default=0)
+    entering = card["window"] ** 2 * card["channels"] * widest
+    return {**card, "parameters": parameters(model), "multiply_adds": multiply_adds(model, card["channels"], card["window"]) + entering}
 
 
-def _variance(config: RunConfig, channels: int, resolve: Resolve) -> NDArray[np.float64]:
+def _variance(config: RunConfig, channels: int | None, resolve: Resolve) -> NDArray[np.float64]:
+    """Return the variance of each component of the run's projection, of which there must be so many."""
     if config.inlet is None:
-        return np.ones(channels)
+        return np.ones(channels or 0)
     path = resolve(config.inlet)
     try:
         with np.load(path, allow_pickle=False) as content:
             variance = np.asarray(content["variance"], dtype=np.float64)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise RunError(f"{path} is not a projection ({error}); make the PCA again, then start another run.") from error
-    if variance.shape != (channels,):
+    if channels is not None and variance.shape != (channels,):
         raise RunError(f"{path} has {variance.size} components, but the scores have {channels}; make the PCA again, then start another run.")
     return variance
 
@@ -181,8 +213,8 @@ def _variance(config: RunConfig, channels: int, resolve: Resolve) -> NDArray[np.
 def _open(cube: CubeInput, resolve: Resolve) -> _Cube:
     image = open_scores(resolve(cube.path))
     if cube.mask is None:
-        return _Cube(cube.name, image, np.ones(image.shape[:2], dtype=np.bool_))
-    return _Cube(cube.name, image, _raster(resolve(cube.mask), image.shape[:2], cube.name) != 0)
+        return _Cube(cube.name, cube.domain, image, np.ones(image.shape[:2], dtype=np.bool_))
+    return _Cube(cube.name, cube.domain, image, _raster(resolve(cube.mask), image.shape[:2], cube.name) != 0)
 
 
 def _labels(config: RunConfig, cubes: Sequence[_Cube], resolve: Resolve, role: str) -> list[NDArray[np.integer]]:

@@ -25,6 +25,7 @@ from napari_hsi_ssl.learning.checkpoint import Card, build_model, load_model
 from napari_hsi_ssl.learning.data import open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.encoder import SimCLRModel
+from napari_hsi_ssl.learning.inlets import inlet_scores
 from napari_hsi_ssl.learning.sample_views import sample_views
 from napari_hsi_ssl.mapping.classifiers import judge_features
 from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, PHASES, best_way, embed_cube, embed_patches, predict_cube
@@ -52,7 +53,7 @@ def evaluate(
         ``model.safetensors``, ``pca.npz`` and the patch index of the run.
     cubes : sequence of dict
         ``name``, ``domain``, ``file``, ``key``, ``raw``, ``calibration`` (with the ``folder`` of its paths),
-        ``bad_bands``, ``chain``, ``scores``, ``mask`` and ``labels`` (or None) of each cube.
+        ``bad_bands``, ``chain``, ``scores``, ``mask`` and ``labels`` (or None) of each cube, and ``bands`` where the inlets are learned.
     settings : dict
         An `EvaluateConfig`.
     class_names : dict
@@ -84,9 +85,11 @@ def evaluate(
     if not len(index):
         raise LabelError("no patch has a class: no window holds labels of which half agree; label more, or judge with --labels domain.")
     features: dict[str, NDArray[np.floating]] = {}
-    rows = {"pretrained": network, "random": _place(build_model(card, config.seed).eval())}
-    for title, backbone in rows.items():
-        features[title] = yield from _told(embed_patches(backbone, card, scores, areas, index), f"{title} backbone")
+    entered = {name: _stored(network, by_name[name]) for name in index.cubes}
+    # A random backbone has no inlets worth the name: it gets the projection's scores.
+    rows = {"pretrained": (network, entered), "random": (_place(build_model(card, config.seed).eval()), scores)}
+    for title, (backbone, images) in rows.items():
+        features[title] = yield from _told(embed_patches(backbone, card, images, areas, index), f"{title} backbone")
     features["mean_spectrum"] = yield from _mean_spectra(index, by_name, areas, Projection.load(Path(inlet)))
     features["mean_pca"] = yield from _means(index, scores, areas, "mean scores")
     yield Progress(message="kNN and linear probe")
@@ -131,9 +134,9 @@ def classify(
     ----------
     model, inlet : str
     cube : dict
-        ``name``, ``scores`` and ``area`` of the cube to map.
+        ``name``, ``area`` and ``scores`` of the cube to map, or ``bands`` and ``domain`` where the inlets are learned.
     references : sequence of dict
-        ``name``, ``scores``, ``area`` and ``labels`` of each cube to learn from; none for a self-distillation network.
+        The same and ``labels`` of each cube to learn from; none for a self-distillation network.
     settings : dict
         A `ClassifyConfig`.
     cache : str
@@ -189,6 +192,11 @@ def _load(model: str, inlet: str) -> tuple[Model, Card]:
 
 def _place(network: Model) -> Model:
     return network.to("cuda") if torch.cuda.is_available() else network
+
+
+def _stored(network: Model, cube: Mapping[str, Any]) -> NDArray[Any]:
+    """Return a cube's scores (y, x, k): from their file, or by the network's inlet from the file of its bands."""
+    return inlet_scores(network, cube["domain"], open_scores(Path(cube["bands"]))) if "bands" in cube else open_scores(Path(cube["scores"]))
 
 
 def _area(path: str | None, shape: tuple[int, ...]) -> Area:
@@ -300,14 +308,15 @@ def _split_words(index: PatchIndex) -> str:
 
 def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any], cache: Path) -> Steps[tuple[Path, bool]]:
     """Return the file of a cube's embedding, made now unless everything it depends on is unchanged."""
-    scores = open_scores(Path(cube["scores"]))
-    area = _area(cube["area"], scores.shape[:2])
+    source = Path(cube["bands"] if "bands" in cube else cube["scores"])
+    area = _area(cube["area"], open_scores(source).shape[:2])
     made_from = {
         "model": files.file_hash(model),
         "inlet": card.get("inlet_sha256"),
-        "scores": files.fingerprint(Path(cube["scores"])),
+        "scores": files.fingerprint(source),
         "area": files.digest_bytes(np.packbits(area).tobytes()),
         "way": [EMBEDDING_VERSION, best_way(card), PHASES],
+        **({"domain": cube["domain"]} if "bands" in cube else {}),
     }
     path = cache / digest(made_from) / f"{cube['name']}.npy"
     shape = (*area.shape, network.dim)
@@ -319,7 +328,7 @@ def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any],
             pass
     with files.atomic_path(path) as temporary:
         out = files.empty_npy(temporary, shape)
-        yield from _told(embed_cube(network, card, scores, area, out=out), str(cube["name"]))
+        yield from _told(embed_cube(network, card, _stored(network, cube), area, out=out), str(cube["name"]))
         out.flush()
         del out
     return path, True
@@ -347,7 +356,7 @@ def _references(
 def _own_map(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
     if not isinstance(network, DistilNetwork):
         raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
-    scores = open_scores(Path(cube["scores"]))
+    scores = _stored(network, cube)
     probabilities = yield from predict_cube(network, card, scores, _area(cube["area"], scores.shape[:2]))
     inside = np.isfinite(probabilities[..., 0])
     numbers = np.asarray(card["classes"]["numbers"], dtype=np.int32)

@@ -6,7 +6,6 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from napari_hsi_ssl.cubes.writers import confidence_path, save_map
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.project import CubeEntry, Project
+from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
+from napari_hsi_ssl.steps.bands import as_learnt, inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
 from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
 
@@ -63,7 +63,8 @@ def classify(
         return {**report, "seconds": time.monotonic() - begun}
     folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
     with tempfile.TemporaryDirectory() as scratch:
-        references, classes = ([], _own_classes(folder)) if config.method == "distil" else _references(project, folder, train, Path(scratch))
+        own = config.method == "distil"
+        references, classes = ([], _own_classes(folder)) if own else (yield from _references(project, folder, train, Path(scratch)))
         maps = []
         for number, name in enumerate(names):
             yield Progress(number, len(names), f"classifying {name}")
@@ -133,18 +134,18 @@ def _one(
 ) -> Steps[ClassMap]:
     labels, confidence, area = scratch / "labels.npy", scratch / "confidence.npy", scratch / "area.tif"
     files.write_tiff(area, project.area(name).astype(np.uint8) * 255)
-    inlet = folder.resolve(folder.config.inlet or "").parent
     distil = folder.config.distil
-    bands = distil is not None and distil.input == "bands"
-    if bands:
-        files.write_npy(
-            scratch / "bands.npy", np.asarray(project.prepared(name, folder.config.chain, _as_learnt(project, folder, name)).data, dtype=np.float32)
-        )
+    if distil is not None and distil.input == "bands":
+        prepared = project.prepared(name, folder.config.chain, as_learnt(project, folder, name))
+        files.write_npy(scratch / "bands.npy", np.asarray(prepared.data, dtype=np.float32))
+        inputs = {"name": name, "scores": str(scratch / "bands.npy")}
+    else:
+        inputs = yield from inputs_of(project, folder, name)
     yield from shared_process().call(
         "classify",
         model=str(folder.model_path),
-        inlet=str(inlet / "pca.npz"),
-        cube={"name": name, "scores": str(scratch / "bands.npy" if bands else _scores(project, inlet, name)), "area": str(area)},
+        inlet=str(folder.resolve(folder.config.inlet or "")),
+        cube={**inputs, "area": str(area)},
         references=references,
         settings=config.model_dump(mode="json"),
         cache=str(project.folder / "embeddings"),
@@ -154,29 +155,18 @@ def _one(
     return ClassMap(np.load(labels), classes, np.load(confidence))
 
 
-def _as_learnt(project: Project, folder: RunFolder, cube: str) -> CubeEntry:
-    """Return a cube with the bad bands that a run learnt it with; with those of now where the run has not seen it."""
-    entry = project.entry(cube)
-    return next((replace(entry, bad_bands=seen.bad_bands) for seen in folder.config.cubes if seen.name == cube), entry)
-
-
-def _references(project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path) -> tuple[list[dict[str, Any]], Classes]:
+def _references(project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path) -> Steps[tuple[list[dict[str, Any]], Classes]]:
     labels = read_training_labels(project, train)
     numbers = class_numbers(labels)
-    inlet = folder.resolve(folder.config.inlet or "").parent
     references = []
     for cube, image in labels.items():
         path, area = scratch / f"{cube}.labels.tif", scratch / f"{cube}.area.tif"
         files.write_tiff(path, image)
         files.write_tiff(area, (project.area(cube) | (image > 0)).astype(np.uint8) * 255)
-        references.append({"name": cube, "scores": str(_scores(project, inlet, cube)), "labels": str(path), "area": str(area)})
+        inputs = yield from inputs_of(project, folder, cube)
+        references.append({**inputs, "labels": str(path), "area": str(area)})
     known = project.classes
     return references, Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
-
-
-def _scores(project: Project, inlet: Path, cube: str) -> Path:
-    project.scores(cube, inlet.name)  # says what to do when the cube came after the PCA of this run
-    return inlet / f"{cube}.npy"
 
 
 def _own_classes(folder: RunFolder) -> Classes:

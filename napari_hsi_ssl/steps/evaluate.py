@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import EvaluateConfig
+from napari_hsi_ssl.config import CubeInput, EvaluateConfig
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
+from napari_hsi_ssl.steps.bands import inputs_of
 
 
 def evaluate(project: Project, run: str, config: EvaluateConfig) -> Steps[dict[str, Any]]:
@@ -39,7 +41,8 @@ def evaluate(project: Project, run: str, config: EvaluateConfig) -> Steps[dict[s
                 "folder": str(project.folder),
                 "bad_bands": entry.bad_bands,
                 "chain": pinned.chain.model_dump(mode="json"),
-                "scores": str(folder.resolve(cube.path)),
+                **(yield from inputs_of(project, folder, cube.name)),
+                "scores": str(_scores(project, folder, cube)),
                 "mask": str(folder.resolve(cube.mask)) if cube.mask else None,
                 "labels": str(labels) if labels.exists() else None,
             }
@@ -56,6 +59,15 @@ def evaluate(project: Project, run: str, config: EvaluateConfig) -> Steps[dict[s
     report = {"run": run, "labels": config.labels, "k": config.k, **report}
     files.write_json(folder.path / f"evaluation-{config.labels}.json", report)
     return report
+
+
+def _scores(project: Project, folder: RunFolder, cube: CubeInput) -> Path:
+    """Return the scores of the run's projection, which the plain rows take also where the run learned its inlets."""
+    if not folder.config.domains:
+        return folder.resolve(cube.path)
+    inlet = folder.resolve(folder.config.inlet or "").parent
+    project.scores(cube.name, inlet.name)  # says what to do when they are gone
+    return inlet / f"{cube.name}.npy"
 
 
 def need_model(project: Project, run: str, *kinds: str) -> RunFolder:

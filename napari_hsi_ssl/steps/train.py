@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import ChainConfig, CubeInput, DistilConfig, LabelInput, PcaConfig, PretrainConfig, RunConfig, SlurmConfig
+from napari_hsi_ssl.config import DistilConfig, PretrainConfig, RunConfig, SlurmConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
@@ -20,7 +19,19 @@ from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs import launch, slurm
 from napari_hsi_ssl.runs.folder import RunFolder
-from napari_hsi_ssl.steps.pca import fit_pca
+from napari_hsi_ssl.steps.pinning import (
+    chain_of_scores,
+    check_initial,
+    check_learned,
+    initial_model,
+    need_scores,
+    pin,
+    pin_bands,
+    pin_labels,
+    pin_learned,
+    pin_scores,
+    relative,
+)
 
 _MACHINE = ("devices", "accelerator", "precision", "compiled", "checkpoint_minutes", "keep_checkpoints")
 """Settings that may differ when a run is resumed: they change the machine, not the experiment."""
@@ -46,6 +57,7 @@ def pretrain(
     project: Project,
     config: PretrainConfig,
     *,
+    init: str | None = None,
     run: str | None = None,
     resume: bool = False,
     detach: bool = False,
@@ -58,6 +70,8 @@ def pretrain(
     ----------
     project, config
         What to train on, and how.
+    init : str, optional
+        A run of this project, or the folder of one elsewhere, whose trunk is carried over; its depth and widths replace the recipe's.
     run : str, optional
         Name of the run; the next free ``pretrain-N`` by default.
     resume : bool
@@ -78,14 +92,23 @@ def pretrain(
         if training < config.batch_size:
             raise ProjectError(f"there are {training} training patches, but batch_size is {config.batch_size}; cut more patches or lower --batch-size.")
         names = [name for number, name in enumerate(index.cubes) if (index.cube == number).any()]
+        settled = project.noted("patches").get("settings", {}).get("background", "mean")
+        if config.inlet == "learned":
+            check_learned(project, names, settled)
+        model = initial_model(project, init)
+        if model is not None:
+            config = config.model_copy(update={"trunk": check_initial(project, model, bands=None, learned=config.inlet == "learned")})
+        cubes = pin_scores(project, names, path)
+        inputs = (yield from pin_learned(project, cubes, path)) if config.inlet == "learned" else {"cubes": cubes}
         made = RunConfig(
             kind="pretrain",
             pretrain=config,
-            cubes=_pin_scores(project, names, path),
-            **_pin("inlet", project.inlet_folder() / "pca.npz", path),
-            **_pin("patches", project.patches_path(), path),
-            background=project.noted("patches").get("settings", {}).get("background", "mean"),
-            chain=_chain_of_scores(project),
+            **inputs,
+            **pin("inlet", project.inlet_folder() / "pca.npz", path),
+            **pin("patches", project.patches_path(), path),
+            background=settled,
+            chain=chain_of_scores(project),
+            **(pin("init", model, path) if model else {}),
         )
         folder = RunFolder.create(path, made)
     else:
@@ -114,33 +137,39 @@ def distil(
         Without ``train``, the project's own labels are used. Without ``validation`` nothing is held out: all labels train, and the
         accuracies of the exits are those on the training labels.
     init : str, optional
-        A run whose trunk is carried over.
+        A run of this project, or the folder of one elsewhere, whose trunk is carried over.
     """
     path = _run_path(project, "distil", run, resume)
     if not (path / "config.json").exists():
-        model = project.run_folder(init).model_path if init else None
-        if model is not None and not model.exists():
-            raise RunError(f"run '{init}' has no model yet ({model.name} is missing); wait for it to finish, or resume it.")
+        model = initial_model(project, init)
         labels = read_training_labels(project, train)
         held_out = {cube: read_labels(file, project.entry(cube).shape[:2])[0] for cube, file in (validation or {}).items()}
         numbers = class_numbers(labels)
-        yield from _need_scores(project, [*labels, *held_out])
+        yield from need_scores(project, [*labels, *held_out])
         known = project.classes
         classes = Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
-        cubes = _pin_scores(project, sorted({*labels, *held_out}), path)
+        names = sorted({*labels, *held_out})
+        learned = config.inlet == "learned"
+        if learned:
+            check_learned(project, names)
+        if model is not None:
+            bands = int(project.prepared(names[0]).shape[2]) if config.input == "bands" else None
+            check_initial(project, model, bands=bands, learned=learned)
+        cubes = pin_scores(project, names, path)
         if config.input == "bands":
-            cubes = tuple(_pin_bands(project, cube, path) for cube in cubes)
+            cubes = tuple(pin_bands(project, cube, path) for cube in cubes)
+        inputs = (yield from pin_learned(project, cubes, path)) if learned else {"cubes": cubes}
         made = RunConfig(
             kind="distil",
             distil=config,
-            cubes=cubes,
-            **_pin("inlet", project.inlet_folder() / "pca.npz", path),
-            chain=project.chain if config.input == "bands" else _chain_of_scores(project),
-            labels=(*_pin_labels(labels, "train", path), *_pin_labels(held_out, "validation", path)),
+            **inputs,
+            **pin("inlet", project.inlet_folder() / "pca.npz", path),
+            chain=project.chain if config.input == "bands" else chain_of_scores(project),
+            labels=(*pin_labels(labels, "train", path), *pin_labels(held_out, "validation", path)),
             class_numbers=classes.numbers,
             class_names=classes.names,
             class_colours=classes.colours,
-            **(_pin("init", model, path) if model else {}),
+            **(pin("init", model, path) if model else {}),
         )
         folder = RunFolder.create(path, made)
     else:
@@ -172,7 +201,7 @@ def start_again(
     path = _run_path(project, config.kind, run, resume=False)
 
     def moved(value: str | None) -> str | None:
-        return None if value is None else _relative(source.resolve(value), path)
+        return None if value is None else relative(source.resolve(value), path)
 
     made = config.model_copy(
         update={
@@ -289,60 +318,3 @@ def _train(folder: RunFolder, *, detach: bool, background: bool, cluster: Cluste
 
 def _report(folder: RunFolder, result: dict[str, Any]) -> dict[str, Any]:
     return {"run": folder.name, "folder": str(folder.path), "state": folder.state, **result}
-
-
-def _relative(path: Path, start: Path) -> str:
-    try:
-        return Path(os.path.relpath(path, start)).as_posix()
-    except ValueError:  # another drive on Windows
-        return path.as_posix()
-
-
-def _pin(field: str, path: Path, run: Path) -> dict[str, Any]:
-    return {field: _relative(path, run), f"{field}_sha256": files.file_hash(path)}
-
-
-def _need_scores(project: Project, names: list[str]) -> Steps[None]:
-    missing = project.inlet is None or any(not (project.inlet_folder() / f"{name}.npy").exists() for name in names)
-    if missing:
-        settings = project.noted("pca").get("settings", {})
-        how = "with the settings of the last one" if settings else "with the defaults"
-        yield Progress(message=f"no PCA of these cubes yet: fitting one {how}", warning=True)
-        yield from fit_pca(project, PcaConfig.parse(settings, "preprocessing.json"))
-
-
-def _pin_scores(project: Project, names: list[str], run: Path) -> tuple[CubeInput, ...]:
-    pinned = []
-    for name in names:
-        project.scores(name)  # says what to do when the cube came after the PCA
-        scores = project.inlet_folder() / f"{name}.npy"
-        mask = run / "inputs" / f"{name}.mask.tif"
-        files.write_tiff(mask, project.area(name).astype(np.uint8) * 255)
-        pinned.append(
-            CubeInput(name=name, domain=project.entry(name).domain, path=_relative(scores, run), sha256=files.file_hash(scores), mask=_relative(mask, run))
-        )
-    return tuple(pinned)
-
-
-def _pin_bands(project: Project, cube: CubeInput, run: Path) -> CubeInput:
-    # The trainer reads its run folder alone, so a calibrated or hand-shaped cube reaches it as a plain array.
-    path = run / "inputs" / f"{cube.name}.bands.npy"
-    files.write_npy(path, np.asarray(project.prepared(cube.name).data, dtype=np.float32))
-    entry = project.entry(cube.name)
-    return cube.model_copy(
-        update={"path": _relative(path, run), "sha256": files.file_hash(path), "calibration": entry.calibration, "bad_bands": entry.bad_bands}
-    )
-
-
-def _chain_of_scores(project: Project) -> ChainConfig:
-    """Return how the spectra were prepared that the current projection was fitted on."""
-    return ChainConfig.parse(project.noted("pca").get("chain", {}), f"{project.folder}/preprocessing.json")
-
-
-def _pin_labels(labels: Mapping[str, NDArray[np.int32]], role: str, run: Path) -> tuple[LabelInput, ...]:
-    pinned = []
-    for cube, image in labels.items():
-        path = run / "inputs" / f"{cube}.{role}.tif"
-        files.write_tiff(path, image.astype(np.int32))
-        pinned.append(LabelInput.parse({"cube": cube, "path": _relative(path, run), "sha256": files.file_hash(path), "role": role}))
-    return tuple(pinned)
