@@ -90,8 +90,9 @@ class RunWatch(QObject):
         )
 
     def _heard(self, run: str, update: Update) -> None:
+        before = self.latest.get(run)
         self.latest[run] = update
-        if update.events:
+        if update.events or before is None or before.progress.message != update.progress.message:
             self.desk.run_events.emit(run, list(update.events))
 
     def _ended(self, run: str, level: str, words: str, _result: object = None) -> None:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,7 +105,7 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
     for event in earlier:
         story.note(event)
     if earlier:
-        progress = story.tell(earlier[-1])
+        progress = replace(story.tell(earlier[-1]), data={})  # its words, but not as news
     while True:
         # Whether anybody trains is asked before the log is read, so that the last words of one who has left are not missed.
         _reap()

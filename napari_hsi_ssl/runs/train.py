@@ -98,7 +98,12 @@ def _follow_rank_0(folder: RunFolder, *, cluster: bool = False) -> int:
 def verify_inputs(config: RunConfig, folder: RunFolder) -> None:
     """Raise `RunError` when an input of the run is gone or is no longer the one it was started with."""
     pinned = [(cube.path, cube.sha256) for cube in config.cubes] + [(label.path, label.sha256) for label in config.labels]
-    named = ((config.inlet, config.inlet_sha256), (config.patches, config.patches_sha256), (config.init, config.init_sha256), (config.start, config.start_sha256))
+    named = (
+        (config.inlet, config.inlet_sha256),
+        (config.patches, config.patches_sha256),
+        (config.init, config.init_sha256),
+        (config.start, config.start_sha256),
+    )
     pinned += [(path, sha256) for path, sha256 in named if path is not None and sha256 is not None]
     for name, sha256 in pinned:
         path = folder.resolve(name)

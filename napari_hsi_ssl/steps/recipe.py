@@ -280,6 +280,12 @@ def distil(project: Path, config: DistilConfig, init: str | None = None) -> Reci
     return _of_project("distil", project, {**changed, "init": init}, "train", call, "DistilConfig")
 
 
+def branch(project: Path, run: str, kind: str, changed: Mapping[str, Any], step: int | None = None) -> Recipe:
+    """Go on from a checkpoint of a run in a new one, with settings changed."""
+    call = called("branch", "project", repr(run), repr(kind), step=step, changes=dict(changed) or None)
+    return _of_project(kind, project, {"branch": run, "step": step, **changed}, "branching", call)
+
+
 def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[str] | None, train: Mapping[str, Path] | None = None) -> Recipe:
     """Make maps of some cubes, or of all."""
     changed = changes(config)

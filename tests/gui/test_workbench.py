@@ -25,6 +25,7 @@ from napari_hsi_ssl.gui.desk import desk_for
 from napari_hsi_ssl.gui.forms.cubes import CubesForm
 from napari_hsi_ssl.gui.forms.explore import ExploreForm
 from napari_hsi_ssl.gui.jobs import Update
+from napari_hsi_ssl.gui.plots.run_curves import RunCurves
 from napari_hsi_ssl.gui.watch import watch_for
 from napari_hsi_ssl.gui.workbench import Workbench, open_workbench
 from napari_hsi_ssl.progress import Progress
@@ -409,8 +410,8 @@ def past_run(project: Project, name: str = "pretrain-1") -> RunFolder:
 
 def test_runs_of_the_project_are_listed_and_can_be_shown(bench, project, qtbot):
     past_run(project)
-    told: list[tuple[str, list[dict[str, Any]]]] = []
-    bench.desk.run_events.connect(lambda name, events: told.append((name, events)))
+    told: list[RunCurves] = []
+    bench.desk.run_read.connect(told.append)
     bench.desk.open_project(project)
     train = form(bench, "train")
     qtbot.waitUntil(lambda: train.table.rowCount() == 1, timeout=5000)
@@ -418,24 +419,23 @@ def test_runs_of_the_project_are_listed_and_can_be_shown(bench, project, qtbot):
     assert train.resume.isEnabled()
     watch_for(bench.desk).load("pretrain-1")
     qtbot.waitUntil(lambda: bool(told), timeout=5000)
-    name, events = told[-1]
-    assert name == "pretrain-1"
-    assert [event["type"] for event in events] == ["reset", "started", "step", "step", "step", "cancelled"]
+    assert (told[-1].name, told[-1].state, len(told[-1].loss)) == ("pretrain-1", "cancelled", 3)
 
 
 def test_live_run_is_found_again_on_opening(bench, project, qtbot):
     """A run that was started before the window, here held by this very process."""
     folder = past_run(project)
-    told: list[dict[str, Any]] = []
-    bench.desk.run_events.connect(lambda _name, events: told.extend(events))
+    told: list[RunCurves] = []
+    bench.desk.run_read.connect(told.append)
     train = form(bench, "train")
     with folder.locked():
         folder.emit("resumed", step=3)
         folder.emit("step", epoch=1, step=4, loss=0.5, throughput=432.0, seconds_left=200)
         bench.desk.open_project(project)
-        qtbot.waitUntil(lambda: any(event.get("step") == 4 for event in told), timeout=10000)
+        qtbot.waitUntil(lambda: bool(told), timeout=10000)
+        assert told[0].loss.steps[-1] == 4
+        qtbot.waitUntil(lambda: "432 patches/s" in train.live.text.text(), timeout=10000)
         assert watch_for(bench.desk).live == ["pretrain-1"]
-        assert "432 patches/s" in train.live.text.text()
         assert [train.table.item(0, column).text() for column in (0, 2, 3, 4)] == ["pretrain-1", "running", "1/9", "0.5"]
         assert "3 min left" in train.live.text.text()
         assert train.live.isVisibleTo(train)
@@ -449,6 +449,9 @@ def test_deleting_a_run(bench, project, qtbot):
     bench.desk.open_project(project)
     train = form(bench, "train")
     qtbot.waitUntil(lambda: train.table.rowCount() == 1, timeout=5000)
+    train.delete.click()
+    assert train.delete.armed
+    assert folder.path.exists(), "one press must not delete"
     train.delete.click()
     qtbot.waitUntil(lambda: train.table.rowCount() == 0, timeout=5000)
     assert not folder.path.exists()

@@ -6,25 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QFormLayout, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import DistilConfig, PcaConfig, PretrainConfig, window_advice
-from napari_hsi_ssl.errors import HsiError
+from napari_hsi_ssl.errors import HsiError, RunError
 from napari_hsi_ssl.gui.forms.base import Form, Standing
+from napari_hsi_ssl.gui.forms.branch_row import BranchRow
 from napari_hsi_ssl.gui.forms.cluster import WherePanel
 from napari_hsi_ssl.gui.forms.devices import DevicePanel
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.pieces import QUIET, ProgressRow, Tabs, heading, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.runs_table import RunsTable, TwiceButton
 from napari_hsi_ssl.gui.plots.view_pairs import ViewsPreview
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import recipe
+from napari_hsi_ssl.steps import branching, recipe
 from napari_hsi_ssl.steps import train as steps
 from napari_hsi_ssl.steps.runs import cancel_run, delete_run
 from napari_hsi_ssl.steps.views_preview import inlet_words
 
-_COLUMNS = ("Run", "Kind", "State", "Epoch", "Loss")
 _KEPT = ("epochs", "batch_size", "seed", "accelerator", "devices", "precision", "compiled", "max_steps")
 """Settings that a change of recipe leaves alone."""
 _HINTS = {
@@ -63,6 +63,7 @@ class TrainForm(Form):
             words={"both": "both ways", "deep": "the deepest exit", "early": "the earlier exits", "none": "nobody", "pcs": "components", "bands": "all bands"},
         )
         self._started_run = ""
+        self._stopping: set[str] = set()
         self._settings_wanted = False
         self._recipe = self.pretrain.value().recipe
         self.pretrain.changed.connect(self._recipe_changed)
@@ -93,6 +94,9 @@ class TrainForm(Form):
         self.where.changed.connect(lambda: self.machine.setVisible(self.where.slurm.isHidden()))
         self._buttons.append(self.machine.ask)
         self.body.addWidget(self.machine)
+        self.branch = BranchRow()
+        self.branch.changed.connect(self.refresh)
+        self.body.addWidget(self.branch)
         self.start = self.needs_project(primary("Start training", "Train in a process of its own; napari stays usable, and may even be closed"))
         self.start.clicked.connect(self.start_training)
         self.body.addWidget(self.start)
@@ -108,25 +112,18 @@ class TrainForm(Form):
         self.desk.project_changed.connect(self.fit_batch)
 
         self.body.addWidget(heading("Runs"))
-        self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(_COLUMNS)
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.table.setMinimumHeight(120)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.table.setToolTip("Choose a run to see its curves")
+        self.table = RunsTable()
         self.table.itemSelectionChanged.connect(self._chosen)
         self.body.addWidget(self.table)
         self.resume = plain_button("Resume", "Go on with the chosen run from its last checkpoint")
         self.curves = plain_button("Curves", "Bring the training curves to the front, below the image")
-        self.delete = plain_button("Delete", "Delete the chosen run's folder; maps made from it stay")
+        self.branching = plain_button("Branch", "Go on from a checkpoint of the chosen run in a new run, with more epochs or other settings")
+        self.delete = TwiceButton("Delete", "Delete the chosen run's folder; maps made from it stay")
         self.resume.clicked.connect(lambda: self.resume_run(self.selected()))
         self.curves.clicked.connect(lambda: self.desk.plot_wanted.emit("training"))
-        self.delete.clicked.connect(lambda: self.delete_run(self.selected()))
-        self.body.addLayout(row(self.resume, self.curves, None, self.delete))
+        self.branching.clicked.connect(lambda: self.branch_run(self.selected()))
+        self.delete.confirmed.connect(lambda: self.delete_run(self.selected()))
+        self.body.addLayout(row(self.resume, self.branching, self.curves, None, self.delete))
 
     # -- state ------------------------------------------------------------------------------------------------------------
 
@@ -149,6 +146,8 @@ class TrainForm(Form):
         project = self.project
         if project is None or not project.entries:
             return "Needs cubes: form 1."
+        if self.branch.run:
+            return ""
         if self.kinds.currentIndex() == 1:
             labelled = any(project.labels_path(name).exists() for name in project.entries)
             return "" if labelled else "Self-distillation needs labels: form 2, tab Labels."
@@ -168,18 +167,9 @@ class TrainForm(Form):
         if runs and self._settings_wanted:
             self._settings_wanted = False
             self._show_settings()
-        blocked = self.table.blockSignals(True)
-        self.table.setRowCount(len(runs))
-        for index, run in enumerate(reversed(runs)):
-            epoch = f"{run['epoch']}/{run['epochs']}" if run["epoch"] is not None else f"–/{run['epochs']}"
-            loss = "" if run["loss"] is None else f"{run['loss']:.3g}"
-            for column, text in enumerate((run["run"], run["kind"], run["state"], epoch, loss)):
-                item = QTableWidgetItem(text)
-                item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable)
-                self.table.setItem(index, column, item)
-            if run["run"] == (chosen or runs[-1]["run"]):
-                self.table.selectRow(index)
-        self.table.blockSignals(blocked)
+        self.table.show_runs(runs, chosen)
+        if self.branch.run not in {run["run"] for run in runs}:
+            self.branch.clear()
         kept = self.init.currentText()
         names = [run["run"] for run in runs if run["kind"] == "pretrain" and run["state"] == "finished"]
         self.init.clear()
@@ -192,13 +182,12 @@ class TrainForm(Form):
         run = next((run for run in self.desk.runs if run["run"] == self.selected()), None)
         over = run is not None and run["run"] not in self.watch.live
         self.resume.setEnabled(over and run is not None and run["state"] != "finished" and not self.desk.busy)
+        self.branching.setEnabled(run is not None and run["epoch"] is not None and not self.desk.busy)
         self.delete.setEnabled(over and not self.desk.busy)
 
     def selected(self) -> str:
         """Return the name of the run chosen in the table; "" when none is."""
-        rows = self.table.selectionModel().selectedRows()
-        item = self.table.item(rows[0].row(), 0) if rows else None
-        return item.text() if item is not None else ""
+        return self.table.chosen()
 
     def shown_live(self) -> str:
         """Return the live run that the bar shows; "" when none is."""
@@ -206,6 +195,7 @@ class TrainForm(Form):
         return self.selected() if self.selected() in live else (live[-1] if live else "")
 
     def _chosen(self) -> None:
+        self.delete.disarm()
         self._buttons_of_runs()
         if self.selected():
             self.watch.load(self.selected())
@@ -213,10 +203,8 @@ class TrainForm(Form):
 
     def _heard(self, run: str, events: list[dict[str, Any]]) -> None:
         step = next((event for event in reversed(events) if event.get("loss") is not None), None)
-        row = next((index for index in range(self.table.rowCount()) if self.table.item(index, 0).text() == run), None)
-        if step is not None and row is not None and run in self.watch.live:
-            self.table.item(row, 3).setText(f"{step.get('epoch', '–')}/{self.table.item(row, 3).text().split('/')[-1]}")
-            self.table.item(row, 4).setText(f"{step['loss']:.3g}")
+        if step is not None and run in self.watch.live:
+            self.table.tell(run, step)
         if run == self.shown_live():
             self._show_live()
 
@@ -226,10 +214,13 @@ class TrainForm(Form):
         if not run and "in the background" in self.words.text():
             self.say("")  # how it ended stands above the forms
         if run:
+            self._stopping &= set(self.watch.live)
             self.live.show_update(self.watch.latest[run])
-            self.live.cancel.setEnabled(True)
+            self.live.cancel.setEnabled(run not in self._stopping)
             self.live.setToolTip(run)
-            if len(self.watch.live) > 1:
+            if run in self._stopping:
+                self.live.note(f"{run} saves and stops …")
+            elif len(self.watch.live) > 1:
                 self.live.note(f"{run}: {self.live.text.text()}")
 
     def _advise(self) -> None:
@@ -297,6 +288,8 @@ class TrainForm(Form):
         if self.project is None:
             return None
         config = self.config()
+        if self.branch.run:
+            return recipe.branch(self.project.folder, self.branch.run, *self._branched(config), step=self.branch.step)
         if isinstance(config, PretrainConfig):
             return recipe.pretrain(self.project.folder, config)
         return recipe.distil(self.project.folder, config, self.init.currentText() if self.init.currentIndex() > 0 else None)
@@ -307,10 +300,15 @@ class TrainForm(Form):
             return
         try:
             config, cluster = self.config(), self.where.cluster(submit=submit)
+            kind, changed = self._branched(config) if self.branch.run else ("", {})
         except HsiError as error:
             self.say(str(error), "error")
             return
-        if isinstance(config, PretrainConfig):
+        if kind:
+            started = branching.branch(
+                self.project, self.branch.run, kind, step=self.branch.step, changes=changed, detach=True, background=cluster is None, cluster=cluster
+            )
+        elif isinstance(config, PretrainConfig):
             started = steps.pretrain(self.project, config, detach=True, background=cluster is None, cluster=cluster)
         else:
             init = self.init.currentText() if self.init.currentIndex() > 0 else None
@@ -321,6 +319,7 @@ class TrainForm(Form):
         job = report.get("job")
         self.say(f"Run '{report['run']}' is job {job} of the cluster." if job else f"Run '{report['run']}' is training in the background.")
         self._started_run = report["run"]
+        self.branch.clear()
         self.desk.inlet_changed.emit()  # self-distillation fits a PCA where there is none
         self.desk.plot_wanted.emit("training")
         self.watch.follow(report["run"])
@@ -344,14 +343,39 @@ class TrainForm(Form):
         """Ask a live run to save and leave; after ten seconds it is forced."""
         run = run or self.shown_live()
         if self.project is not None and run:
-            self.live.cancel.setEnabled(False)
-            self.live.note(f"{run} saves and stops …")
+            self._stopping.add(run)
+            self._show_live()
             self.jobs.start(cancel_run(self.project, run), lambda _: self.watch.refresh(), label=f"stopping {run}", on_error=self._cannot)
 
     def resume_run(self, run: str) -> None:
         """Go on with a run from its last checkpoint."""
         if self.project is not None and run:
             self.run(_resume(self.project, run), self._started, f"resuming {run}")
+
+    def branch_run(self, run: str) -> None:
+        """Take over the settings of a run, and start the next training from one of its checkpoints."""
+        if self.project is None or not run:
+            return
+        folder = self.project.run_folder(run)
+        kept = branching.checkpoint_steps(folder)
+        if not kept:
+            self.say(f"Run '{run}' has no checkpoint yet, so nothing can go on from it.", "warning")
+            return
+        config = folder.config.trainer
+        if isinstance(config, PretrainConfig):
+            self._recipe = config.recipe
+        self.kinds.setCurrentIndex(0 if isinstance(config, PretrainConfig) else 1)
+        fields: ConfigFields[Any] = self.pretrain if isinstance(config, PretrainConfig) else self.distil
+        fields.setValue(config)
+        self.branch.choose(run, kept)
+        self.say(f"Change what is to differ from {run}, more epochs for instance, then press {self.start.text()}.")
+
+    def _branched(self, config: PretrainConfig | DistilConfig) -> tuple[str, dict[str, Any]]:
+        """Return the kind of the run that is branched, and the settings that differ from its own."""
+        parent = self.project.run_folder(self.branch.run).config if self.project is not None else None
+        if parent is None or type(parent.trainer) is not type(config):
+            raise RunError(f"run '{self.branch.run}' is of another kind than this page; turn to its page, or press Start anew.")
+        return parent.kind, recipe.changes(config, parent.trainer)
 
     def delete_run(self, run: str) -> None:
         """Delete a run."""
