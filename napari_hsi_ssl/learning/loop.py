@@ -165,12 +165,12 @@ def fit(
     channels_last(objective.model)
     learned = [parameter for parameter in objective.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    model = fabric.setup_module(compiled(objective.model, settings.compiled, fabric.device))
     state, complaints = states.newest()
-    if state is not None:
+    if state is not None:  # what is loaded takes place and type of the weights, which `setup_module` has brought to the device
         states.restore(state, objective.model, optimizer)
         if state.get("precision"):  # the scale of float16's gradients; a run may go on in another precision
             fabric.strategy.precision.load_state_dict(state["precision"])
-    model = fabric.setup_module(compiled(objective.model, settings.compiled, fabric.device))
     wrapped = fabric.setup_optimizers(optimizer)
     share = Share(objective.batch, fabric.global_rank, fabric.world_size, fabric.device, gather_rows if fabric.world_size > 1 else None)
     pace = _Pace(fabric, objective, settings, states, tell, state or {})

@@ -26,12 +26,12 @@ class Line:
 
     def __init__(self, clock=None, nan_at: int | None = None) -> None:
         torch.manual_seed(0)
-        self.model, self.clock, self.nan_at = torch.nn.Linear(1, 1), clock, nan_at
+        self.model, self.clock, self.nan_at = torch.nn.Linear(1, 1, dtype=torch.float32), clock, nan_at
 
     def loss(self, model, step, share):
         if self.clock is not None:
             self.clock.now += 1.0
-        x = torch.rand(4, 1, generator=torch.Generator().manual_seed(step))
+        x = torch.rand(4, 1, generator=torch.Generator().manual_seed(step), dtype=self.model.weight.dtype)
         return (model(x) - 3 * x - 1).square().mean() * (torch.nan if step + 1 == self.nan_at else 1)
 
     def judge(self, epoch):
@@ -62,6 +62,7 @@ def train(tmp_path):
 
     yield call
     torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
 
 
 def saved(told):
@@ -115,6 +116,20 @@ def test_a_loss_that_is_no_number_stops_with_the_step_and_the_likely_cause(train
         train(Line(nan_at=7))
     with pytest.raises(RunError, match=r"the loss became NaN at step 1 .*a value in the inputs is too large"):
         train(Line(nan_at=1), folder="other")
+
+
+def test_a_state_follows_the_weights_to_where_they_have_gone(train):
+    """As on a GPU: weights that the device's set-up has moved, here to float64, need moments of their own kind."""
+    whole, resumed = Line(), Line()
+    train(whole, folder="whole", max_steps=20, precision="64")
+    steps = iter(range(100))
+    train(Line(), leave=lambda: next(steps) == 7, max_steps=20, precision="64")
+    _, told, states = train(resumed, max_steps=20, precision="64")
+    assert [event["step"] for event in told if event["type"] == "resumed"] == [8]
+    assert resumed.model.weight.dtype == torch.float64
+    torch.testing.assert_close(resumed.model.weight, whole.model.weight, rtol=0, atol=0)
+    moments = states.newest()[0]["optimizer"]["state"][0]["exp_avg"]
+    assert moments.dtype == torch.float64
 
 
 def test_who_is_asked_to_leave_saves_first(train):
