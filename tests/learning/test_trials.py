@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +93,16 @@ def test_torch_says_in_these_words_that_the_computers_memory_is_short():
     with pytest.raises(RuntimeError) as found:
         torch.empty(1 << 60, dtype=torch.uint8)
     assert out_of_memory(found.value)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space as Linux does")
+def test_a_real_lack_of_memory_is_met_and_survived():
+    """A window takes 8 MiB here, and 400 MiB are left."""
+    command = [sys.executable, "-m", "tests.learning.memory_limit"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    found = re.fullmatch(r"batch_size 512 does not fit into the memory of CPU, 1 thread; the largest that fits is (\d+), found by trial: .*", done.stdout)
+    assert found is not None, done.stdout
+    assert 25 <= int(found[1]) <= 50
 
 
 def test_a_trial_tells_time_and_memory_of_a_step(fabric):

@@ -221,6 +221,18 @@ def test_no_gpu_where_one_was_asked_for(tmp_path, train_here):
     assert "only GPUs" in message(write_pretrain_run(tmp_path / "runs" / "q", precision="16"), train_here)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_trains_and_goes_on(tmp_path, train_here):
+    folder = write_pretrain_run(tmp_path / "runs" / "p", accelerator="gpu", precision="auto", epochs=6, checkpoint_minutes=1e-4)
+    assert train_here(folder) == 0
+    losses = [event["loss"] for event in events(folder, "epoch")]
+    assert losses[-1] < losses[0] - 0.2
+    (folder.path / "result.json").unlink()
+    folder.checkpoints.joinpath("step-000000042.pt").unlink()
+    assert train_here(folder, "--resume") == 0
+    assert events(folder, "resumed")[0]["step"] == 41
+
+
 def test_a_changed_input_is_named(tmp_path, train_here):
     folder = write_pretrain_run(tmp_path / "runs" / "p")
     with (tmp_path / "runs" / "inputs" / "c0.npy").open("ab") as stream:
