@@ -11,6 +11,7 @@ from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.folder import RunFolder
 
 _OF_EPOCHS = ("knn_accuracy", "validation_accuracy", "accuracy", "alignment", "uniformity")
+_FIRST = ("state", "epoch", "step", "loss", *_OF_EPOCHS)
 _OF_THE_START = ("parameters", "multiply_adds", "patches", "device", "precision")
 _OF_THE_LOSS = {"batch_size", "temperature", "kind", "distil_weight", "feature_weight", "label_smoothing", "direction"}
 """Settings without which losses are of another scale."""
@@ -87,7 +88,7 @@ def _figures(folder: RunFolder) -> dict[str, Any]:
         if path.exists():
             report = read_json(path)
             figures |= {f"{labels} {name}": report.get(name) for name in ("knn_accuracy", "linear_probe")}
-    return figures
+    return {name: figures[name] for name in (*_FIRST, *figures) if name in figures}
 
 
 def _side_by_side(columns: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

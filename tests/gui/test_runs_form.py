@@ -105,7 +105,7 @@ def test_one_press_deletes_nothing(qtbot):
     button.confirmed.connect(lambda: done.append(True))
     button.click()
     assert done == []
-    assert button.text() == "Delete for good?"
+    assert button.text() == "Really?"
     button.disarm()
     button.click()
     assert done == []

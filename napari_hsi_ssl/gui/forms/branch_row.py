@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 
-from napari_hsi_ssl.gui.forms.pieces import plain_button, row
+from napari_hsi_ssl.gui.forms.pieces import Elided, plain_button, row
 
 
 class BranchRow(QWidget):
@@ -18,12 +18,13 @@ class BranchRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.run = ""
-        self.words = QLabel()
+        self.words = Elided()
         self.steps = QComboBox()
         self.steps.setToolTip("The step of the checkpoint; a run keeps its last few")
         self.leave = plain_button("Start anew", "Forget the checkpoint: the next training starts from random weights")
         self.leave.clicked.connect(self.clear)
-        layout = row(self.words, self.steps, None, self.leave)
+        layout = row(self.words, self.steps, self.leave)
+        layout.setStretch(0, 1)
         self.setLayout(layout)
         self.hide()
 
@@ -36,6 +37,7 @@ class BranchRow(QWidget):
         """Start the next training from a run; ``steps`` are those of its checkpoints, ascending."""
         self.run = run
         self.words.setText(f"Goes on from {run}, step")
+        self.words.setToolTip(f"The next training is a new run that goes on from a checkpoint of {run}")
         self.steps.clear()
         for step in reversed(steps):
             self.steps.addItem(f"{step:,}", step)

@@ -94,5 +94,5 @@ class TwiceButton(QPushButton):
             self.disarm()
             self.confirmed.emit()
         else:
-            self.setText(f"{self._text} for good?")
+            self.setText("Really?")
             self._timer.start()

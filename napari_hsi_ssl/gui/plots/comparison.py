@@ -14,10 +14,9 @@ from napari_hsi_ssl.runs.story import memory_words
 
 _NOTHING = "Tick two runs or more in the list to the right."
 _WORDS = {
-    "knn_accuracy": "kNN on domains, while training", "validation_accuracy": "Validation accuracy", "accuracy": "Training accuracy",
-    "multiply_adds": "Multiply-adds a patch", "throughput": "Patches/s", "memory": "Most memory", "seconds": "Time",
-    "domain knn_accuracy": "kNN on domains, judged", "domain linear_probe": "Linear probe on domains", "class knn_accuracy": "kNN on classes, judged",
-    "class linear_probe": "Linear probe on classes",
+    "knn_accuracy": "kNN in training", "validation_accuracy": "Validation", "accuracy": "On training labels", "multiply_adds": "Multiply-adds",
+    "throughput": "Patches/s", "memory": "Most memory", "seconds": "Time", "domain knn_accuracy": "kNN, domains", "domain linear_probe": "Probe, domains",
+    "class knn_accuracy": "kNN, classes", "class linear_probe": "Probe, classes",
 }  # fmt: skip
 
 

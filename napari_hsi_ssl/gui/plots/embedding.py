@@ -6,7 +6,8 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from superqt import QElidingLabel
 
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.gui.plots.legend import LegendList
@@ -32,6 +33,8 @@ class EmbeddingView(QWidget):
         self.plot.setMinimumSize(200, 110)
         self.plot.getPlotItem().setAspectLocked(True)
         prepare(self.plot.getPlotItem())
+        for side in ("left", "bottom"):
+            self.plot.getPlotItem().getAxis(side).setStyle(showValues=False)  # places on a sphere have no unit
         self.points = pg.ScatterPlotItem(size=_POINT, pen=None)
         self.plot.addItem(self.points)
         self.by = QComboBox()
@@ -42,16 +45,19 @@ class EmbeddingView(QWidget):
         self.legend = LegendList(checkable=True)
         self.legend.setToolTip("What each colour stands for; untick to hide")
         self.legend.toggled.connect(self._toggled)
-        self.note = QLabel(_NOTHING, wordWrap=True)
-        side = QVBoxLayout()
-        side.setSpacing(3)
-        side.addWidget(self.by)
-        side.addWidget(self.legend, 1)
-        side.addWidget(self.note)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
+        self.note = QElidingLabel(_NOTHING)
+        beside = QVBoxLayout()
+        beside.setSpacing(3)
+        beside.addWidget(self.by)
+        beside.addWidget(self.legend, 1)
+        row = QHBoxLayout()
         row.addWidget(self.plot, 4)
-        row.addLayout(side, 1)
+        row.addLayout(beside, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(row, 1)
+        column.addWidget(self.note)
         self.set_theme(theme)
 
     def set_theme(self, theme: Theme) -> None:
@@ -96,10 +102,8 @@ class EmbeddingView(QWidget):
         brushes = [pg.mkBrush(colour + "c8") for colour in colours]
         places = found.snapshot.places[visible]
         self.points.setData(places[:, 0], places[:, 1], brush=[brushes[number] for number in group[visible]])
-        self.note.setText(f"{found.run} · epoch {found.snapshot.epoch}\n{100 * found.snapshot.explained:.0f} % of the variance")
-        for side in ("left", "bottom"):
-            self.plot.getPlotItem().getAxis(side).setStyle(showValues=False)  # a direction in a sphere has no unit
-        self.plot.setLabel("bottom", "Principal plane of the embedding, turned as before", color=self._theme.text, **{"font-size": "9pt"})
+        share = f"{100 * found.snapshot.explained:.0f} % of the variance"
+        self.note.setText(f"{found.run} · after epoch {found.snapshot.epoch} · principal plane of {len(group)} held-out patches, {share}")
 
     def _colour_changed(self) -> None:
         self._hidden.clear()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QPushButton, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_hsi_ssl.cubes.cube import palette
@@ -19,10 +19,11 @@ from napari_hsi_ssl.gui.plots.training_curves import QUANTITIES, TrainingCurves
 
 _REDRAW_MS = 200
 _COLOURS = 20
+_SIDE_WIDTH = 124
 _NOTHING = "No run yet: start one in step 5, Train."
 _PAGES = {
     "curves": ("Curves", "Loss, accuracies and more over steps; the ticked runs lie over each other"),
-    "embedding": ("Embedding", "Where held-out patches lie, as the run in the line to the left sees them now"),
+    "embedding": ("Embedding", "Where held-out patches lie, as the run in the line above sees them now"),
     "compare": ("Compare", "The ticked runs side by side: settings that differ, and figures"),
 }
 
@@ -48,7 +49,7 @@ class TrainingPlot(QWidget):
         self.status.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.curves, self.embedding, self.comparison = TrainingCurves(theme), EmbeddingView(theme), ComparisonView()
         self.pages = QStackedWidget()
-        self.page_buttons = QButtonGroup(self)
+        self.page_box = QComboBox()
         self.quantity = QComboBox()
         self.quantity.setToolTip("What is drawn beside the loss")
         for key, (text, _, tooltip) in QUANTITIES.items():
@@ -58,7 +59,6 @@ class TrainingPlot(QWidget):
         self.runs = LegendList(checkable=True)
         self.runs.setToolTip("Runs of this project; tick several to compare them")
         self.runs.toggled.connect(self.show_run)
-        self.runs.hide()
 
         # Events come one at a time, a redraw costs more than all of them: so many events, one picture.
         self._timer = QTimer(self, singleShot=True, interval=_REDRAW_MS)
@@ -67,27 +67,27 @@ class TrainingPlot(QWidget):
         self.set_theme(theme)
 
     def _lay_out(self) -> None:
-        top = QHBoxLayout()
-        top.setSpacing(3)
-        top.addWidget(self.status, 1)
-        top.addWidget(self.quantity)
-        for number, (page, (name, (text, tooltip))) in enumerate(zip((self.curves, self.embedding, self.comparison), _PAGES.items(), strict=True)):
-            button = QPushButton(text, checkable=True, checked=number == 0)
-            button.setObjectName(name)
-            button.setToolTip(tooltip)
-            button.setStyleSheet("padding: 2px 6px;")
-            self.page_buttons.addButton(button, number)
+        for page, (text, tooltip) in zip((self.curves, self.embedding, self.comparison), _PAGES.values(), strict=True):
+            self.page_box.addItem(text)
+            self.page_box.setItemData(self.page_box.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
             self.pages.addWidget(page)
-            top.addWidget(button)
-        self.page_buttons.idClicked.connect(self._turn_to)
+        self.page_box.setToolTip("What is shown of the ticked runs")
+        self.page_box.currentIndexChanged.connect(self._turn_to)
+        side = QVBoxLayout()
+        side.setSpacing(3)
+        for box in (self.page_box, self.quantity):
+            box.setMinimumWidth(_SIDE_WIDTH)
+            box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            side.addWidget(box)
+        side.addWidget(self.runs, 1)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.pages, 4)
-        row.addWidget(self.runs, 1)
+        row.addLayout(side, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.setSpacing(2)
-        column.addLayout(top)
+        column.addWidget(self.status)
         column.addLayout(row, 1)
 
     # -- what is shown --------------------------------------------------------------------------------------------------
@@ -171,8 +171,7 @@ class TrainingPlot(QWidget):
 
     def turn_to(self, page: str) -> None:
         """Bring a page to the front."""
-        self.page_buttons.button(list(_PAGES).index(page)).setChecked(True)
-        self._turn_to(list(_PAGES).index(page))
+        self.page_box.setCurrentIndex(list(_PAGES).index(page))
 
     def _turn_to(self, number: int) -> None:
         self.pages.setCurrentIndex(number)
@@ -201,7 +200,6 @@ class TrainingPlot(QWidget):
         colours = self.colours()
         self.curves.draw([curves for name, curves in self._runs.items() if name in self._shown], colours)
         self.runs.set_entries((name, name, colours[name], name in self._shown) for name in self._runs)
-        self.runs.setVisible(len(self._runs) > 0)
         current = self._runs.get(self._current)
         self.status.setText(current.status() + (f" · ⚠ {current.message}" if current.message else "") if current else _NOTHING)
         self.status.setToolTip(current.message or current.status() if current else "")

@@ -23,7 +23,7 @@ _DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.
 _SYMBOLS = ("o", "t", "s", "d", "+")
 QUANTITIES = {
     "accuracy": ("Accuracy", "Accuracy (%)", "kNN accuracy on domain labels of held-out patches, or of the exits on held-out labels"),
-    "alignment": ("Alignment, uniformity", "Alignment ––, uniformity - -", "Of held-out patches: how near two views of one patch are (lower is better), "
+    "alignment": ("Alignment", "Alignment ––, uniformity - -", "Of held-out patches: how near two views of one patch are (lower is better), "
                   "and how evenly patches fill the sphere (lower is more even)"),
     "learning_rate": ("Learning rate", "Learning rate", "Step size of the optimiser"),
     "throughput": ("Throughput", "Patches/s", "Patches a second, on all devices"),
@@ -51,7 +51,8 @@ class EpochAxis(pg.AxisItem):
         inside = [step for _, step in self._ends if minVal <= step <= maxVal]
         if not inside:
             return []
-        every = _round_up(len(inside) * 40 / max(size, 1))
+        epochs = [epoch for epoch, step in self._ends if minVal <= step <= maxVal]
+        every = _round_up((epochs[-1] - epochs[0] + 1) * 55 / max(size, 1))
         chosen = [step for epoch, step in self._ends if minVal <= step <= maxVal and epoch % every == 0] or inside[-1:]
         return [(0.0, chosen)]
 
