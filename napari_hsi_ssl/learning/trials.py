@@ -92,8 +92,8 @@ def largest_batch(fits: Callable[[int], bool], batch: int, ranks: int = 1) -> in
     """
     least = 1 if ranks > 1 else 2  # one window has no negatives
     low, high = 0, batch // ranks
-    while not low and high // 2 >= least:
-        size = high // 2
+    while not low and high > least:
+        size = max(high // 2, least)
         low, high = (size, high) if fits(size * ranks) else (0, size)
     while low and high - low > 1:
         size = (low + high) // 2
