@@ -15,6 +15,7 @@ from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.branching import branch, checkpoint_steps
 from napari_hsi_ssl.steps.train import start_again
 from tests.learning.made_runs import write_pretrain_run
+from tests.test_cli import command
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,30 @@ def test_what_cannot_be_branched_is_said_in_a_sentence(project, arguments, words
     with pytest.raises(RunError, match=words):
         run(branch(project, "parent", **{"kind": "pretrain", **arguments}))
     assert {path.name for path in (project.folder / "runs").iterdir()} == before
+
+
+def test_branch_and_comparison_from_the_command_line(project):
+    report = command("pretrain", project.folder, "--branch", "parent", "--step", 21, "--epochs", 4, "--learning-rate", 2e-4, "--run", "typed")
+    assert (report["run"], report["state"], report["steps"]) == ("typed", "finished", 28)
+    found = command("runs", project.folder, "--compare", "parent", "typed")
+    assert found["settings"] == {"epochs": [3, 4], "learning_rate": [3e-3, 2e-4]}
+    assert found["figures"]["step"] == [21, 28]
+    assert all(0 <= value <= 1 for value in found["figures"]["knn_accuracy"])
+    written = command("runs", project.folder, "--embedding", "typed", "--to", project.folder / "typed.csv")
+    assert len((project.folder / "typed.csv").read_text().splitlines()) == 1 + written["patches"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("pretrain", "P", "--step", 3), "give --branch RUN too"),
+        (("pretrain", "P", "--branch", "parent", "--resume"), "leave out --resume"),
+        (("runs", "P", "parent"), "give --compare"),
+    ],
+)
+def test_contrary_options_are_wrong_usage(project, words, said):
+    typed = [project.folder if word == "P" else word for word in words]
+    assert said in command(*typed, code=2)["error"]
 
 
 def test_a_run_without_checkpoints_cannot_be_branched(project):
