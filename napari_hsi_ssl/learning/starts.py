@@ -63,10 +63,10 @@ def start_inlets(bank: InletBank, domains: Sequence[DomainInput], projection: Pr
             inlet.load_state_dict(carried.inlet(same.name).state_dict())
             words[domain.name] = "the inlet of the initial model"
         elif carried is not None and reference is not None:
-            known = carried.inlet(reference.name)
-            weights, bias = at_wavelengths(known.effective, centres(reference), centres(domain)), known.bias.detach().double().cpu().numpy()
-            inlet.start(weights, bias, mean, spread)
-            words[domain.name] = f"the filters of '{reference.name}' at its wavelengths"
+            filters = at_wavelengths(carried.inlet(reference.name).effective, centres(reference), centres(domain))
+            turn = turned_towards(weights, filters)
+            inlet.start(weights @ turn, bias @ turn, mean, spread)
+            words[domain.name] = f"its projection, turned towards the filters of '{reference.name}' at its wavelengths"
         else:
             inlet.start(weights, bias, mean, spread)
     return words
@@ -99,6 +99,29 @@ def reference_camera(domain: DomainInput, known: Sequence[DomainInput]) -> Domai
 def centres(domain: DomainInput) -> NDArray[np.float64]:
     """Return the wavelengths (B,) in nm of the bands that a domain's inlet sees."""
     return np.asarray(domain.wavelengths, dtype=np.float64)[list(domain.used)]
+
+
+def turned_towards(weights: NDArray[np.float64], filters: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rotation (k, k) of a projection's scores that comes nearest to what some filters would give.
+
+    The scores of a projection are uncorrelated and of unit spread, and stay so; but order and sign of its components are those of one scene.
+    Filters of another camera taken as they are would not do: what hardly varies there may be large here.
+
+    Parameters
+    ----------
+    weights : array (B, k)
+        Of the projection, for bands of mean 0 and spread 1.
+    filters : array (B, k)
+        For the same bands.
+
+    References
+    ----------
+    Schönemann (1966), A generalized solution of the orthogonal Procrustes problem.
+    """
+    seen = np.linalg.pinv(weights) @ filters  # the filters in terms of the scores
+    left, _, right = np.linalg.svd(seen / np.maximum(np.linalg.norm(seen, axis=0), np.finfo(float).tiny))
+    turn: NDArray[np.float64] = left @ right
+    return turn
 
 
 def at_wavelengths(weights: NDArray[np.float64], theirs: NDArray[np.float64], ours: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from napari_hsi_ssl.learning.data import PatchStore, input_settings
 from napari_hsi_ssl.learning.inlets import Bands, Inlet, InletBank, described, inlet_scores
 from napari_hsi_ssl.learning.loop import Share
 from napari_hsi_ssl.learning.pretraining import Pretraining
-from napari_hsi_ssl.learning.starts import Carried, at_wavelengths, reference_camera, start_inlets
+from napari_hsi_ssl.learning.starts import Carried, at_wavelengths, projection_start, reference_camera, start_inlets, turned_towards
 from napari_hsi_ssl.patches.index import PatchIndex
 from napari_hsi_ssl.progress import run
 
@@ -177,12 +177,22 @@ def test_a_new_camera_starts_with_the_filters_of_a_known_one_and_a_known_camera_
     assert words == {
         "blind": "its projection",
         "d1": "the inlet of the initial model",
-        "later": f"the filters of '{reference_camera(later, domains).name}' at its wavelengths",
+        "later": f"its projection, turned towards the filters of '{reference_camera(later, domains).name}' at its wavelengths",
         "narrow": "its projection",
     }
     torch.testing.assert_close(bank.of("d1").weight, known.inlets.of("d1").weight)
-    reference = known.inlets.of(reference_camera(later, domains).name)
-    np.testing.assert_allclose(bank.of("later").effective.sum(axis=0), reference.effective.sum(axis=0), rtol=1e-5)
+    plain, _, _, _ = projection_start(joint, later)
+    turned = bank.of("later").effective
+    np.testing.assert_allclose(turned @ turned.T, plain @ plain.T, atol=1e-4 * np.abs(plain @ plain.T).max())
+
+
+def test_a_turned_projection_finds_order_and_signs_of_the_filters_again():
+    draws = np.random.default_rng(0)
+    weights = draws.normal(size=(20, K))
+    mixed = weights[:, [2, 0, 3, 1]] * [1, -1, -1, 1]
+    np.testing.assert_allclose(weights @ turned_towards(weights, 7 * mixed), mixed, atol=1e-9)
+    turn = turned_towards(weights, draws.normal(size=(20, K)))
+    np.testing.assert_allclose(turn @ turn.T, np.eye(K), atol=1e-9)
 
 
 def test_a_projection_of_variates_is_no_filter_over_bands():

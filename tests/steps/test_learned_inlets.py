@@ -104,7 +104,7 @@ def test_a_camera_that_comes_later_takes_the_trunk_over(project, tmp_path):
     report = run(pretrain(later, PretrainConfig.parse({**SMALL, "inlet": "learned"}), init=str(theirs), run="went-on"))
     assert report["state"] == "finished"
     card = json.loads((later.folder / "runs" / "went-on" / "model.json").read_text())
-    assert card["starts"] == {"later": "the filters of 'near' at its wavelengths"}
+    assert card["starts"] == {"later": "its projection, turned towards the filters of 'near' at its wavelengths"}
 
 
 def test_another_architecture_is_refused_before_a_run_is_made(project):
