@@ -25,7 +25,7 @@ from napari_hsi_ssl.steps import train as steps
 from napari_hsi_ssl.steps.runs import cancel_run, delete_run
 from napari_hsi_ssl.steps.views_preview import inlet_words
 
-_KEPT = ("epochs", "batch_size", "seed", "accelerator", "devices", "precision", "compiled", "max_steps")
+_KEPT = ("inlet", "epochs", "batch_size", "seed", "accelerator", "devices", "precision", "compiled", "max_steps")
 """Settings that a change of recipe leaves alone."""
 _HINTS = {
     "recipe": "poster: wide windows, both views of one window; pixel: small windows and neighbours as positives, made for maps of single pixels",
@@ -53,14 +53,25 @@ class TrainForm(Form):
         """Lay the form out."""
         self.kinds = Tabs()
         machine = ("learning_rate", "weight_decay", "accelerator", "devices", "precision", "compiled", "seed", "temperature")
-        self.pretrain = ConfigFields(PretrainConfig, ("recipe", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS)
+        inlets = {"pca": "frozen projection", "learned": "learned for each camera"}
+        self.pretrain = ConfigFields(
+            PretrainConfig, ("recipe", "inlet", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS, words=inlets
+        )
         self.distil = ConfigFields(
             DistilConfig,
             ("epochs", "batch_size", "window", "direction", "input"),
-            (*machine, "distil_weight", "feature_weight", "label_smoothing", "freeze"),
+            ("inlet", *machine, "blocks", "distil_weight", "feature_weight", "label_smoothing", "freeze"),
             labels={"direction": "Who teaches", "freeze": "Train only the exits"},
             hints=_HINTS,
-            words={"both": "both ways", "deep": "the deepest exit", "early": "the earlier exits", "none": "nobody", "pcs": "components", "bands": "all bands"},
+            words={
+                **inlets,
+                "both": "both ways",
+                "deep": "the deepest exit",
+                "early": "the earlier exits",
+                "none": "nobody",
+                "pcs": "components",
+                "bands": "all bands",
+            },
         )
         self._started_run = ""
         self._stopping: set[str] = set()
@@ -69,7 +80,7 @@ class TrainForm(Form):
         self.pretrain.changed.connect(self._recipe_changed)
         self.kinds.addTab(_tab(self.pretrain), "SimCLR pretraining")
         self.init = QComboBox()
-        self.init.setToolTip("A pretrained run whose trunk is carried over")
+        self.init.setToolTip("A pretrained run whose trunk is carried over; with a learned inlet also to cubes of a camera that it never saw")
         start_from = tidy(QFormLayout())
         start_from.addRow("Start from", self.init)
         self.kinds.addTab(_tab(self.distil, start_from), "Self-distillation")
