@@ -12,7 +12,7 @@ def test_a_learned_inlet_is_chosen_for_both_kinds_and_copied_as_a_command(viewer
     for page, fields in enumerate((form.pretrain, form.distil)):
         form.kinds.setCurrentIndex(page)
         box = fields.editors["inlet"].widget
-        assert [box.itemText(row) for row in range(box.count())] == ["frozen projection", "learned for each camera"]
+        assert [box.itemText(row) for row in range(box.count())] == ["frozen projection", "learned per camera"]
         assert "trained with the trunk" in box.toolTip()
         assert form.config().inlet == "pca"
         box.setCurrentIndex(1)

@@ -53,7 +53,7 @@ class TrainForm(Form):
         """Lay the form out."""
         self.kinds = Tabs()
         machine = ("learning_rate", "weight_decay", "accelerator", "devices", "precision", "compiled", "seed", "temperature")
-        inlets = {"pca": "frozen projection", "learned": "learned for each camera"}
+        inlets = {"pca": "frozen projection", "learned": "learned per camera"}
         self.pretrain = ConfigFields(
             PretrainConfig, ("recipe", "inlet", "epochs", "batch_size"), (*machine, "projection", "neighbour"), hints=_HINTS, words=inlets
         )
