@@ -41,7 +41,7 @@ def evaluate(project: Project, run: str, config: EvaluateConfig) -> Steps[dict[s
                 "folder": str(project.folder),
                 "bad_bands": entry.bad_bands,
                 "chain": pinned.chain.model_dump(mode="json"),
-                **(yield from inputs_of(project, folder, cube.name)),
+                **((yield from inputs_of(project, folder, cube.name)) if pinned.domains else {}),
                 "scores": str(_scores(project, folder, cube)),
                 "mask": str(folder.resolve(cube.mask)) if cube.mask else None,
                 "labels": str(labels) if labels.exists() else None,
