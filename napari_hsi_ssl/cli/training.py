@@ -98,6 +98,8 @@ def pretrain(
     )
     opened = Project.open(project)
     if source_given(branch, step, resume, config):
+        if init:
+            raise typer.BadParameter("a branch keeps the trunk of its run: leave out --init")
         changes = options_given(recipe=recipe, **given)
         return branching.branch(opened, str(branch), "pretrain", step=step, changes=changes, name=run_name, detach=detach, cluster=cluster)
     if config is not None:

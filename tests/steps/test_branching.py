@@ -91,6 +91,7 @@ def test_branch_and_comparison_from_the_command_line(project):
     [
         (("pretrain", "P", "--step", 3), "give --branch RUN too"),
         (("pretrain", "P", "--branch", "parent", "--resume"), "leave out --resume"),
+        (("pretrain", "P", "--branch", "parent", "--init", "parent"), "leave out --init"),
         (("runs", "P", "parent"), "give --compare"),
     ],
 )
