@@ -43,9 +43,9 @@ def classify(
     out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
 ) -> Steps[Report]:
     """Make maps of whole cubes, with confidence and provenance."""
-    from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
     from napari_hsi_ssl.steps.classify import best_embedding
     from napari_hsi_ssl.steps.classify import classify as step
+    from napari_hsi_ssl.steps.features import as_they_are
     from napari_hsi_ssl.steps.runs import latest_run
 
     opened = Project.open(project)
@@ -56,9 +56,22 @@ def classify(
     if run_name is None:
         run_name = latest_run(opened, "distil") if method == "distil" else best_embedding(opened)
     if method is None:
-        method = "distil" if run_name != TRAINING_FREE and opened.run_folder(run_name).config.kind == "distil" else "knn"
+        method = "distil" if not as_they_are(run_name) and opened.run_folder(run_name).config.kind == "distil" else "knn"
     made = settings.ClassifyConfig.parse({"method": method, "k": k, **options_given(references=references, seed=seed)}, "classify")
     return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
+
+
+@verb
+def recommend(
+    project: ProjectFolder,
+    run_name: RunName = None,
+    train: Pairs = None,
+    k: Annotated[int, typer.Option(help="neighbours of kNN")] = 20,
+) -> Steps[Report]:
+    """Say which features and which classifier suit these labels, tried on parts of them that share nothing."""
+    from napari_hsi_ssl.steps.recommend import recommend as step
+
+    return step(Project.open(project), pairs(train, "--train") or None, None if run_name is None else [run_name], k)
 
 
 @verb

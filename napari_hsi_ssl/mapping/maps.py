@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,21 @@ from napari_hsi_ssl.progress import Progress, Steps
 
 _CHUNK_BYTES = 128 * 2**20
 
+Method = Literal["knn", "linear"]
 Votes = Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]
 Decide = Callable[[NDArray[np.floating]], Votes]
 """Takes features (n, d), yields ``(rows, class numbers, confidence)`` from first to last."""
+
+
+class Embedding(Protocol):
+    """Features (y, x, d) of a cube, in memory or on disk; NaN where there are none."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width, dimensions."""
+
+    def __getitem__(self, which: Any, /) -> NDArray[np.floating]:  # noqa: ANN401 - rows or a mask
+        """Return the features of some pixels."""
 
 
 def choose_references(labels: Sequence[NDArray[np.integer]], count: int, seed: int = 0) -> list[NDArray[np.bool_]]:
@@ -61,7 +73,18 @@ def choose_references(labels: Sequence[NDArray[np.integer]], count: int, seed: i
     return [part.reshape(image.shape) for part, image in zip(parts, labels, strict=True)]
 
 
-def decider(method: Literal["knn", "linear"], features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True) -> Decide:
+def labelled_features(
+    images: Mapping[str, Embedding], labels: Mapping[str, NDArray[np.integer]], count: int, seed: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return features (n, d) and class numbers (n,) of the labelled pixels that decide, as `choose_references` chooses them; unmeasured ones are left out."""
+    chosen = choose_references(list(labels.values()), count, seed)
+    x = np.concatenate([np.asarray(images[name][which], dtype=np.float32) for name, which in zip(labels, chosen, strict=True)])
+    y = np.concatenate([image[which] for image, which in zip(labels.values(), chosen, strict=True)]).astype(np.int64)
+    measured = np.isfinite(x).all(axis=1)
+    return x[measured], y[measured]
+
+
+def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True) -> Decide:
     """Return what classifies features by references: kNN (cosine) or a logistic head, both on standardised features.
 
     Parameters
@@ -100,13 +123,12 @@ def decider(method: Literal["knn", "linear"], features: NDArray[np.floating], la
     return by_neighbours
 
 
-def decide_map(embedding: NDArray[np.floating], area: NDArray[np.bool_], decide: Decide) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+def decide_map(embedding: Embedding, area: NDArray[np.bool_], decide: Decide) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
     """Classify every pixel of an area, some rows at a time.
 
     Parameters
     ----------
-    embedding : float array or memory map (y, x, d)
-        NaN where there is none.
+    embedding : Embedding
     area : bool array (y, x)
     decide : callable
         From `decider`.

@@ -23,6 +23,7 @@ from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.bands import as_learnt, inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
+from napari_hsi_ssl.steps.features import as_they_are, features
 from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
 
 
@@ -39,7 +40,8 @@ def classify(
     Parameters
     ----------
     run : str
-        A finished run, or ``training-free``: denoised MNF components beside the shape of the spectrum, which need no training.
+        A finished run; ``training-free``: denoised MNF components beside the shape of the spectrum, which need no training; or
+        ``RUN+training-free``: both side by side.
     cubes : sequence of str, optional
         All cubes by default.
     train : mapping of cube name to label file, optional
@@ -58,8 +60,8 @@ def classify(
         project.entry(name)
     if out is not None and len(names) != 1:
         raise ConfigError(f"--out names one file, but {len(names)} cubes are classified; choose one with --cube NAME.")
-    if run == TRAINING_FREE:
-        report = yield from _without_training(project, config, names, train, out)
+    if as_they_are(run):
+        report = yield from _by_features(project, run, config, names, train, out)
         return {**report, "seconds": time.monotonic() - begun}
     folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
     with tempfile.TemporaryDirectory() as scratch:
@@ -75,10 +77,11 @@ def classify(
     return {"run": run, "method": config.method, "maps": maps, "seconds": time.monotonic() - begun}
 
 
-def _without_training(project: Project, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None) -> Steps[dict[str, Any]]:
-    """Classify by the training-free embedding: no network, so no process of its own either."""
-    from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
-    from napari_hsi_ssl.steps.training_free import embeddings
+def _by_features(
+    project: Project, run: str, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None
+) -> Steps[dict[str, Any]]:
+    """Classify by the training-free embedding, alone or beside that of a run."""
+    from napari_hsi_ssl.mapping.maps import decide_map, decider, labelled_features
 
     if config.method == "distil":
         raise ConfigError("the training-free embedding has no classes of its own; choose --method knn or linear, or a self-distillation run.")
@@ -88,28 +91,23 @@ def _without_training(project: Project, config: ClassifyConfig, names: list[str]
     classes = Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
     # A labelled pixel is looked at whatever the mask says.
     areas = {name: project.area(name) | (labels[name] > 0 if name in labels else False) for name in dict.fromkeys([*labels, *names])}
-    files_of = yield from embeddings(project, areas)
-    opened = {name: np.load(path, mmap_mode="r") for name, path in files_of.items()}
-    images = [np.where(np.isfinite(opened[name][..., 0]), image, 0) for name, image in labels.items()]
-    chosen = choose_references(images, config.references, config.seed)
-    features = np.concatenate([np.asarray(opened[name][which], dtype=np.float32) for name, which in zip(labels, chosen, strict=True)])
-    targets = np.concatenate([image[which] for image, which in zip(images, chosen, strict=True)]).astype(np.int64)
-    decide = decider(config.method, features, targets, config.k, standardised=False)
+    found, told = yield from features(project, run, areas)
+    decide = decider(config.method, *labelled_features(found, labels, config.references, config.seed), config.k, standardised=False)
     maps = []
     for name in names:
         started = time.monotonic()
-        found, sure = yield from decide_map(opened[name], project.area(name), decide)
+        decided, sure = yield from decide_map(found[name], project.area(name), decide)
         provenance = {
-            "run": TRAINING_FREE,
+            "run": run,
             "method": config.method,
             "cube": name,
             "config_hash": digest(config.model_dump(mode="json")),
-            "embedding": files_of[name].parent.name,
+            **told,
             "cube_hash": (project.entry(name).fingerprint or {}).get("hash"),
-            "command": _command(project, TRAINING_FREE, config, name, train),
+            "command": _command(project, run, config, name, train),
         }
-        maps.append(_keep(project, TRAINING_FREE, config, name, ClassMap(found, classes, sure, provenance), started, out))
-    return {"run": TRAINING_FREE, "method": config.method, "maps": maps}
+        maps.append(_keep(project, run, config, name, ClassMap(decided, classes, sure, provenance), started, out))
+    return {"run": run, "method": config.method, "maps": maps}
 
 
 def _keep(project: Project, run: str, config: ClassifyConfig, name: str, found: ClassMap, started: float, out: Path | None) -> dict[str, Any]:

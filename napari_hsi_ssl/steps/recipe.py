@@ -296,6 +296,12 @@ def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[st
     return _of_project("classify", project, options, "classify", call, "ClassifyConfig")
 
 
+def recommend(project: Path, train: Mapping[str, Path] | None = None, k: int = 20) -> Recipe:
+    """Say which features and which classifier suit the labels."""
+    files = {cube: path.absolute() for cube, path in (train or {}).items()} or None
+    return _of_project("recommend", project, {"train": files, "k": k}, "recommend", called("recommend", "project", train=files, k=k))
+
+
 def evaluate(project: Path, run: str, config: EvaluateConfig) -> Recipe:
     """Judge a pretrained run."""
     changed = changes(config)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_hsi_ssl import run
+from napari_hsi_ssl import Project, run
 from napari_hsi_ssl.gui import result_layers
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.mapping.training_free import NAME
+from napari_hsi_ssl.steps import cubes
 from napari_hsi_ssl.steps.labels import save_painted
+from tests.gui.conftest import write_cube
 
 
 def test_a_first_map_needs_labels_and_nothing_else(viewer, qtbot, project):
@@ -32,3 +34,24 @@ def test_a_first_map_needs_labels_and_nothing_else(viewer, qtbot, project):
     assert found[12, 10] == 1
     assert found[1, 1] == 2
     assert (found[10:14, 8:12] == 1).mean() > 0.8
+
+
+def test_the_labels_choose_what_suits_best(viewer, qtbot, tmp_path):
+    scene = write_cube(tmp_path / "scene" / "scene.hdr", (72, 72, 8))
+    run(cubes.new(tmp_path / "chosen", [scene]))
+    project = Project.open(tmp_path / "chosen")
+    y, x = np.mgrid[:72, :72]
+    run(save_painted(project, "scene", (1 + (y // 12 + x // 12) % 2).astype(np.int32), {1: "a", 2: "b"}))
+    bench = open_workbench(viewer)
+    bench.desk.open_project(project)
+    bench.open("classify")
+    form = bench.forms["classify"]
+    qtbot.waitUntil(form.choose.isEnabled, timeout=10_000)
+    form.choose.click()
+    qtbot.waitUntil(lambda: not bench.desk.busy and "training-free" in form.verdict.text(), timeout=60_000)
+    assert form.run_box.currentText() == NAME
+    assert "kNN" in form.verdict.text()
+    assert "Linear probe" in form.verdict.text()
+    assert "%" in form.words.text()
+    form.method.setCurrentIndex(form.method.findData("distil"))
+    assert not form.choose.isEnabled(), "a self-distillation network brings its own features"

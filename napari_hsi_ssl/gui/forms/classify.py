@@ -22,7 +22,9 @@ from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.export import export
+from napari_hsi_ssl.steps.features import as_they_are, beside
 from napari_hsi_ssl.steps.judge import compare, score
+from napari_hsi_ssl.steps.recommend import recommend
 
 _METHODS = {
     "knn": ("kNN", "Each pixel gets the class of the labelled pixels whose features are nearest: those of a pretrained run, or training-free ones"),
@@ -52,7 +54,8 @@ class ClassifyForm(Form):
         self.method.currentIndexChanged.connect(self.refresh)
         self.run_box = QComboBox()
         self.run_box.setToolTip(
-            "The finished run whose network is used; training-free: denoised MNF components beside the shape of the spectrum, which need no training"
+            "The finished run whose network is used; training-free: denoised MNF components beside the shape of the spectrum, which need no training; "
+            "or both side by side"
         )
         self.run_box.activated.connect(self.refresh)
         self.cubes = QComboBox()
@@ -81,7 +84,12 @@ class ClassifyForm(Form):
             plain_button("Evaluate run", "How well the run's features tell held-out patches apart, beside a random network and plain spectra")
         )
         self.judge.clicked.connect(self.evaluate)
+        self.choose = self.needs_project(
+            plain_button("Which suits best?", "Try features and classifiers on parts of the labels that the others were not learned from, and choose the best")
+        )
+        self.choose.clicked.connect(self.recommend)
         self.body.addLayout(row(self.judge, QLabel("by"), self.target, None))
+        self.body.addLayout(row(self.choose, None))
         self.verdict = words_label("#d0d6dc")
         self.verdict.hide()
         self.body.addWidget(self.verdict)
@@ -152,7 +160,7 @@ class ClassifyForm(Form):
         """Return the finished runs that go with the method, the newest first, and what needs no run."""
         kind = "distil" if self.method.currentData() == "distil" else "pretrain"
         names = [run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind and run["state"] == "finished"]
-        return names if kind == "distil" else [*names, TRAINING_FREE]
+        return names if kind == "distil" else [*names, TRAINING_FREE, *map(beside, names)]
 
     def update_widgets(self) -> None:
         """Offer the runs that go with the method, and the maps of the cube."""
@@ -163,8 +171,9 @@ class ClassifyForm(Form):
         self.source.setEnabled(method != "distil")
         self.fields.show_field("k", method == "knn")
         self.make.setEnabled(self.make.isEnabled() and not self.missing())
+        self.choose.setEnabled(self.choose.isEnabled() and method != "distil" and not self.missing())
         self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
-        self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and self.run_box.currentText() != TRAINING_FREE)
+        self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and not as_they_are(self.run_box.currentText()))
         chosen = {str(path) for path in self.chosen_maps()}
         self._listing = True
         self.maps.clear()
@@ -268,6 +277,24 @@ class ClassifyForm(Form):
             config = EvaluateConfig(k=self.fields.value().k, labels="domain" if self.target.currentIndex() == 0 else "class")
             self.done = recipe.evaluate(self.project.folder, self.run_box.currentText(), config)
             self.run(evaluate(self.project, self.run_box.currentText(), config), self._evaluated, f"evaluating {self.run_box.currentText()}")
+
+    def recommend(self) -> None:
+        """Let the labels choose run and method."""
+        project = self.project
+        if project is not None:
+            train = {self.desk.cube: self._train_file} if self._train_file is not None else None
+            self.done = recipe.recommend(project.folder, train, self.fields.value().k)
+            self.run(recommend(project, train, k=self.fields.value().k), self._recommended, "trying features", writes=False)
+
+    def _recommended(self, report: dict[str, Any]) -> None:
+        self.method.setCurrentIndex(self.method.findData(report["method"]))
+        self.refresh()
+        self.run_box.setCurrentText(report["run"])
+        lines = [f"{found['run']} · {_METHODS[found['method']][0]}: {found['accuracy']:.1%}" for found in report["rows"]]
+        words = f"On {report['parts']} parts of the labels, each at least {report['guard']} pixels from what it was told by:"
+        self.verdict.setText("\n".join([words, *lines]))
+        self.verdict.show()
+        self.say(f"{report['run']} with {_METHODS[report['method']][0]} is chosen: {report['accuracy']:.1%} of labelled pixels it had not seen.")
 
     def _evaluated(self, report: dict[str, Any]) -> None:
         def share(value: float | None) -> str:
