@@ -36,7 +36,7 @@ class BranchRow(QWidget):
     def choose(self, run: str, steps: Sequence[int]) -> None:
         """Start the next training from a run; ``steps`` are those of its checkpoints, ascending."""
         self.run = run
-        self.words.setText(f"Goes on from {run}, step")
+        self.words.setText(f"From {run}, step")
         self.words.setToolTip(f"The next training is a new run that goes on from a checkpoint of {run}")
         self.steps.clear()
         for step in reversed(steps):
