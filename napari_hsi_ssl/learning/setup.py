@@ -147,7 +147,7 @@ def _distil(config: RunConfig, cubes: list[_Cube], resolve: Resolve, ranks: int)
         )
     spread = np.ones(card["channels"]) if settings.input == "bands" else np.asarray(card["input"]["gain"])
     judges = validation if len(validation) else None
-    return Prepared(Distillation(model, training, judges, Scale(card), spread, settings, ranks), _counted(card, model), judges)
+    return Prepared(Distillation(model, training, judges, Scale(card, torch.get_default_dtype()), spread, settings, ranks), _counted(card, model), judges)
 
 
 def _carried(config: RunConfig, card: Card, resolve: Resolve) -> Carried | None:
