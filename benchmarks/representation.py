@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from napari_hsi_ssl import Project, run
 from napari_hsi_ssl.config import PatchConfig, PcaConfig, PretrainConfig
 from napari_hsi_ssl.cubes.readers import read_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
+from napari_hsi_ssl.errors import LabelError
 from napari_hsi_ssl.explore.bilateral import denoise
 from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
 from napari_hsi_ssl.mapping.classifiers import linear_probe
@@ -239,8 +241,10 @@ def measure(scene: Scene, fold: Fold, steps: int, work: Path) -> dict[str, Any]:
     judged = {row: judge(images, fold, scored, standardise=row in STANDARDISED) for row, images in every.items()}
     # What the program recommends, told by the training labels alone; a guard as wide as that between training and test.
     offered = {row: every[row] for row in ("training-free", "pixel and training-free", "pixel")}
-    tried = trials(offered, {"training-free", "pixel and training-free"}, held_out_parts(fold.train, GUARD))
-    chosen = {method: best([trial for trial in tried if trial.method == method]).name for method in METHODS}
+    chosen = dict.fromkeys(METHODS, "pixel and training-free")  # what `classify` takes when nobody chooses
+    with suppress(LabelError):  # where the training labels cannot be split again
+        tried = trials(offered, {"training-free", "pixel and training-free"}, held_out_parts(fold.train, GUARD))
+        chosen = {method: best([trial for trial in tried if trial.method == method]).name for method in METHODS}
     judged["recommended"] = {"knn": judged[chosen["knn"]]["knn"], "logistic": judged[chosen["linear"]]["logistic"], "five": judged[chosen["knn"]]["five"]}
     return {"scene": scene.name, "fold": fold.name, "steps": steps, "scored": scored.tolist(), **counts, "rows": judged, "chosen": chosen}
 

@@ -23,7 +23,7 @@ from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.bands import as_learnt, inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
-from napari_hsi_ssl.steps.features import as_they_are, features
+from napari_hsi_ssl.steps.features import as_they_are, beside, features
 from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
 
 
@@ -122,9 +122,9 @@ def _keep(project: Project, run: str, config: ClassifyConfig, name: str, found: 
 
 
 def best_embedding(project: Project) -> str:
-    """Return the newest finished pretraining run, or the training-free embedding where there is none."""
+    """Return the newest finished pretraining run beside the training-free embedding, or that alone where there is no run."""
     names = [folder.name for folder in project.runs() if folder.model_path.exists() and folder.config.kind == "pretrain"]
-    return names[-1] if names else TRAINING_FREE
+    return beside(names[-1]) if names else TRAINING_FREE
 
 
 def _one(

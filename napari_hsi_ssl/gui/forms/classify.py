@@ -22,7 +22,7 @@ from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.export import export
-from napari_hsi_ssl.steps.features import as_they_are, beside
+from napari_hsi_ssl.steps.features import beside, run_of
 from napari_hsi_ssl.steps.judge import compare, score
 from napari_hsi_ssl.steps.recommend import recommend
 
@@ -160,7 +160,7 @@ class ClassifyForm(Form):
         """Return the finished runs that go with the method, the newest first, and what needs no run."""
         kind = "distil" if self.method.currentData() == "distil" else "pretrain"
         names = [run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind and run["state"] == "finished"]
-        return names if kind == "distil" else [*names, TRAINING_FREE, *map(beside, names)]
+        return names if kind == "distil" else [*(features for name in names for features in (beside(name), name)), TRAINING_FREE]
 
     def update_widgets(self) -> None:
         """Offer the runs that go with the method, and the maps of the cube."""
@@ -173,7 +173,7 @@ class ClassifyForm(Form):
         self.make.setEnabled(self.make.isEnabled() and not self.missing())
         self.choose.setEnabled(self.choose.isEnabled() and method != "distil" and not self.missing())
         self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
-        self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and not as_they_are(self.run_box.currentText()))
+        self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and bool(run_of(self.run_box.currentText())))
         chosen = {str(path) for path in self.chosen_maps()}
         self._listing = True
         self.maps.clear()
@@ -273,10 +273,11 @@ class ClassifyForm(Form):
 
     def evaluate(self) -> None:
         """Judge the chosen pretrained run."""
-        if self.project is not None and self.run_box.currentText():
+        run = run_of(self.run_box.currentText())
+        if self.project is not None and run:
             config = EvaluateConfig(k=self.fields.value().k, labels="domain" if self.target.currentIndex() == 0 else "class")
-            self.done = recipe.evaluate(self.project.folder, self.run_box.currentText(), config)
-            self.run(evaluate(self.project, self.run_box.currentText(), config), self._evaluated, f"evaluating {self.run_box.currentText()}")
+            self.done = recipe.evaluate(self.project.folder, run, config)
+            self.run(evaluate(self.project, run, config), self._evaluated, f"evaluating {run}")
 
     def recommend(self) -> None:
         """Let the labels choose run and method."""
