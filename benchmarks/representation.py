@@ -241,12 +241,21 @@ def measure(scene: Scene, fold: Fold, steps: int, work: Path) -> dict[str, Any]:
     judged = {row: judge(images, fold, scored, standardise=row in STANDARDISED) for row, images in every.items()}
     # What the program recommends, told by the training labels alone; a guard as wide as that between training and test.
     offered = {row: every[row] for row in ("training-free", "pixel and training-free", "pixel")}
-    chosen = dict.fromkeys(METHODS, "pixel and training-free")  # what `classify` takes when nobody chooses
+    chosen, tried = dict.fromkeys(METHODS, "training-free"), []
     with suppress(LabelError):  # where the training labels cannot be split again
         tried = trials(offered, {"training-free", "pixel and training-free"}, held_out_parts(fold.train, GUARD))
         chosen = {method: best([trial for trial in tried if trial.method == method]).name for method in METHODS}
     judged["recommended"] = {"knn": judged[chosen["knn"]]["knn"], "logistic": judged[chosen["linear"]]["logistic"], "five": judged[chosen["knn"]]["five"]}
-    return {"scene": scene.name, "fold": fold.name, "steps": steps, "scored": scored.tolist(), **counts, "rows": judged, "chosen": chosen}
+    return {
+        "scene": scene.name,
+        "fold": fold.name,
+        "steps": steps,
+        "scored": scored.tolist(),
+        **counts,
+        "rows": judged,
+        "chosen": chosen,
+        "tried": [[trial.name, trial.method, trial.mean] for trial in tried],
+    }
 
 
 def table(work: Path) -> None:

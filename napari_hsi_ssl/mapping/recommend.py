@@ -23,6 +23,8 @@ Fold = tuple[Labels, Labels]
 
 METHODS: Final[tuple[Method, ...]] = ("knn", "linear")
 _PARTS: Final = 3
+_REPEATS: Final = 3
+"""Splits, each of them anew: one alone says little."""
 _CUBES: Final = 4
 """From so many labelled cubes on, whole cubes are held out."""
 _BLOCKS: Final = (36, 30, 24, 18, 12)
@@ -54,8 +56,8 @@ class Trial:
         return float(np.mean(self.accuracies))
 
 
-def held_out_parts(labels: Labels, guard: int, seed: int = 0) -> list[Fold]:
-    """Split labels into parts, each with the labels (y, x) by cube that train and those that judge.
+def held_out_parts(labels: Labels, guard: int) -> list[Fold]:
+    """Split labels into parts several times over, each with the labels (y, x) by cube that train and those that judge.
 
     Parameters
     ----------
@@ -63,13 +65,19 @@ def held_out_parts(labels: Labels, guard: int, seed: int = 0) -> list[Fold]:
         By cube; 0 = unlabelled.
     guard : int
         Pixels between training and judged pixels of one cube.
-    seed : int
 
     Raises
     ------
     LabelError
         When no split leaves two classes on both sides.
     """
+    found = [part for seed in range(_REPEATS) for part in _parts(labels, guard, seed)]
+    if not found:
+        raise LabelError(f"the labels cannot be split into parts {guard} pixels apart that share two classes; label each class in several places of the scene.")
+    return found
+
+
+def _parts(labels: Labels, guard: int, seed: int) -> list[Fold]:
     if len(labels) >= _CUBES:
         order = np.random.default_rng(seed).permutation(list(labels))
         parts = [order[start::_PARTS] for start in range(_PARTS)]
@@ -85,7 +93,7 @@ def held_out_parts(labels: Labels, guard: int, seed: int = 0) -> list[Fold]:
         folds = [(train, judged) for train, judged in sides]
         if len(usable := [fold for fold in folds if _shared(*fold).size >= 2 and min(map(_count, fold)) >= _FEWEST]) > 1:
             return usable
-    raise LabelError(f"the labels cannot be split into parts {guard} pixels apart that share two classes; label each class in several places of the scene.")
+    return []
 
 
 def trials(candidates: Mapping[str, Mapping[str, Embedding]], plain: set[str], parts: list[Fold], *, k: int = 20, references: int = 5000) -> list[Trial]:
