@@ -7,8 +7,8 @@ the whole frame, so that nothing shifts when the crop changes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Container
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +116,7 @@ class Project:
             raise ProjectError(f"{self.folder}/project.json: a cube entry is incomplete or has unknown fields ({error}); restore it from a copy.") from error
 
     def _plain(self, entry: CubeEntry) -> dict[str, Any]:
-        return {**asdict(entry), "path": self.relative(entry.path)}
+        return {**vars(entry), "path": self.relative(entry.path)}
 
     def relative(self, path: Path) -> str:
         """Return a path relative to the project where it lies beside or in it, absolute otherwise; always with ``/``."""
@@ -404,13 +404,12 @@ class Project:
         return value if isinstance(value, dict) else {}
 
 
-def unique_name(stem: str, folder: str, taken: Iterable[str]) -> str:
+def unique_name(stem: str, folder: str, taken: Container[str]) -> str:
     """Return a cube's name: its file's stem, with its folder's name where that is taken, with a number where both are."""
-    names = set(taken)
     for candidate in (stem, f"{folder}_{stem}"):
-        if candidate not in names:
+        if candidate not in taken:
             return candidate
     number = 2
-    while f"{folder}_{stem}_{number}" in names:
+    while f"{folder}_{stem}_{number}" in taken:
         number += 1
     return f"{folder}_{stem}_{number}"

@@ -204,6 +204,7 @@ class PatchStore:
         empty = np.empty((0, 0, card["channels"]), dtype=next(iter(images.values())).dtype)
         self._areas = [areas.get(name) for name in index.cubes]
         self._images = [images.get(name, empty) for name in index.cubes]
+        self._frames = np.array([image.shape[:2] for image in self._images])
         if self._resident:
             self._images = [fill_background(image, card, area) for image, area in zip(self._images, self._areas, strict=True)]
         else:
@@ -245,7 +246,7 @@ class PatchStore:
         index = self.index
         cube, y, x = index.cube[rows], index.y[rows], index.x[rows]
         if shift is not None:
-            limits = np.array([image.shape[:2] for image in self._images])[cube] - index.size
+            limits = self._frames[cube] - index.size
             y, x = np.clip(y + shift[:, 0], 0, limits[:, 0]), np.clip(x + shift[:, 1], 0, limits[:, 1])
         return cube, y, x
 

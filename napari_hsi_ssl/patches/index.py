@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,19 +163,20 @@ def build_index(sources: Sequence[PatchSource], config: PatchConfig) -> tuple[Pa
             left_out[source.name] = found
         else:
             usable.append(found)
-    usable = [found for found in usable if not _too_small_to_divide(found, usable, config, left_out)]
+    members = Counter(found.source.domain for found in usable)
+    usable = [found for found in usable if not _too_small_to_divide(found, members[found.source.domain], config, left_out)]
     if not usable:
         raise ConfigError(_nothing(sources, left_out))
     domains = tuple(dict.fromkeys(found.source.domain for found in usable))
     parts: list[dict[str, NDArray[np.generic]]] = []
     notes: list[str] = []
     for number, domain in enumerate(domains):
-        members = [(position, found) for position, found in enumerate(usable) if found.source.domain == domain]
+        inside = [(position, found) for position, found in enumerate(usable) if found.source.domain == domain]
         # A generator of its own for each domain: adding a domain does not shuffle the others.
         generator = np.random.default_rng([config.seed, zlib.crc32(domain.encode())])
-        splits = _split_domain(domain, [found for _, found in members], config, generator, notes)
+        splits = _split_domain(domain, [found for _, found in inside], config, generator, notes)
         rows = []
-        for (position, found), (kept, split) in zip(members, splits, strict=True):
+        for (position, found), (kept, split) in zip(inside, splits, strict=True):
             same = np.full(kept.size, position, dtype=np.int32)
             rows.append({"cube": same, "y": found.y[kept], "x": found.x[kept], "split": split, "coverage": found.coverage[kept]})
         part: dict[str, NDArray[np.generic]] = {key: np.concatenate([row[key] for row in rows]) for key in rows[0]}
@@ -229,10 +231,9 @@ def _by_cube(members: int, config: PatchConfig) -> bool:
     return config.split == "cube" or (config.split == "auto" and members > 1)
 
 
-def _too_small_to_divide(found: _Candidates, usable: Sequence[_Candidates], config: PatchConfig, left_out: dict[str, str]) -> bool:
+def _too_small_to_divide(found: _Candidates, members: int, config: PatchConfig, left_out: dict[str, str]) -> bool:
     """Whether a cube that is split by blocks has no room for two windows beside each other; says so in ``left_out``."""
     height, width = found.source.foreground.shape
-    members = sum(other.source.domain == found.source.domain for other in usable)
     if _by_cube(members, config) or min(height, width) >= 2 * config.size:
         return False
     side = config.size
@@ -283,9 +284,10 @@ def _stratified(split: NDArray[np.generic], cube: NDArray[np.generic], total: in
     chosen = []
     codes, sizes = np.unique(split, return_counts=True)
     for code, quota in zip(codes, _shares(sizes, total, least=1 if total >= codes.size else 0), strict=True):
-        cubes, members = np.unique(cube[split == code], return_counts=True)
-        for number, part in zip(cubes, _shares(members, int(quota)), strict=True):
-            chosen.append(generator.choice(np.flatnonzero((split == code) & (cube == number)), int(part), replace=False))
+        rows = np.flatnonzero(split == code)
+        _, members = np.unique(cube[rows], return_counts=True)
+        by_cube = np.split(rows[np.argsort(cube[rows], kind="stable")], np.cumsum(members)[:-1])
+        chosen += [generator.choice(each, int(part), replace=False) for each, part in zip(by_cube, _shares(members, int(quota)), strict=True)]
     return np.sort(np.concatenate(chosen))
 
 

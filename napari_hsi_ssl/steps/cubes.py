@@ -160,21 +160,27 @@ def add(
         raise ProjectError("--panel and --exposure belong to a white or dark reference, but none was given; add --white, or --references auto.")
     if isinstance(panel, Path) and not panel.is_file():
         raise ProjectError(f"--panel: {panel} does not exist, expected a fraction such as 0.5 or a table of wavelengths and reflectances; check it.")
-    added = []
+    known, added = project.entries, []
+    if name is not None and name in known:
+        raise ProjectError(f"project {project.folder.name} has a cube '{name}' already; choose another --name.")
+    entries: list[CubeEntry] = []
     until = time.monotonic() + _GLANCE_SECONDS
-    for number, file in enumerate(found):
-        yield Progress(number, len(found), f"reading {file.name}")
-        if name is not None and name in project.entries:
-            raise ProjectError(f"project {project.folder.name} has a cube '{name}' already; choose another --name.")
-        found_here = {**(find_references(file) if references == "auto" else {}), **given}
-        calibration = calibration_of(project, file, found_here, panel, exposure)
-        entry, raw = _describe(file, project.entries, domain=domain, name=name, key=key, shape=shape, order=order, calibration=calibration, project=project)
-        project.put(entry)
-        yield from _glanced(entry.name, raw, until)
-        row = _row(entry)
-        if calibration:
-            row["calibration"] = calibration
-        added.append(row)
+    try:
+        for number, file in enumerate(found):
+            yield Progress(number, len(found), f"reading {file.name}")
+            found_here = {**(find_references(file) if references == "auto" else {}), **given}
+            calibration = calibration_of(project, file, found_here, panel, exposure)
+            entry, raw = _describe(file, known, domain=domain, name=name, key=key, shape=shape, order=order, calibration=calibration, project=project)
+            known[entry.name] = entry
+            entries.append(entry)
+            yield from _glanced(entry.name, raw, until)
+            row = _row(entry)
+            if calibration:
+                row["calibration"] = calibration
+            added.append(row)
+    finally:  # saved once, not for every cube; those before a bad one, or before the user cancels, are in
+        if entries:
+            project.put(*entries)
     return {"cubes": added, "skipped": [{"path": str(file), "reason": reason} for file, reason in skipped]}
 
 

@@ -16,7 +16,7 @@ from napari_hsi_ssl.explore.bilateral import denoise
 from napari_hsi_ssl.explore.loadings import Components, components_of
 from napari_hsi_ssl.explore.pca import Projection, Source, fit_projection, project_cube
 from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.project import CubeEntry, Project
 from napari_hsi_ssl.steps.cubes import fingerprint
 
 
@@ -29,23 +29,27 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
     if not project.entries:
         raise ProjectError(f"project {project.folder.name} has no cubes yet; add some with `napari-hsi-ssl add`.")
     warnings: list[str] = []
-    sources = []
+    sources: list[Source] = []
+    changed: list[CubeEntry] = []
+    chain = project.chain
     for entry in project.entries.values():
         area = project.area(entry.name)
         if area.any():
-            cube = project.prepared(entry.name)
+            cube = project.prepared(entry.name, chain)
             now = fingerprint(entry.path, cube)
             if now["hash"] != (entry.fingerprint or {}).get("hash"):
                 warnings.append(f"the file of cube '{entry.name}' has changed since it was added: what was made from it before is not used")
                 yield Progress(message=warnings[-1], warning=True)
-                project.put(replace(entry, fingerprint=now))
+                changed.append(replace(entry, fingerprint=now))
             sources.append(Source(entry.name, entry.domain, cube, area))
         else:
             warnings.append(f"cube '{entry.name}' has an empty mask and is left out of the PCA")
             yield Progress(message=warnings[-1], warning=True)
+    if changed:
+        project.put(*changed)
     if not sources:
         raise ProjectError(f"project {project.folder.name}: every mask is empty, so no pixel is left for the PCA; make other masks first.")
-    name = digest({"settings": config.model_dump(mode="json"), "cubes": [_made_from(project, source) for source in sources]})
+    name = digest({"settings": config.model_dump(mode="json"), "cubes": [_made_from(project, source, chain) for source in sources]})
     folder = project.folder / "inlets" / name
     if not current and all((folder / f"{part}").exists() for part in ("pca.npz", *(f"{source.name}.npy" for source in sources))):
         return {"inlet": name, "warnings": warnings}
@@ -88,7 +92,7 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
         "cubes": [source.name for source in sources],
         "warnings": warnings,
     }
-    project.note("pca", {"settings": config.model_dump(mode="json"), "chain": project.chain.model_dump(mode="json"), **report})
+    project.note("pca", {"settings": config.model_dump(mode="json"), "chain": chain.model_dump(mode="json"), **report})
     return report
 
 
@@ -111,12 +115,12 @@ def component_images(project: Project, cube: str) -> tuple[NDArray[np.float32], 
     return images, projection.word
 
 
-def _made_from(project: Project, source: Source) -> dict[str, Any]:
+def _made_from(project: Project, source: Source, chain: ChainConfig) -> dict[str, Any]:
     entry = project.entry(source.name)
     content = (entry.fingerprint or {}).get("hash")
     area = files.digest_bytes(np.packbits(source.area).tobytes())
     # What is not set is not named, so that the projections of older projects keep their names.
-    prepared = {key: value for key, value in {"bad_bands": entry.bad_bands, "chain": project.chain.texts() or None}.items() if value is not None}
+    prepared = {key: value for key, value in {"bad_bands": entry.bad_bands, "chain": chain.texts() or None}.items() if value is not None}
     return {"name": entry.name, "domain": entry.domain, "content": content, "calibration": entry.calibration, "area": area, **prepared}
 
 
