@@ -115,13 +115,18 @@ def stage_pca(work: Path) -> dict[str, float]:
     project = Project.open(work / "project")
     marks: dict[str, float] = {}
 
-    def watch(progress: Any) -> None:  # noqa: ANN401
+    def watch(progress: Any) -> None:
         marks.setdefault(progress.message.split(" ")[0], time.perf_counter())
 
     begun = time.perf_counter()
     run(fit_pca(project, PcaConfig()), watch)
     ended = time.perf_counter()
-    return {"seconds": ended - begun, "prepare": marks["reading"] - begun, "fit": marks["projecting"] - marks["reading"], "project": ended - marks["projecting"]}
+    return {
+        "seconds": ended - begun,
+        "prepare": marks["reading"] - begun,
+        "fit": marks["projecting"] - marks["reading"],
+        "project": ended - marks["projecting"],
+    }
 
 
 def stage_patches(work: Path) -> dict[str, float]:
@@ -279,8 +284,8 @@ def stage_window(work: Path) -> dict[str, float]:
     settle(5)
     before = settle(2)
     project = Project.open(work / "project")
-    last[0] = time.perf_counter()
     opening = seconds(lambda: workbench.desk.open_project(project))
+    last[0] = time.perf_counter()
     gap = settle(8)
     choosing = seconds(lambda: workbench.desk.set_cube(list(project.entries)[-1]))
     changing = seconds(workbench.desk.cubes_changed)
@@ -293,7 +298,8 @@ def stage_window(work: Path) -> dict[str, float]:
 
 
 def in_child(stage: str, work: Path) -> dict[str, float]:
-    output = subprocess.run([sys.executable, __file__, "--stage", stage, "--work", str(work)], check=True, stdout=subprocess.PIPE, text=True).stdout
+    command, surroundings = [sys.executable, __file__, "--stage", stage, "--work", str(work)], {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=surroundings).stdout
     found: dict[str, float] = json.loads(output.splitlines()[-1])
     return found
 

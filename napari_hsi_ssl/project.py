@@ -139,6 +139,28 @@ class Project:
         """The domains, sorted by name."""
         return tuple(sorted({entry.domain for entry in self._entries.values()}))
 
+    @property
+    def masked(self) -> set[str]:
+        """The cubes that have a saved mask; like `labelled` and `projected` it lists a folder once, however many cubes there are."""
+        return self._with_file(self.folder / "masks", ".tif")
+
+    @property
+    def labelled(self) -> set[str]:
+        """The cubes that have saved labels."""
+        return self._with_file(self.folder / "labels", ".tif")
+
+    @property
+    def projected(self) -> set[str]:
+        """The cubes that the projection made last has scores of."""
+        return self._with_file(self.inlet_folder(), ".npy") if self.inlet is not None else set()
+
+    def _with_file(self, folder: Path, ending: str) -> set[str]:
+        try:
+            there = os.listdir(folder)
+        except FileNotFoundError:
+            return set()
+        return self._entries.keys() & {name.removesuffix(ending) for name in there if name.endswith(ending)}
+
     def entry(self, name: str) -> CubeEntry:
         """Return one cube's entry, or say which names there are."""
         if name not in self._entries:

@@ -117,3 +117,15 @@ def test_names_are_made_unique_with_the_folder_then_a_number(project):
     assert unique_name("scan", "coffee", ["scan", "coffee_scan"]) == "coffee_scan_2"
     project.put(replace(project.entry("a"), domain="tea"))
     assert project.domains == ("tea",)
+
+
+def test_a_listed_folder_says_which_cubes_have_masks_labels_and_scores(project):
+    name = next(iter(project.entries))
+    assert project.masked == project.labelled == project.projected == set()
+    project.save_mask(name, np.ones(project.entry(name).shape[:2], dtype=bool))
+    project.save_mask(name, np.ones(project.entry(name).shape[:2], dtype=bool))
+    (project.folder / "masks" / "of a removed cube.tif").touch()
+    (project.folder / "labels").mkdir()
+    (project.folder / "labels" / "classes.json").touch()
+    assert project.masked == {name}
+    assert project.labelled == set()

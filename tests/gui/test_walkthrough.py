@@ -254,7 +254,7 @@ def test_from_a_file_to_a_class_with_a_mouse_alone(hand: Newcomer, tmp_path: Pat
     hand.clicks += 2  # the file, Open
     hand.wait(lambda: layers.find(viewer, "rgb", SCENE) is not None)
     assert desk.cube == SCENE
-    assert form.table.item(0, 2).text() == f"{ROWS}×{COLUMNS}"
+    assert form.table.rows.index(0, 2).data() == f"{ROWS}×{COLUMNS}"
     hand.look("cubes")
 
     # Spectra, before anything else: who sees a cube points at it.

@@ -128,8 +128,8 @@ def test_each_form_says_what_it_needs(bench):
 def test_opened_project_is_on_the_canvas(opened):
     viewer = opened.desk.viewer
     assert [layers.role_of(layer) for layer in viewer.layers] == ["cube", "rgb"]
-    table = form(opened, "cubes").table
-    rows = [[table.item(row, column).text() for column in range(5)] for row in range(2)]
+    table = form(opened, "cubes").table.rows
+    rows = [[table.index(row, column).data() for column in range(5)] for row in range(2)]
     assert rows == [["beans", "coffee", "24×20", "12", "dn"], ["cubes", "sugar", "24×22", "9", "dn"]]
     assert "whole image is used" in form(opened, "mask and labels").standing().words
 
@@ -142,7 +142,8 @@ def test_another_cube_of_the_table_takes_the_canvas(opened, qtbot):
 
 
 def test_the_domain_can_be_changed(opened, qtbot):
-    form(opened, "cubes").table.item(1, 1).setText("beet")
+    rows = form(opened, "cubes").table.rows
+    rows.setData(rows.index(1, 1), "beet")
     settled(qtbot, opened)
     assert Project.open(opened.desk.project.folder).entry("cubes").domain == "beet"
 
@@ -533,7 +534,7 @@ def test_adding_to_the_project_folder_and_reopening(opened, qtbot, tmp_path):
     form(opened, "cubes").load(Path(folder))
     qtbot.waitUntil(lambda: "leaf" in opened.desk.project.entries, timeout=5000)
     settled(qtbot, opened)
-    assert form(opened, "cubes").table.rowCount() == 3
+    assert form(opened, "cubes").table.rows.rowCount() == 3
 
 
 def test_a_closed_viewer_leaves_nothing_behind(qtbot):

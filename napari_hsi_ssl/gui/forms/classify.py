@@ -152,7 +152,7 @@ class ClassifyForm(Form):
             return "Needs cubes: form 1."
         if not self.usable_runs():
             return "Needs a finished self-distillation run: form 5."
-        if self.method.currentData() != "distil" and self._train_file is None and not any(project.labels_path(name).exists() for name in project.entries):
+        if self.method.currentData() != "distil" and self._train_file is None and not project.labelled:
             return "Needs labels to learn from: form 2, tab Labels."
         return ""
 

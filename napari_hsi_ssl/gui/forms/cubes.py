@@ -11,14 +11,10 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QComboBox,
     QFileDialog,
-    QHeaderView,
     QLineEdit,
     QMenu,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -28,6 +24,7 @@ from napari_hsi_ssl.errors import ChoiceError, ConfigError
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.copying import MENU_STYLE
+from napari_hsi_ssl.gui.forms.cube_table import CubeTable
 from napari_hsi_ssl.gui.forms.fields import fold
 from napari_hsi_ssl.gui.forms.pieces import Elided, boxed, heading, listen, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.forms.references import ReferencesPanel
@@ -43,7 +40,6 @@ FILTER = f"Cubes ({' '.join(FILTERS)});;All files (*)"
 _EXPORTS = {"ENVI (*.hdr)": ".hdr", "GeoTIFF (*.tif)": ".tif", "Zarr (*.zarr)": ".zarr"}
 _FILES_TIP = "ENVI (.hdr), GeoTIFF, NetCDF, HDF5, .hspy, .mat or NumPy cubes; you can also drop files and folders on the table"
 _FOLDER_TIP = "Every cube in a folder and below it, also a Zarr store or a folder of one image a band; a cube's domain is its folder's name"
-_COLUMNS = ("Cube", "Domain", "Size", "Bands", "Quantity")
 
 
 class CubesForm(Form):
@@ -82,17 +78,10 @@ class CubesForm(Form):
         self.body.addWidget(self._choice())
         self.body.addWidget(self._offer())
 
-        self.table = QTableWidget(0, len(_COLUMNS))
-        self.table.setHorizontalHeaderLabels(_COLUMNS)
-        self.table.verticalHeader().hide()
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.table = CubeTable()
         self.table.setMinimumHeight(150)
         self.table.setAcceptDrops(True)
         self.table.setToolTip("Choose a cube to see it; double-click its domain to change it; drop files or folders here")
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.table.viewport().installEventFilter(self)
         self.body.addWidget(self.table)
 
@@ -116,8 +105,8 @@ class CubesForm(Form):
         self.open.clicked.connect(self.ask_open)
         self.files.clicked.connect(self.ask_files)
         self.add_folder.clicked.connect(self.ask_folder)
-        self.table.itemSelectionChanged.connect(self._chosen)
-        self.table.itemChanged.connect(self._edited)
+        self.table.chosen.connect(self.desk.set_cube)
+        self.table.rows.domain_given.connect(self._give_domain)
         self.remove.clicked.connect(self._remove)
         self.rectangle.clicked.connect(lambda: layers.draw(self.desk.viewer, "add_rectangle"))
         self.crop.clicked.connect(self.crop_to_drawing)
@@ -182,31 +171,13 @@ class CubesForm(Form):
         self.recent.setEnabled(not self.desk.busy and bool(self.memory.get("projects", "recent")))
         for button in (self.new, self.open, self.files, self.add_folder, self.pines, self.laboratory):
             button.setEnabled(not self.desk.busy)
-        entries = list(project.entries.values()) if project else []
-        blocked = self.table.blockSignals(True)
-        self.table.setRowCount(len(entries))
-        for index, entry in enumerate(entries):
-            height, width, bands = entry.shape
-            size = f"{height}×{width}"
-            if entry.crop:
-                y0, x0, y1, x1 = entry.crop
-                size = f"{y1 - y0}×{x1 - x0} of {size}"
-            for column, text in enumerate((entry.name, entry.domain, size, str(bands), entry.quantity)):
-                item = QTableWidgetItem(text)
-                if column != 1:
-                    item.setFlags(item.flags() & ~Qt.ItemFlag.ItemIsEditable)
-                item.setToolTip(str(entry.path) if column == 0 else text)
-                self.table.setItem(index, column, item)
-            if entry.name == self.desk.cube:
-                self.table.selectRow(index)
-        self.table.blockSignals(blocked)
-
+        self.table.show_entries(list(project.entries.values()) if project else [], self.desk.cube)
         self.offer_opened()
 
     def files_on_canvas(self) -> list[Path]:
         """Return the files of cubes that were opened in napari itself and are not in the project yet."""
-        known = {entry.path for entry in self.project.entries.values()} if self.project else set()
         found = dict.fromkeys(Path(layer.metadata["hsi_file"]).absolute() for layer in self.desk.viewer.layers if "hsi_file" in layer.metadata)
+        known = {entry.path for entry in self.project.entries.values()} if self.project and found else set()
         return [path for path in found if path not in known]
 
     def offer_opened(self) -> None:
@@ -406,19 +377,9 @@ class CubesForm(Form):
             self.memory.used("references", Path(path))
             field.setText(path)
 
-    def _chosen(self) -> None:
-        rows = self.table.selectionModel().selectedRows()
-        if rows:
-            self.desk.set_cube(self.table.item(rows[0].row(), 0).text())
-
-    def _edited(self, item: QTableWidgetItem) -> None:
-        project, domain = self.project, item.text().strip()
-        if project is None or item.column() != 1:
-            return
-        name = self.table.item(item.row(), 0).text()
-        if not domain or self.desk.busy:
-            self.refresh()
-        elif domain != project.entry(name).domain:
+    def _give_domain(self, name: str, domain: str) -> None:
+        project = self.project
+        if project is not None and domain and not self.desk.busy and domain != project.entry(name).domain:
             self.run(_set_domain(project, name, domain), lambda _: self.desk.cubes_changed(), f"{name} goes to {domain}")
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -104,11 +104,10 @@ class ExploreForm(Form):
         if project is None or not project.entries:
             return Standing("blocked", "Needs cubes: form 1.")
         if project.inlet is None:
-            masked = any(project.mask_path(name).exists() for name in project.entries)
-            return Standing("ready", "No PCA yet." if masked else "No PCA yet. No mask either: the whole images are used.")
-        missing = [name for name in project.entries if not (project.inlet_folder() / f"{name}.npy").exists()]
+            return Standing("ready", "No PCA yet." if project.masked else "No PCA yet. No mask either: the whole images are used.")
+        missing = len(project.entries) - len(project.projected)
         if missing:
-            return Standing("ready", f"{len(missing)} cube{'s' * (len(missing) != 1)} came after the {self._name}: fit it again.")
+            return Standing("ready", f"{missing} cube{'s' * (missing != 1)} came after the {self._name}: fit it again.")
         return Standing("done", f"{self._name} {project.inlet[:6]} of {len(project.entries)} cube{'s' * (len(project.entries) != 1)}")
 
     def update_widgets(self) -> None:

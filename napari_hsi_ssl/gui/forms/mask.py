@@ -153,11 +153,9 @@ class MaskForm(Form):
         project = self.project
         if project is None or not project.entries:
             return Standing("blocked", "Needs cubes: form 1.")
-        names = list(project.entries)
-        masks = sum(project.mask_path(name).exists() for name in names)
-        labels = sum(project.labels_path(name).exists() for name in names)
-        told = f"masks of {masks} of {len(names)} cubes" if masks else "No mask yet: the whole image is used"
-        return Standing("done" if masks else "ready", f"{told} · " + (f"labels of {labels} of {len(names)}" if labels else "no labels yet"))
+        count, masks, labels = len(project.entries), len(project.masked), len(project.labelled)
+        told = f"masks of {masks} of {count} cubes" if masks else "No mask yet: the whole image is used"
+        return Standing("done" if masks else "ready", f"{told} · " + (f"labels of {labels} of {count}" if labels else "no labels yet"))
 
     def update_widgets(self) -> None:
         """Show how much is covered, and offer the first component once there is one."""
