@@ -7,10 +7,11 @@ the whole frame, so that nothing shifts when the crop changes.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import tifffile
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from napari_hsi_ssl.explore.pca import Projection
     from napari_hsi_ssl.patches.index import PatchIndex
     from napari_hsi_ssl.runs.folder import RunFolder
+
+_SETTLED: Final = 2_000_000_000
+"""Nanoseconds after which a folder's time of change tells it from a later state: file systems count in steps, the coarsest of 2 s."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ class Project:
         self.folder = folder
         self._content = content
         self._entries = {entry.name: entry for entry in map(self._entry, content["cubes"])}
+        self._listed: dict[Path, tuple[int, set[str]]] = {}
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
@@ -104,6 +109,7 @@ class Project:
         return cls(folder, content)
 
     def _save(self) -> None:
+        self._listed.clear()
         self._content["cubes"] = [self._plain(entry) for entry in self._entries.values()]
         files.write_json(self.folder / "project.json", self._content)
 
@@ -156,10 +162,16 @@ class Project:
 
     def _with_file(self, folder: Path, ending: str) -> set[str]:
         try:
-            there = os.listdir(folder)
+            changed = folder.stat().st_mtime_ns
         except FileNotFoundError:
             return set()
-        return self._entries.keys() & {name.removesuffix(ending) for name in there if name.endswith(ending)}
+        kept = self._listed.get(folder)
+        if kept is not None and kept[0] == changed:
+            return set(kept[1])
+        found = self._entries.keys() & {name.removesuffix(ending) for name in os.listdir(folder) if name.endswith(ending)}
+        if time.time_ns() - changed > _SETTLED:
+            self._listed[folder] = changed, found
+        return set(found)
 
     def entry(self, name: str) -> CubeEntry:
         """Return one cube's entry, or say which names there are."""

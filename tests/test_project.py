@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -129,3 +130,7 @@ def test_a_listed_folder_says_which_cubes_have_masks_labels_and_scores(project):
     (project.folder / "labels" / "classes.json").touch()
     assert project.masked == {name}
     assert project.labelled == set()
+    os.utime(project.folder / "masks", (1, 1))  # long unchanged, so that what is found is kept
+    assert project.masked == {name}
+    project.mask_path(name).unlink()
+    assert project.masked == set()
