@@ -193,7 +193,7 @@ def working(heart: Heart, project: Project, steps: int) -> dict[str, dict[str, f
         wait(lambda: "map" in news)
         rest(1.0)
         found["all at once"] = heart.gaps()
-        train.stop()
+        train.runs.stop()
         wait(lambda: not train.watch.live)
     return found
 

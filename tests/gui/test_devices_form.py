@@ -27,7 +27,7 @@ def test_a_real_trial_fills_the_table_and_a_changed_setting_empties_it(viewer, q
     run(cut_patches(project, PatchConfig(size=6, stride=3, coverage=0)))
     _, form = open_form(viewer, project)
     form.pretrain.setValue(form.pretrain.value().model_copy(update={"batch_size": 8, "epochs": 2}))
-    panel = form.machine
+    panel = form.kinds.machines[0]
     assert not panel.table.isVisible()
     qtbot.waitUntil(panel.ask.isEnabled, timeout=10_000)
     panel.ask.click()
@@ -58,7 +58,7 @@ REPORT = {
 
 def test_a_chosen_row_sets_the_form(viewer, project):
     _, form = open_form(viewer, project)
-    panel = form.machine
+    panel = form.kinds.machines[0]
     panel.show_report(REPORT)
     assert panel.words.text() == "CPU with 8 cores, 20.0 of 32.0 GiB free; 2 × Tesla V100, 15.0 of 16.0 GiB free each."
     assert [row(panel, number) for number in range(3)] == [
@@ -75,6 +75,16 @@ def test_a_chosen_row_sets_the_form(viewer, project):
     value = form.pretrain.value()
     assert (value.accelerator, value.devices, value.precision) == ("auto", "auto", "auto")
     form.where.where.setCurrentIndex(1)
-    assert not panel.isVisibleTo(form), "a cluster's devices are not this computer's"
+    assert panel.isHidden(), "a cluster's devices are not this computer's"
     form.where.where.setCurrentIndex(0)
     assert panel.isVisibleTo(form)
+    assert not form.pretrain.folds["Device and precision"].isExpanded(), "what is rarely used is folded away"
+
+
+def test_a_chosen_row_is_remembered(viewer, project, qtbot):
+    bench, form = open_form(viewer, project)
+    panel = form.kinds.machines[1]
+    panel.show_report(REPORT)
+    panel.table.selectRow(0)
+    assert bench.forms["train"].memory.get("forms", "Train: DistilConfig") == {"accelerator": "cpu", "devices": 1, "precision": "32"}
+    assert form.pretrain.value().accelerator == "auto", "each kind of training has its own"

@@ -122,6 +122,17 @@ def test_accuracies_are_drawn_in_percent(plot):
     assert curve.getData()[1].tolist() == pytest.approx([93.4])
 
 
+def test_the_legend_names_an_accuracy_once_whatever_runs_are_shown(plot):
+    for name in ("one", "two"):
+        plot.add_events(name, [{"type": "epoch", "epoch": 1, "step": 10, "knn_accuracy": 0.9, "exits": [0.5]}])
+    plot.redraw()
+    legend = plot.curves.accuracy_plot.legend
+    assert [label.text for _, label in legend.items] == ["exit 1", "kNN"]
+    assert len(plot.curves.accuracy_plot.listDataItems()) == 4
+    plot.show_run("one", False)
+    assert [label.text for _, label in legend.items] == ["exit 1", "kNN"]
+
+
 def test_epoch_ticks_stand_at_the_epochs_ends_and_have_room(plot):
     plot.add_events("one", [{"type": "epoch", "epoch": e, "step": 20 * e, "knn_accuracy": 0.5} for e in range(1, 101)])
     plot.redraw()
@@ -254,9 +265,26 @@ def test_ticked_runs_are_asked_for_and_shown_side_by_side(plot):
     plot.comparison.show_report({"runs": ["one", "two"], "settings": {"batch_size": [64, 32]}, "figures": figures, "notes": ["Beware."]})
     grid = plot.comparison.grid
     rows = [[grid.item(row, column).text() for column in range(3)] for row in range(grid.rowCount())]
-    assert rows[0] == ["batch size", "64", "32"]
+    assert rows[0] == ["Batch size", "64", "32"]
     assert rows[1][1:] == ["50.0 %", "–"]
     assert [row[1] for row in rows[2:]] == ["4 min 10 s", "2.0 GB", "1,200"]
     assert plot.comparison.note.text() == "Beware."
     plot.comparison.copy()
-    assert QApplication.clipboard().text().splitlines()[1] == "batch size\t64\t32"
+    assert QApplication.clipboard().text().splitlines()[1] == "Batch size\t64\t32"
+
+
+def test_a_click_on_a_ticked_run_asks_for_its_embedding(plot):
+    asked = []
+    plot.embedding_asked.connect(asked.append)
+    for name in ("one", "two"):
+        plot.add_events(name, [step(1), {"type": "finished"}])
+    plot.redraw()
+    plot.turn_to("embedding")
+    plot.runs.itemClicked.emit(plot.runs.item(0))
+    assert plot.current == "one"
+    assert plot.status.text().startswith("one")
+    plot.runs.itemClicked.emit(plot.runs.item(1))
+    assert asked[-1] == "two"
+    plot.show_run("one", False)
+    plot.runs.itemClicked.emit(plot.runs.item(0))
+    assert plot.current == "two", "what is not shown has no line"

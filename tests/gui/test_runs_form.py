@@ -85,7 +85,7 @@ def test_a_run_without_checkpoints_says_so(form):
 
 
 def test_stop_is_acknowledged_at_once_and_stays_so(form, project, monkeypatch):
-    monkeypatch.setattr("napari_hsi_ssl.gui.forms.train.cancel_run", lambda *_: iter(()))
+    monkeypatch.setattr("napari_hsi_ssl.gui.forms.runs_panel.cancel_run", lambda *_: iter(()))
     form.watch.latest["pretrain-1"] = Update(Progress(3, 9, "epoch 3 of 9 · 3 min left · 1.2 GB"))
     form.refresh()
     assert "1.2 GB" in form.live.text.text()

@@ -21,7 +21,7 @@ class BranchRow(QWidget):
         self.words = Elided()
         self.steps = QComboBox()
         self.steps.setToolTip("The step of the checkpoint; a run keeps its last few")
-        self.leave = plain_button("Start anew", "Forget the checkpoint: the next training starts from random weights")
+        self.leave = plain_button("No branch", "Forget the checkpoint: the next training starts anew")
         self.leave.clicked.connect(self.clear)
         layout = row(self.words, self.steps, self.leave)
         layout.setStretch(0, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import DistilConfig, PretrainConfig
 from napari_hsi_ssl.errors import HsiError
@@ -26,24 +26,20 @@ _MANY: Final = 2**30
 
 
 class DevicePanel(QWidget):
-    """Lists the devices on demand, and sets the form to the one that is chosen.
+    """Lists the devices on demand, and sets the fields to the one that is chosen.
 
     Parameters
     ----------
     form : Form
         Runs the trial.
-    kinds : QTabWidget
-        Its page on top is the kind of training that is chosen.
-    *fields : ConfigFields
-        The settings of each kind, in the order of the pages.
+    fields : ConfigFields
+        The settings of the training.
     """
 
-    def __init__(self, form: Form, kinds: QTabWidget, *fields: ConfigFields[Any]) -> None:
+    def __init__(self, form: Form, fields: ConfigFields[Any]) -> None:
         super().__init__()
-        self._form, self._kinds, self._fields = form, kinds, fields
-        kinds.currentChanged.connect(self.settings_changed)
-        for each in fields:
-            each.changed.connect(self.settings_changed)
+        self._form, self._fields = form, fields
+        fields.changed.connect(self.settings_changed)
         self._tried: PretrainConfig | DistilConfig | None = None
         self.choices: list[dict[str, Any]] = []
         self.ask = plain_button("Compare devices", "Train a few steps on every device of this computer and tell what the whole training would take there")
@@ -73,7 +69,7 @@ class DevicePanel(QWidget):
         if self._form.project is None:
             return
         try:
-            self._tried = self._editor().value()
+            self._tried = self._fields.value()
         except HsiError as error:
             self._form.say(str(error), "error")
             return
@@ -105,14 +101,11 @@ class DevicePanel(QWidget):
         if self._tried is None:
             return
         try:
-            now = self._editor().value()
+            now = self._fields.value()
         except HsiError:  # they contradict each other for the moment
             now = None
         if now is None or now.model_copy(update=_AUTO) != self._tried.model_copy(update=_AUTO):
             self._forget()
-
-    def _editor(self) -> ConfigFields[Any]:
-        return self._fields[self._kinds.currentIndex()]
 
     def _forget(self) -> None:
         self._tried, self.choices = None, []
@@ -122,8 +115,9 @@ class DevicePanel(QWidget):
     def _chosen(self) -> None:
         rows = self.table.selectionModel().selectedRows()
         if rows:
-            choice, fields = self.choices[rows[0].row()], self._editor()
+            choice, fields = self.choices[rows[0].row()], self._fields
             fields.setValue(fields.value().model_copy(update=_AUTO if choice["automatic"] else {name: choice[name] for name in _MACHINE}))
+            fields.edited.emit(fields.value())
 
 
 def _there_is(report: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from napari_hsi_ssl.errors import ConfigError
 Model = TypeVar("Model", bound=Settings)
 _LARGEST = 2**31 - 1
 _EMPTY = "–"
+_MORE = "More settings"
 _ANY_HEIGHT = 2**24 - 1
 """Qt's word for a height without limit."""
 
@@ -133,6 +134,8 @@ class ConfigFields(QWidget, Generic[Model]):
         Fields that always stand there.
     folded : sequence of str
         Fields under "More settings".
+    folds : mapping of str to sequence of str
+        Fields under folds of their own, by title.
     labels : mapping of str to str
         What a field is called; its name with a capital otherwise.
     empty : mapping of str to str
@@ -154,6 +157,7 @@ class ConfigFields(QWidget, Generic[Model]):
         shown: Sequence[str],
         folded: Sequence[str] = (),
         *,
+        folds: Mapping[str, Sequence[str]] | None = None,
         labels: Mapping[str, str] | None = None,
         empty: Mapping[str, str] | None = None,
         hints: Mapping[str, str] | None = None,
@@ -170,12 +174,13 @@ class ConfigFields(QWidget, Generic[Model]):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addLayout(self._form(shown))
-        self.more: QCollapsible | None = None
-        if folded:
+        self.folds: dict[str, QCollapsible] = {}
+        for title, names in {**({_MORE: folded} if folded else {}), **(folds or {})}.items():
             inside = QWidget()
-            inside.setLayout(self._form(folded))
-            self.more = fold("More settings", inside)
-            layout.addWidget(self.more)
+            inside.setLayout(self._form(names))
+            self.folds[title] = fold(title, inside)
+            layout.addWidget(self.folds[title])
+        self.more = self.folds.get(_MORE)
         self.setValue(self._held)
 
     def _form(self, names: Sequence[str]) -> QFormLayout:
@@ -269,6 +274,7 @@ def fold(title: str, inside: QWidget) -> QCollapsible:
     # superqt holds what is unfolded to the height it had at that moment, so that whatever appears in it later would be squeezed in.
     folded.toggled.connect(lambda opened: inside.setMaximumHeight(_ANY_HEIGHT if opened else 0))
     folded.layout().setContentsMargins(0, 0, 0, 0)
+    folded.layout().setSpacing(0)
     folded.toggleButton().setToolTip("Unfold or fold")
     folded.toggleButton().setStyleSheet("text-align: left; border: none; background: transparent;")
     return folded

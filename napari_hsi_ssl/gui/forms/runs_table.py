@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QPushButton, QTableWi
 _COLUMNS = ("Run", "Kind", "State", "Epoch", "Loss")
 _EPOCH, _LOSS = 3, 4
 _ARMED_MS = 5000
+_FEWEST, _MOST = 3, 8
+"""Rows that the table has room for."""
 
 
 class RunsTable(QTableWidget):
@@ -22,11 +24,11 @@ class RunsTable(QTableWidget):
         self.verticalHeader().hide()
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setMinimumHeight(120)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.setToolTip("Choose a run to see its curves")
+        self.setToolTip("Choose a run to resume, branch or delete it, and to see its curves")
+        self._fit()
 
     def show_runs(self, runs: Sequence[Mapping[str, Any]], chosen: str) -> None:
         """Show rows of `steps.runs.list_runs` and choose one of them, the newest where the name is not among them."""
@@ -44,6 +46,12 @@ class RunsTable(QTableWidget):
             if run["run"] == chosen:
                 self.selectRow(index)
         self.blockSignals(blocked)
+        self._fit()
+
+    def _fit(self) -> None:
+        """Take no more height than the rows need, so that the buttons below stay near."""
+        rows = min(max(self.rowCount(), _FEWEST), _MOST)
+        self.setFixedHeight(rows * self.verticalHeader().defaultSectionSize() + self.horizontalHeader().sizeHint().height() + 4)
 
     def chosen(self) -> str:
         """Return the name of the chosen run; "" when none is."""

@@ -22,7 +22,7 @@ _WORDS = {
 
 def comparison_table(report: Mapping[str, Any]) -> Table:
     """Return the report of `steps.comparison.compare_runs` as a table: a row a setting that differs, then a row a figure."""
-    rows = [(name.replace("_", " "), *map(_setting, values)) for name, values in report["settings"].items()]
+    rows = [(name.replace("_", " ").capitalize(), *map(_setting, values)) for name, values in report["settings"].items()]
     rows = rows or [("All settings are the same", *[""] * len(report["runs"]))]
     rows += [(_WORDS.get(name, name.replace("_", " ").capitalize()), *(_figure(name, value) for value in values)) for name, values in report["figures"].items()]
     return Table(("", *report["runs"]), tuple(rows), ("text",) * (1 + len(report["runs"])), note="\n".join(report["notes"]))
@@ -53,6 +53,7 @@ class ComparisonView(QWidget):
         self.grid.verticalHeader().setDefaultSectionSize(22)
         self.grid.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.grid.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.grid.setToolTip("Settings in which the ticked runs differ, then their figures")
         self.grid.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         self.note = QLabel(_NOTHING, wordWrap=True)
         self.copy_button = QPushButton("Copy", clicked=self.copy)

@@ -6,7 +6,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_hsi_ssl.cubes.cube import palette
@@ -20,7 +20,13 @@ _UNLABELLED = "no class"
 
 
 class EmbeddingView(QWidget):
-    """A scatter of the judged patches, with a list of what the colours mean."""
+    """A scatter of the judged patches, with a list of what the colours mean.
+
+    Attributes
+    ----------
+    beside : QWidget
+        The list and what it tells apart, to be laid out by whoever shows the view.
+    """
 
     drawn = Signal()
 
@@ -46,17 +52,16 @@ class EmbeddingView(QWidget):
         self.legend.setToolTip("What each colour stands for; untick to hide")
         self.legend.toggled.connect(self._toggled)
         self.note = QElidingLabel(_NOTHING)
-        beside = QVBoxLayout()
+        self.beside = QWidget()
+        beside = QVBoxLayout(self.beside)
+        beside.setContentsMargins(0, 0, 0, 0)
         beside.setSpacing(3)
         beside.addWidget(self.by)
         beside.addWidget(self.legend, 1)
-        row = QHBoxLayout()
-        row.addWidget(self.plot, 4)
-        row.addLayout(beside, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addLayout(row, 1)
+        column.addWidget(self.plot, 1)
         column.addWidget(self.note)
         self.set_theme(theme)
 
@@ -96,14 +101,18 @@ class EmbeddingView(QWidget):
         self.legend.set_entries(entries)
         if found is None:
             self.points.clear()
-            self.note.setText(_NOTHING)
+            self._say(_NOTHING)
             return
         visible = np.array([name not in self._hidden for name in names])[group]
         brushes = [pg.mkBrush(colour + "c8") for colour in colours]
         places = found.snapshot.places[visible]
         self.points.setData(places[:, 0], places[:, 1], brush=[brushes[number] for number in group[visible]])
         share = f"{100 * found.snapshot.explained:.0f} % of the variance"
-        self.note.setText(f"{found.run} · after epoch {found.snapshot.epoch} · principal plane of {len(group)} held-out patches, {share}")
+        self._say(f"{found.run} · after epoch {found.snapshot.epoch} · principal plane of {len(group)} held-out patches, {share}")
+
+    def _say(self, words: str) -> None:
+        self.note.setText(words)
+        self.note.setToolTip(words)
 
     def _colour_changed(self) -> None:
         self._hidden.clear()

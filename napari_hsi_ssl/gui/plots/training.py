@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QListWidgetItem, QStackedWidget, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
 from napari_hsi_ssl.cubes.cube import palette
@@ -23,7 +23,7 @@ _SIDE_WIDTH = 124
 _NOTHING = "No run yet: start one in step 5, Train."
 _PAGES = {
     "curves": ("Curves", "Loss, accuracies and more over steps; the ticked runs lie over each other"),
-    "embedding": ("Embedding", "Where held-out patches lie, as the run in the line above sees them now"),
+    "embedding": ("Embedding", "Where held-out patches lie, as the run in the line above sees them; click a run in the list for another"),
     "compare": ("Compare", "The ticked runs side by side: settings that differ, and figures"),
 }
 
@@ -57,8 +57,9 @@ class TrainingPlot(QWidget):
             self.quantity.setItemData(self.quantity.count() - 1, tooltip, Qt.ItemDataRole.ToolTipRole)
         self.quantity.currentIndexChanged.connect(self._quantity_chosen)
         self.runs = LegendList(checkable=True)
-        self.runs.setToolTip("Runs of this project; tick several to compare them")
+        self.runs.setToolTip("Runs of this project; tick several to compare them, click a ticked one to see how it stands and its embedding")
         self.runs.toggled.connect(self.show_run)
+        self.runs.itemClicked.connect(self._clicked)
 
         # Events come one at a time, a redraw costs more than all of them: so many events, one picture.
         self._timer = QTimer(self, singleShot=True, interval=_REDRAW_MS)
@@ -79,11 +80,13 @@ class TrainingPlot(QWidget):
             box.setMinimumWidth(_SIDE_WIDTH)
             box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             side.addWidget(box)
-        side.addWidget(self.runs, 1)
+        side.addWidget(self.embedding.beside, 3)
+        side.addWidget(self.runs, 2)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.pages, 4)
         row.addLayout(side, 1)
+        self.embedding.beside.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(6, 4, 6, 4)
         column.setSpacing(2)
@@ -158,6 +161,12 @@ class TrainingPlot(QWidget):
         if self.page == "compare":
             self._ask()
 
+    def _clicked(self, item: QListWidgetItem) -> None:
+        run = item.data(Qt.ItemDataRole.UserRole)
+        if run in self._shown:
+            self._set_current(run)
+            self.redraw()
+
     def _set_current(self, run: str) -> None:
         if run != self._current:
             self._current = run
@@ -176,6 +185,7 @@ class TrainingPlot(QWidget):
     def _turn_to(self, number: int) -> None:
         self.pages.setCurrentIndex(number)
         self.quantity.setVisible(self.page == "curves")
+        self.embedding.beside.setVisible(self.page == "embedding")
         self._ask()
 
     def _ask(self) -> None:

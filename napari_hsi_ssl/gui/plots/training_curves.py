@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ _DASHES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine, Qt.
 _SYMBOLS = ("o", "t", "s", "d", "+")
 QUANTITIES = {
     "accuracy": ("Accuracy", "Accuracy (%)", "kNN accuracy on domain labels of held-out patches, or of the exits on held-out labels"),
-    "alignment": ("Alignment", "Alignment ––, uniformity - -", "Of held-out patches: how near two views of one patch are (lower is better), "
+    "alignment": ("Alignment", "Align. ––, unif. - -", "Of held-out patches: how near two views of one patch are (lower is better), "
                   "and how evenly patches fill the sphere (lower is more even)"),
     "learning_rate": ("Learning rate", "Learning rate", "Step size of the optimiser"),
     "throughput": ("Throughput", "Patches/s", "Patches a second, on all devices"),
@@ -76,12 +76,13 @@ class TrainingCurves(QWidget):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.graphics = pg.GraphicsLayoutWidget()
-        self.graphics.setMinimumSize(360, 120)
+        self.graphics.setMinimumSize(320, 120)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.graphics)
         self._items: dict[tuple[Any, ...], pg.PlotDataItem] = {}
         self._used: set[tuple[Any, ...]] = set()
+        self._named: set[tuple[pg.PlotItem, str]] = set()
         self._quantity = "accuracy"
         self._epoch_axes = [EpochAxis() for _ in range(3)]
         self.loss_plot, self.accuracy_plot, self.other_plot = (
@@ -133,8 +134,9 @@ class TrainingCurves(QWidget):
     def draw(self, visible: Sequence[RunCurves], colours: Mapping[str, str]) -> None:
         """Draw some runs, each in its colour."""
         self._used.clear()
+        self._named.clear()
         for curves in visible:
-            self._draw(curves, colours[curves.name], len(visible) > 1)
+            self._draw(curves, colours[curves.name])
         for key in [key for key in self._items if key not in self._used]:
             key[0].removeItem(self._items.pop(key))
         longest = max(visible, key=lambda curves: len(curves.epochs_at), default=None)
@@ -145,12 +147,11 @@ class TrainingCurves(QWidget):
                 if plot.getAxis(side).style["showValues"] != filled:  # an empty plot has no numbers to believe
                     plot.getAxis(side).setStyle(showValues=filled)
 
-    def _draw(self, curves: RunCurves, colour: str, several: bool) -> None:
+    def _draw(self, curves: RunCurves, colour: str) -> None:
         self._noisy(self.loss_plot, curves.name, curves.loss, colour)
-        named = (lambda kind: f"{curves.name} {kind}") if several else str
-        self._dotted(self.accuracy_plot, curves.accuracies, colour, named, 100.0)
+        self._dotted(self.accuracy_plot, curves.name, curves.accuracies, colour, 100.0)
         if self._quantity == "alignment":
-            self._dotted(self.other_plot, {name: curves.figures[name] for name in ("alignment", "uniformity")}, colour, named)
+            self._dotted(self.other_plot, curves.name, {name: curves.figures[name] for name in ("alignment", "uniformity")}, colour)
         elif self._quantity == "throughput":
             self._noisy(self.other_plot, curves.name, curves.figures["throughput"], colour)
         elif self._quantity != "accuracy":
@@ -169,15 +170,18 @@ class TrainingCurves(QWidget):
             mean = smooth(values, max(5, len(curve) // 50))
             self._curve(plot, (name, "mean"), *thin(steps, mean, _POINTS), pen=pg.mkPen(colour, width=2))
 
-    def _dotted(self, plot: pg.PlotItem, curves: Mapping[str, Curve], colour: str, named: Callable[[str], str], factor: float = 1.0) -> None:
+    def _dotted(self, plot: pg.PlotItem, run: str, curves: Mapping[str, Curve], colour: str, factor: float = 1.0) -> None:
         for index, (kind, curve) in enumerate(curves.items()):
             if not len(curve):
                 continue
             dotted = len(curve) <= _SMOOTHED_ABOVE
-            look: dict[str, Any] = {"pen": pg.mkPen(colour, width=2, style=_DASHES[index % len(_DASHES)]), "name": named(kind)}
+            # The legend names a kind once: the list beside the plots says which colour is which run.
+            name = None if (plot, kind) in self._named else kind
+            self._named.add((plot, kind))
+            look: dict[str, Any] = {"pen": pg.mkPen(colour, width=2, style=_DASHES[index % len(_DASHES)]), "name": name}
             if dotted:
                 look |= {"symbol": _SYMBOLS[index % len(_SYMBOLS)], "symbolSize": 6, "symbolBrush": colour, "symbolPen": None}
-            self._curve(plot, (named(kind), dotted), *thin(curve.steps, factor * curve.values, _POINTS), **look)
+            self._curve(plot, (run, kind, dotted, name), *thin(curve.steps, factor * curve.values, _POINTS), **look)
 
     def _curve(self, plot: pg.PlotItem, key: tuple[object, ...], x: NDArray[np.float64], y: NDArray[np.float64], **look: Any) -> None:  # noqa: ANN401
         # A curve that is kept costs a tenth of one that is made anew.

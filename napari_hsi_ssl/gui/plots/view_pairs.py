@@ -23,7 +23,7 @@ from napari_hsi_ssl.gui.plots.theme import Theme, prepare, style
 from napari_hsi_ssl.steps.views_preview import PAIRS, preview_views
 
 PREVIEW_MS = 250
-_TILE, _LABEL, _SIZE = 92, 156, (880, 580)
+_TILE, _LABEL, _SIZE = 92, 164, (880, 580)
 _LABELS = {
     "flip": "Mirror", "rotate": "Quarter turns", "light": "Light", "slope": "Slope of the light", "distortion": "Smooth distortion",
     "band_drop": "Dropped bands", "sensor_noise": "Sensor noise", "gain": "Gain", "offset": "Offset", "noise": "Noise", "drop": "Dropped components",
