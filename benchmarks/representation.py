@@ -197,6 +197,8 @@ def rows(scene: Scene, fold: Fold, steps: int, work: Path) -> dict[str, dict[str
     found["MNF-30"], _ = projected(scene, fold, PcaConfig(bands=bands, components=30, method="mnf", scale="standardise"))
     found["MNF-30, 5×5 mean"] = {name: uniform_filter(image, (5, 5, 1), mode="reflect") for name, image in found["MNF-30"].items()}
     _, found["training-free"] = projected(scene, fold, PcaConfig.training_free(bands, 30))
+    if not steps:
+        return found
     for recipe in LEARNED:
         found |= learned(scene, fold, recipe, steps, work / recipe)
     pair = [balanced(found[row], fold) for row in ("pixel", "training-free")]
@@ -240,7 +242,7 @@ def measure(scene: Scene, fold: Fold, steps: int, work: Path) -> dict[str, Any]:
     every = rows(scene, fold, steps, work)
     judged = {row: judge(images, fold, scored, standardise=row in STANDARDISED) for row, images in every.items()}
     # What the program recommends, told by the training labels alone; a guard as wide as that between training and test.
-    offered = {row: every[row] for row in ("training-free", "pixel and training-free", "pixel")}
+    offered = {row: every[row] for row in ("raw", "training-free", "pixel and training-free", "pixel") if row in every}
     chosen, tried = dict.fromkeys(METHODS, "training-free"), []
     with suppress(LabelError):  # where the training labels cannot be split again
         tried = trials(offered, {"training-free", "pixel and training-free"}, held_out_parts(fold.train, GUARD))
@@ -282,7 +284,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--scenes", nargs="+")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=300, help="of each training; 0 leaves the learned rows out")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--table", action="store_true", help="only print what has been measured")
     parser.add_argument("--make-folds", action="store_true")

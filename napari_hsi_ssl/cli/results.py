@@ -45,7 +45,7 @@ def classify(
     """Make maps of whole cubes, with confidence and provenance."""
     from napari_hsi_ssl.steps.classify import best_embedding
     from napari_hsi_ssl.steps.classify import classify as step
-    from napari_hsi_ssl.steps.features import as_they_are
+    from napari_hsi_ssl.steps.features import is_run
     from napari_hsi_ssl.steps.runs import latest_run
 
     opened = Project.open(project)
@@ -56,7 +56,7 @@ def classify(
     if run_name is None:
         run_name = latest_run(opened, "distil") if method == "distil" else best_embedding(opened)
     if method is None:
-        method = "distil" if not as_they_are(run_name) and opened.run_folder(run_name).config.kind == "distil" else "knn"
+        method = "distil" if is_run(run_name) and opened.run_folder(run_name).config.kind == "distil" else "knn"
     made = settings.ClassifyConfig.parse({"method": method, "k": k, **options_given(references=references, seed=seed)}, "classify")
     return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
 

@@ -23,7 +23,7 @@ from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.bands import as_learnt, inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
-from napari_hsi_ssl.steps.features import as_they_are, beside, features
+from napari_hsi_ssl.steps.features import as_they_are, beside, features, is_run
 from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
 
 
@@ -40,7 +40,7 @@ def classify(
     Parameters
     ----------
     run : str
-        A finished run; ``training-free``: denoised MNF components beside the shape of the spectrum, which need no training; or
+        A finished run; ``spectra``; ``training-free``: denoised MNF components beside the shape of the spectrum, which need no training; or
         ``RUN+training-free``: both side by side.
     cubes : sequence of str, optional
         All cubes by default.
@@ -60,7 +60,7 @@ def classify(
         project.entry(name)
     if out is not None and len(names) != 1:
         raise ConfigError(f"--out names one file, but {len(names)} cubes are classified; choose one with --cube NAME.")
-    if as_they_are(run):
+    if not is_run(run):
         report = yield from _by_features(project, run, config, names, train, out)
         return {**report, "seconds": time.monotonic() - begun}
     folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
@@ -80,11 +80,11 @@ def classify(
 def _by_features(
     project: Project, run: str, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None
 ) -> Steps[dict[str, Any]]:
-    """Classify by the training-free embedding, alone or beside that of a run."""
+    """Classify by spectra, or by the training-free embedding, alone or beside that of a run."""
     from napari_hsi_ssl.mapping.maps import decide_map, decider, labelled_features
 
     if config.method == "distil":
-        raise ConfigError("the training-free embedding has no classes of its own; choose --method knn or linear, or a self-distillation run.")
+        raise ConfigError("these features have no classes of their own; choose --method knn or linear, or a self-distillation run.")
     labels = read_training_labels(project, train)
     numbers = class_numbers(labels)
     known = project.classes
@@ -92,7 +92,7 @@ def _by_features(
     # A labelled pixel is looked at whatever the mask says.
     areas = {name: project.area(name) | (labels[name] > 0 if name in labels else False) for name in dict.fromkeys([*labels, *names])}
     found, told = yield from features(project, run, areas)
-    decide = decider(config.method, *labelled_features(found, labels, config.references, config.seed), config.k, standardised=False)
+    decide = decider(config.method, *labelled_features(found, labels, config.references, config.seed), config.k, standardised=not as_they_are(run))
     maps = []
     for name in names:
         started = time.monotonic()

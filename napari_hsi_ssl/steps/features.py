@@ -1,12 +1,9 @@
-"""What pixels are classified by: the training-free embedding, that of a run, or both side by side, under one name.
-
-A name is ``training-free``, a pretraining run's, or ``RUN+training-free``.
-"""
+"""What pixels are classified by, under one name: ``spectra``, ``training-free``, a pretraining run's, or ``RUN+training-free``, both side by side."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
+from napari_hsi_ssl.errors import ConfigError
+from napari_hsi_ssl.explore.sources import band_use
+from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
+from napari_hsi_ssl.mapping.raw import Spectra
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
-from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
@@ -37,11 +38,16 @@ def beside(run: str) -> str:
 def run_of(name: str) -> str:
     """Return the run whose network a name asks for; "" when none is needed."""
     run = name.removesuffix(f"+{TRAINING_FREE}")
-    return "" if run == TRAINING_FREE else run
+    return "" if run in {TRAINING_FREE, SPECTRA} else run
+
+
+def is_run(name: str) -> bool:
+    """Whether a name is that of a run alone."""
+    return run_of(name) == name
 
 
 def as_they_are(name: str) -> bool:
-    """Whether kNN compares these features as they are; those of a network alone are standardised first."""
+    """Whether kNN compares these features as they are; spectra and those of a network alone are standardised first."""
     return name.endswith(TRAINING_FREE)
 
 
@@ -63,9 +69,14 @@ def features(project: Project, name: str, areas: Areas) -> Steps[tuple[dict[str,
 
     Raises
     ------
-    RunError
+    ProjectError, RunError
         When the run is missing, of another kind or not finished.
+    ConfigError
+        When spectra of cubes with different bands would be compared.
     """
+    if name == SPECTRA:
+        yield Progress(message="reading spectra")
+        return dict(_spectra(project, areas)), {"chain": project.chain.model_dump(mode="json")}
     from napari_hsi_ssl.mapping.joined import join
 
     run = run_of(name)
@@ -80,6 +91,19 @@ def features(project: Project, name: str, areas: Areas) -> Steps[tuple[dict[str,
         told["embedding"] = next(iter(found.values())).parent.name
         parts.append({cube: np.load(path, mmap_mode="r") for cube, path in found.items()})
     return (parts[0] if len(parts) == 1 else dict(join(parts, areas))), told
+
+
+def same_bands(project: Project, cubes: Iterable[str]) -> bool:
+    """Whether cubes have as many good bands each, so that their spectra can be compared."""
+    return len({int(band_use(project.prepared(cube)).sum()) for cube in cubes}) == 1
+
+
+def _spectra(project: Project, areas: Areas) -> dict[str, Spectra]:
+    found = {cube: Spectra(project.prepared(cube)) for cube in areas}
+    if not same_bands(project, areas):
+        listed = ", ".join(f"'{cube}' {spectra.shape[2]}" for cube, spectra in found.items())
+        raise ConfigError(f"the cubes have different numbers of good bands ({listed}), so spectra cannot be compared; use --run training-free.")
+    return found
 
 
 def _embedded(project: Project, folder: RunFolder, areas: Areas) -> Steps[dict[str, Embedding]]:

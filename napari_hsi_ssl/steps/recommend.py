@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.evaluate import need_model
-from napari_hsi_ssl.steps.features import as_they_are, beside, features
+from napari_hsi_ssl.steps.features import as_they_are, beside, features, same_bands
 from napari_hsi_ssl.steps.train import read_training_labels
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _REACH: Final = 9
 
 
 def recommend(project: Project, train: Mapping[str, Path] | None = None, runs: list[str] | None = None, k: int = 20) -> Steps[dict[str, Any]]:
-    """Try the training-free features, pretraining runs, and both side by side on parts of the labels.
+    """Try spectra, the training-free features, pretraining runs, and these beside the training-free ones on parts of the labels.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def recommend(project: Project, train: Mapping[str, Path] | None = None, runs: l
     guard = max(_REACH, *windows) if windows else _REACH
     parts = held_out_parts(labels, guard)
     areas = {name: project.area(name) | (image > 0) for name, image in labels.items()}
-    names = [TRAINING_FREE, *tried, *map(beside, tried)]
+    names = [*([SPECTRA] if same_bands(project, areas) else []), TRAINING_FREE, *tried, *map(beside, tried)]
     candidates: dict[str, Mapping[str, Embedding]] = {}
     for number, name in enumerate(names):
         yield Progress(number, len(names), f"trying {name}")

@@ -97,7 +97,7 @@ def test_it_is_what_one_gets_before_anything_is_trained(project):
 
 
 def test_it_has_no_classes_of_its_own(project):
-    with pytest.raises(ConfigError, match="no classes of its own"):
+    with pytest.raises(ConfigError, match="no classes of their own"):
         run(classify(project, NAME, ClassifyConfig(method="distil")))
 
 

@@ -54,6 +54,12 @@ def test_a_run_beside_the_training_free_embedding_makes_a_map(project):
     assert "--run small+training-free" in found.provenance["command"]
 
 
+def test_spectra_make_a_map_too(project):
+    run(classify(project, "spectra", ClassifyConfig(method="linear")))
+    truth, found = project.labels("scene"), load_map(project.map_path("scene", "spectra", "linear"))
+    assert (found.labels[truth > 0] == truth[truth > 0]).mean() > 0.9
+
+
 def test_both_blocks_are_there(project):
     areas = {"scene": np.ones(SHAPE, dtype=bool)}
     dimensions = {name: run(features(project, name, areas))[0]["scene"].shape[2] for name in ("small", "training-free", beside("small"))}
@@ -63,7 +69,7 @@ def test_both_blocks_are_there(project):
 def test_every_choice_is_tried_and_the_best_is_told(project):
     report = run(recommend(project))
     assert {(row["run"], row["method"]) for row in report["rows"]} == {
-        (name, method) for name in ("training-free", "small", "small+training-free") for method in ("knn", "linear")
+        (name, method) for name in ("spectra", "training-free", "small", "small+training-free") for method in ("knn", "linear")
     }
     top = max(row["accuracy"] for row in report["rows"])
     assert report["accuracy"] >= top - 0.01
@@ -80,7 +86,7 @@ def test_the_command_that_is_copied_says_the_same(project):
 def test_what_cannot_be_is_told(project):
     with pytest.raises(ProjectError, match="nobody"):
         run(classify(project, beside("nobody"), ClassifyConfig()))
-    with pytest.raises(ConfigError, match="no classes of its own"):
+    with pytest.raises(ConfigError, match="no classes of their own"):
         run(classify(project, beside("small"), ClassifyConfig(method="distil")))
     corner = np.zeros(SHAPE, np.int32)
     corner[:4, :4], corner[:4, 4:8] = 1, 2

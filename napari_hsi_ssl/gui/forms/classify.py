@@ -17,6 +17,7 @@ from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.labels import swatch
 from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.classify import classify
@@ -55,7 +56,7 @@ class ClassifyForm(Form):
         self.run_box = QComboBox()
         self.run_box.setToolTip(
             "The finished run whose network is used; training-free: denoised MNF components beside the shape of the spectrum, which need no training; "
-            "or both side by side"
+            "both side by side; or the spectra as they are"
         )
         self.run_box.activated.connect(self.refresh)
         self.cubes = QComboBox()
@@ -160,7 +161,7 @@ class ClassifyForm(Form):
         """Return the finished runs that go with the method, the newest first, and what needs no run."""
         kind = "distil" if self.method.currentData() == "distil" else "pretrain"
         names = [run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind and run["state"] == "finished"]
-        return names if kind == "distil" else [*(features for name in names for features in (beside(name), name)), TRAINING_FREE]
+        return names if kind == "distil" else [*(features for name in names for features in (beside(name), name)), TRAINING_FREE, SPECTRA]
 
     def update_widgets(self) -> None:
         """Offer the runs that go with the method, and the maps of the cube."""
