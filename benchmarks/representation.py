@@ -242,7 +242,7 @@ def measure(scene: Scene, fold: Fold, steps: int, work: Path) -> dict[str, Any]:
     every = rows(scene, fold, steps, work)
     judged = {row: judge(images, fold, scored, standardise=row in STANDARDISED) for row, images in every.items()}
     # What the program recommends, told by the training labels alone; a guard as wide as that between training and test.
-    offered = {row: every[row] for row in ("raw", "training-free", "pixel and training-free", "pixel") if row in every}
+    offered = {row: every[row] for row in ("training-free", "raw", "pixel and training-free", "pixel") if row in every}
     chosen, tried = dict.fromkeys(METHODS, "training-free"), []
     with suppress(LabelError):  # where the training labels cannot be split again
         tried = trials(offered, {"training-free", "pixel and training-free"}, held_out_parts(fold.train, GUARD))

@@ -31,7 +31,7 @@ _BLOCKS: Final = (36, 30, 24, 18, 12)
 _FEWEST: Final = 10
 """Training and test pixels of a part that can be used."""
 _CLEAR: Final = 0.01
-"""A gain below this does not speak for the less simple one."""
+"""A gain below this is no evidence."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def trials(candidates: Mapping[str, Mapping[str, Embedding]], plain: set[str], p
     Parameters
     ----------
     candidates : mapping of str to mapping of str to Embedding
-        Name of the representation → cube → features; the simplest first.
+        Name of the representation → cube → features; first those to take without evidence.
     plain : set of str
         Those whose features kNN compares as they are, not standardised.
     parts : list of Fold
@@ -126,7 +126,7 @@ def trials(candidates: Mapping[str, Mapping[str, Embedding]], plain: set[str], p
 
 
 def best(found: list[Trial]) -> Trial:
-    """Return the trial to recommend: of those that are hardly worse than the best one, the first, which is the simplest."""
+    """Return the trial to recommend: of those that are hardly worse than the best one, the first, which is the one to take without evidence."""
     top = max(trial.mean for trial in found)
     return next(trial for trial in found if trial.mean >= top - _CLEAR)
 

@@ -56,7 +56,7 @@ def recommend(project: Project, train: Mapping[str, Path] | None = None, runs: l
     guard = max(_REACH, *windows) if windows else _REACH
     parts = held_out_parts(labels, guard)
     areas = {name: project.area(name) | (image > 0) for name, image in labels.items()}
-    names = [*([SPECTRA] if same_bands(project, areas) else []), TRAINING_FREE, *tried, *map(beside, tried)]
+    names = [TRAINING_FREE, *([SPECTRA] if same_bands(project, areas) else []), *tried, *map(beside, tried)]
     candidates: dict[str, Mapping[str, Embedding]] = {}
     for number, name in enumerate(names):
         yield Progress(number, len(names), f"trying {name}")
