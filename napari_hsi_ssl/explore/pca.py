@@ -225,9 +225,7 @@ def _linear(projection: Projection, matrix: Spectra, domain: str, who: str) -> t
     return whole, offset
 
 
-def folded(
-    projection: Projection, domain: str, bands: int, centres: Spectra | None, used: NDArray[np.bool_]
-) -> tuple[Spectra, Spectra, Spectra, Spectra]:
+def folded(projection: Projection, domain: str, bands: int, centres: Spectra | None, used: NDArray[np.bool_]) -> tuple[Spectra, Spectra, Spectra, Spectra]:
     """Return a projection as filters over the bands of one camera, with the mean and the spread of each band.
 
     Parameters
