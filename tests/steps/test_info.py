@@ -13,7 +13,7 @@ from napari_hsi_ssl.cli import app
 from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import cubes, training_free
+from napari_hsi_ssl.steps import cubes, features
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.labels import save_painted
 from tests.gui.conftest import write_cube
@@ -52,13 +52,13 @@ def test_what_is_not_there_is_not_exported(tmp_path, to):
 
 def test_the_seconds_of_a_map_count_the_embedding(tmp_path, monkeypatch):
     """Else a map that took seven seconds says two."""
-    made = training_free.embeddings
+    made = features.embeddings
 
     def slow(*given):
         time.sleep(0.5)
         return (yield from made(*given))
 
-    monkeypatch.setattr(training_free, "embeddings", slow)
+    monkeypatch.setattr(features, "embeddings", slow)
     run(cubes.new(tmp_path / "project", [write_cube(tmp_path / "raw" / "one.hdr")]))
     project = Project.open(tmp_path / "project")
     run(save_painted(project, "one", np.tri(24, 20, dtype=np.int32) + 1, {1: "a", 2: "b"}))
