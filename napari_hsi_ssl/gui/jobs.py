@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker
-from qtpy.QtCore import QObject, QThreadPool, Signal
+from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
 
 from napari_hsi_ssl.errors import CancelledError, HsiError
 from napari_hsi_ssl.gui.activity import Work, activity
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 """The window hears of a job at most this often: every update costs it a redraw."""
 _THREADS = 8
+_LOOK_MS = 1000
 _SETTLING_SECONDS = 1.0
 
 _SLOTS = {
@@ -111,10 +112,16 @@ class Job(QObject):
         self._worker = _Worker(steps, self.stop)
         self._worker.yielded.connect(self._update)
         self._worker.returned.connect(self._end)
+        self._worker.errored.connect(self._broke)
+        # On a busy machine the word that a worker has ended was seen to get lost, and its form stayed busy for good.
+        self._overdue = False
+        self._look = QTimer(self)
+        self._look.timeout.connect(self._look_after)
 
     def start(self) -> None:
         """Begin, in a thread of napari's pool."""
         self._worker.start()
+        self._look.start(_LOOK_MS)
 
     def cancel(self) -> None:
         """Ask the step to end; it hears of it at its next word."""
@@ -132,8 +139,21 @@ class Job(QObject):
         if self.running:
             self.updated.emit(update)
 
+    def _broke(self, error: Exception) -> None:
+        """End all the same when the worker itself failed, around the step: a job that never ends keeps its form busy for good."""
+        _log.error("the worker of a job of the window failed", exc_info=error)
+        self._end(_Outcome(error=error))
+
+    def _look_after(self) -> None:
+        if self._overdue and self._worker.outcome is not None:
+            self._end(self._worker.outcome)
+        self._overdue = self._worker.outcome is not None  # what it has still to say comes first
+
     def _end(self, outcome: _Outcome) -> None:
+        if not self.running:
+            return
         self.running = False
+        self._look.stop()
         activity.end(self.work)
         if outcome.error is not None:
             sentence = in_window(str(outcome.error)) if isinstance(outcome.error, HsiError) else _unexpected(self.label, outcome.error)
@@ -149,7 +169,15 @@ class Job(QObject):
 class _Worker(GeneratorWorker):
     def __init__(self, steps: Steps[Any], stop: threading.Event) -> None:
         self._stop = stop
+        self.outcome: _Outcome | None = None
         super().__init__(_drive, steps, stop)
+
+    def work(self) -> Any:  # noqa: ANN401 - an outcome, or what went wrong around it
+        """Run the step, and keep its outcome for whoever asks."""
+        found = super().work()
+        if isinstance(found, _Outcome):
+            self.outcome = found
+        return found
 
     def quit(self) -> None:
         """End through the step's own `close`, so that it can tidy up in its thread."""

@@ -188,3 +188,28 @@ def test_jobs_end_with_their_owner(qtbot):
 @pytest.mark.parametrize(("seconds", "words"), [(None, ""), (-3, "0 s"), (40.4, "40 s"), (200, "3 min"), (7500, "2 h 5 min")])
 def test_time_in_words(seconds, words):
     assert time_words(seconds) == words
+
+
+def test_a_lost_word_of_the_end_is_made_up_for(qtbot, jobs):
+    """On a busy machine the signal of a worker's end was seen to get lost, and the form stayed busy for good."""
+    found: list[int] = []
+    job = jobs.start(count(2), found.append)
+    job._worker.returned.disconnect(job._end)
+    qtbot.waitUntil(lambda: bool(found), timeout=10_000)
+    assert found == [2]
+    assert not jobs.running
+
+
+def test_a_worker_that_fails_around_its_step_ends(qtbot, jobs):
+    class Broken:
+        def __next__(self) -> Progress:
+            raise StopIteration(1)
+
+        def close(self) -> None:
+            raise ValueError("the step cannot be closed")
+
+    said: list[str] = []
+    jobs.start(Broken(), label="breaking", on_error=lambda _error, sentence, _details: said.append(sentence))
+    qtbot.waitUntil(lambda: bool(said), timeout=10_000)
+    assert "cannot be closed" in said[0]
+    assert not jobs.running
