@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from napari_hsi_ssl.config import read_json
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
@@ -52,7 +52,7 @@ def recommend(project: Project, train: Mapping[str, Path] | None = None, runs: l
     labels = read_training_labels(project, train)
     finished = [folder.name for folder in project.runs() if folder.model_path.exists() and folder.config.kind == "pretrain"]
     tried = finished[-_RUNS:] if runs is None else runs
-    windows = [int(json.loads((need_model(project, run, "pretrain").path / "model.json").read_text(encoding="utf-8"))["window"]) for run in tried]
+    windows = [int(read_json(need_model(project, run, "pretrain").path / "model.json")["window"]) for run in tried]
     guard = max(_REACH, *windows) if windows else _REACH
     parts = held_out_parts(labels, guard)
     areas = {name: project.area(name) | (image > 0) for name, image in labels.items()}

@@ -15,6 +15,8 @@ from napari_hsi_ssl.config import DistilConfig, PretrainConfig, RunConfig, Slurm
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
+from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
+from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs import launch, slurm
@@ -263,6 +265,8 @@ def _run_path(project: Project, kind: str, run: str | None, resume: bool) -> Pat
         of_kind = [folder for folder in project.runs() if folder.config.kind == kind]
         if of_kind:
             return of_kind[-1].path
+    if run in {SPECTRA, TRAINING_FREE} or "+" in (run or ""):
+        raise RunError(f"a run cannot be called '{run}', which means other features where a map is made; choose another name with --run.")
     path = project.new_run_path(kind, run)
     if (path / "config.json").exists() and not resume:
         if RunFolder(path).alive:

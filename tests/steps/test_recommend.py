@@ -11,7 +11,7 @@ from napari_hsi_ssl import Project, run
 from napari_hsi_ssl.config import ClassifyConfig, PatchConfig, PcaConfig, PretrainConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import load_map, write_envi_cube
-from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError
+from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError, RunError
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.cubes import new
@@ -95,3 +95,9 @@ def test_what_cannot_be_is_told(project):
     files.write_tiff(project.folder / "corner.tif", corner)
     with pytest.raises(LabelError, match="several places"):
         run(recommend(project, {"scene": project.folder / "corner.tif"}))
+
+
+@pytest.mark.parametrize("name", ["spectra", "training-free", "small+training-free"])
+def test_a_run_cannot_take_the_name_of_other_features(project, name):
+    with pytest.raises(RunError, match="choose another name"):
+        run(pretrain(project, PretrainConfig(epochs=1, max_steps=1, batch_size=16), run=name))
