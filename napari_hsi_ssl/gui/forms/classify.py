@@ -286,7 +286,7 @@ class ClassifyForm(Form):
         if project is not None:
             train = {self.desk.cube: self._train_file} if self._train_file is not None else None
             self.done = recipe.recommend(project.folder, train, self.fields.value().k)
-            self.run(recommend(project, train, k=self.fields.value().k), self._recommended, "trying features", writes=False)
+            self.run(recommend(project, train, k=self.fields.value().k), self._recommended, "trying features")  # it may fit the training-free inlet
 
     def _recommended(self, report: dict[str, Any]) -> None:
         self.method.setCurrentIndex(self.method.findData(report["method"]))
