@@ -7,12 +7,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker
-from qtpy.QtCore import QObject, QThreadPool, QTimer, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 
 from napari_hsi_ssl.errors import CancelledError, HsiError
 from napari_hsi_ssl.gui.activity import Work, activity
@@ -25,7 +26,6 @@ _log = logging.getLogger(__name__)
 TICK_SECONDS = 0.1
 """The window hears of a job at most this often: every update costs it a redraw."""
 _THREADS = 8
-_LOOK_MS = 1000
 _SETTLING_SECONDS = 1.0
 
 _SLOTS = {
@@ -112,16 +112,10 @@ class Job(QObject):
         self._worker = _Worker(steps, self.stop)
         self._worker.yielded.connect(self._update)
         self._worker.returned.connect(self._end)
-        self._worker.errored.connect(self._broke)
-        # On a busy machine the word that a worker has ended was seen to get lost, and its form stayed busy for good.
-        self._overdue = False
-        self._look = QTimer(self)
-        self._look.timeout.connect(self._look_after)
 
     def start(self) -> None:
         """Begin, in a thread of napari's pool."""
         self._worker.start()
-        self._look.start(_LOOK_MS)
 
     def cancel(self) -> None:
         """Ask the step to end; it hears of it at its next word."""
@@ -139,21 +133,8 @@ class Job(QObject):
         if self.running:
             self.updated.emit(update)
 
-    def _broke(self, error: Exception) -> None:
-        """End all the same when the worker itself failed, around the step: a job that never ends keeps its form busy for good."""
-        _log.error("the worker of a job of the window failed", exc_info=error)
-        self._end(_Outcome(error=error))
-
-    def _look_after(self) -> None:
-        if self._overdue and self._worker.outcome is not None:
-            self._end(self._worker.outcome)
-        self._overdue = self._worker.outcome is not None  # what it has still to say comes first
-
     def _end(self, outcome: _Outcome) -> None:
-        if not self.running:
-            return
         self.running = False
-        self._look.stop()
         activity.end(self.work)
         if outcome.error is not None:
             sentence = in_window(str(outcome.error)) if isinstance(outcome.error, HsiError) else _unexpected(self.label, outcome.error)
@@ -169,15 +150,28 @@ class Job(QObject):
 class _Worker(GeneratorWorker):
     def __init__(self, steps: Steps[Any], stop: threading.Event) -> None:
         self._stop = stop
-        self.outcome: _Outcome | None = None
         super().__init__(_drive, steps, stop)
 
-    def work(self) -> Any:  # noqa: ANN401 - an outcome, or what went wrong around it
-        """Run the step, and keep its outcome for whoever asks."""
-        found = super().work()
-        if isinstance(found, _Outcome):
-            self.outcome = found
-        return found
+    def run(self) -> None:
+        """Run the step in this thread and tell its outcome, whatever happens.
+
+        Not as superqt does it: that sets the warning filters, which are the whole program's, and two threads that set them at once leave them
+        wrong; and where the step cannot be closed, or a signal cannot be sent, it says nothing of the end.
+        """
+        with suppress(RuntimeError):  # the window has gone, and the signals with it
+            self.started.emit()
+            self._running = True
+            try:
+                found = self.work()
+            except Exception as error:  # noqa: BLE001 - around the step, not in it
+                found = error
+            if not isinstance(found, _Outcome):
+                _log.error("a job of the window failed around its step", exc_info=found)
+                found = _Outcome(error=found)
+            self._running = False
+            self.returned.emit(found)
+            self.finished.emit()
+            self._finished.emit(self)
 
     def quit(self) -> None:
         """End through the step's own `close`, so that it can tidy up in its thread."""

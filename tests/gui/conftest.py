@@ -66,6 +66,14 @@ def viewer(make_napari_viewer: Callable[..., Any]) -> Iterator[Any]:
     GeneratorWorker.await_workers(5000)
 
 
+def add_busy(qtbot: Any, widget: Any, idle: Callable[[], bool]) -> None:
+    """Have a widget closed after the test, but not before it is idle.
+
+    qtbot deletes widgets before any fixture ends: what still runs then tells its end to nobody, and whoever waits for it waits in vain.
+    """
+    qtbot.addWidget(widget, before_close_func=lambda _widget: qtbot.waitUntil(idle, timeout=20_000))
+
+
 def write_cube(path: Path, shape: tuple[int, int, int] = (24, 20, 12), seed: int = 0, wavelength: bool = True) -> Path:
     """Write an ENVI cube with a bright disc on a dark ground."""
     from napari_hsi_ssl.cubes.writers import write_envi_cube

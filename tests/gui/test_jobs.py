@@ -190,16 +190,6 @@ def test_time_in_words(seconds, words):
     assert time_words(seconds) == words
 
 
-def test_a_lost_word_of_the_end_is_made_up_for(qtbot, jobs):
-    """On a busy machine the signal of a worker's end was seen to get lost, and the form stayed busy for good."""
-    found: list[int] = []
-    job = jobs.start(count(2), found.append)
-    job._worker.returned.disconnect(job._end)
-    qtbot.waitUntil(lambda: bool(found), timeout=10_000)
-    assert found == [2]
-    assert not jobs.running
-
-
 def test_a_worker_that_fails_around_its_step_ends(qtbot, jobs):
     class Broken:
         def __next__(self) -> Progress:

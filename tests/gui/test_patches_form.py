@@ -16,6 +16,7 @@ from napari_hsi_ssl.patches.preview import patches_over_pixels
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import run
 from napari_hsi_ssl.steps.patches import example_patches, preview_patches
+from tests.gui.conftest import add_busy
 
 CONFIG = PatchConfig(size=4, coverage=0.5, per_domain=6, split="blocks")
 
@@ -25,13 +26,12 @@ def form(qtbot, project):
     """The fourth form, open, on a project of two cubes."""
     viewer = ViewerModel()
     bench = Workbench(viewer)
-    qtbot.addWidget(bench)
+    add_busy(qtbot, bench, lambda: not bench.desk.busy and not bench.forms["patches"].jobs.running)
     bench.show()
     bench.desk.open_project(project)
     qtbot.waitUntil(lambda: layers.find(bench.desk.viewer, "rgb", bench.desk.cube) is not None, timeout=20000)
     bench.open("patches")
     yield bench.forms["patches"]
-    qtbot.waitUntil(lambda: not bench.desk.busy and not bench.forms["patches"].jobs.running, timeout=20000)
     GeneratorWorker.await_workers(5000)
 
 

@@ -11,6 +11,7 @@ from napari_hsi_ssl.gui import mask_layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.prepare import PreparePanel
 from napari_hsi_ssl.gui.workbench import open_workbench
+from tests.gui.conftest import add_busy
 
 
 class Host(Form):
@@ -30,13 +31,12 @@ class Host(Form):
 @pytest.fixture
 def panel(viewer, project, qtbot):
     host = Host(viewer)
-    qtbot.addWidget(host)
+    add_busy(qtbot, host, lambda: not host.desk.busy and not host.jobs.running)
     host.resize(420, 900)
     host.show()
     host.desk.open_project(project)
     host.desk.set_cube("beans")
-    yield host.panel
-    qtbot.waitUntil(lambda: not host.desk.busy and not host.jobs.running, timeout=20000)
+    return host.panel
 
 
 def test_steps_are_added_moved_and_saved_with_the_project(panel, project, qtbot):

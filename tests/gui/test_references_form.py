@@ -14,16 +14,15 @@ from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.gui.forms.cubes import CubesForm
 from napari_hsi_ssl.gui.forms.fields import fold
-from tests.gui.conftest import write_cube
+from tests.gui.conftest import add_busy, write_cube
 
 
 @pytest.fixture
 def form(qtbot):
     viewer = ViewerModel()
     one = CubesForm(viewer)
-    qtbot.addWidget(one)
+    add_busy(qtbot, one, lambda: not one.desk.busy and not one.jobs.running)
     yield one
-    qtbot.waitUntil(lambda: not one.desk.busy and not one.jobs.running, timeout=20000)
     GeneratorWorker.await_workers(5000)
 
 

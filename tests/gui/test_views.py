@@ -13,7 +13,7 @@ from napari_hsi_ssl.gui.workbench import Workbench
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes
-from tests.gui.conftest import write_cube
+from tests.gui.conftest import add_busy, write_cube
 
 
 @pytest.fixture
@@ -23,12 +23,11 @@ def opened(qtbot, tmp_path):
     run(cubes.new(tmp_path / "project", [first, second]))
     viewer = ViewerModel()  # a desk holds its viewer weakly
     workbench = Workbench(viewer)
-    qtbot.addWidget(workbench)
+    add_busy(qtbot, workbench, lambda: not workbench.desk.busy)
     workbench.desk.open_project(Project.open(tmp_path / "project"))
     panel = workbench.forms["explore"].looks
     qtbot.waitUntil(lambda: panel.canvas.composite is not None, timeout=10_000)
     yield workbench
-    qtbot.waitUntil(lambda: not workbench.desk.busy, timeout=20_000)
     GeneratorWorker.await_workers(5000)
 
 

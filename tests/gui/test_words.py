@@ -22,6 +22,7 @@ from napari_hsi_ssl.gui.workbench import Workbench, open_workbench
 from napari_hsi_ssl.progress import Progress, run
 from napari_hsi_ssl.steps import prepare
 from napari_hsi_ssl.steps.labels import save_painted
+from tests.gui.conftest import add_busy
 from tests.gui.test_mask_form import click
 
 
@@ -30,18 +31,20 @@ def bench(qtbot, project):
     """The workbench on a viewer without a window, with two cubes, the first on the canvas."""
     viewer = ViewerModel()  # the desk holds it weakly
     workbench = Workbench(viewer)
-    qtbot.addWidget(workbench)
+    add_busy(qtbot, workbench, lambda: at_rest(workbench))
     workbench.desk.open_project(project)
     quiet(qtbot, workbench)
     yield workbench
-    quiet(qtbot, workbench)
     GeneratorWorker.await_workers(5000)
 
 
-def quiet(qtbot: Any, bench: Workbench) -> None:
+def at_rest(bench: Workbench) -> bool:
     desk = bench.desk
-    there = lambda: layers.find(desk.viewer, "rgb", desk.cube) is not None  # noqa: E731
-    qtbot.waitUntil(lambda: not desk.busy and there() and not any(form.jobs.running for form in bench.forms.values()), timeout=20000)
+    return not desk.busy and layers.find(desk.viewer, "rgb", desk.cube) is not None and not any(form.jobs.running for form in bench.forms.values())
+
+
+def quiet(qtbot: Any, bench: Workbench) -> None:
+    qtbot.waitUntil(lambda: at_rest(bench), timeout=20000)
 
 
 def step(*, warning: str = "") -> Any:

@@ -34,7 +34,7 @@ from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps import cubes, run
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.mask import make_masks
-from tests.gui.conftest import write_cube
+from tests.gui.conftest import add_busy, write_cube
 
 
 @pytest.fixture
@@ -42,9 +42,8 @@ def bench(qtbot):
     """The workbench on a viewer without a window: the same layers and events, much faster. A few tests below open windows."""
     viewer = ViewerModel()
     workbench = Workbench(viewer)
-    qtbot.addWidget(workbench)
+    add_busy(qtbot, workbench, lambda: not workbench.desk.busy)
     yield workbench
-    qtbot.waitUntil(lambda: not workbench.desk.busy, timeout=20000)
     GeneratorWorker.await_workers(5000)
 
 
