@@ -7,36 +7,30 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, EvaluateConfig, PretrainConfig, digest
+from napari_hsi_ssl.config import ChainConfig, EvaluateConfig, PretrainConfig
 from napari_hsi_ssl.cubes.calibrate import resampling_matrix
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.cubes.preprocess import preprocess
-from napari_hsi_ssl.cubes.rasters import read_labels, read_raster
+from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.cubes.readers import read_cube
 from napari_hsi_ssl.cubes.references import calibrated
-from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError, RunError
+from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
 from napari_hsi_ssl.explore.pca import Projection
 from napari_hsi_ssl.explore.sources import band_use
-from napari_hsi_ssl.learning.checkpoint import Card, build_model, load_model
+from napari_hsi_ssl.learning.checkpoint import build_model
 from napari_hsi_ssl.learning.data import open_scores
-from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.learning.encoder import SimCLRModel
-from napari_hsi_ssl.learning.inlets import inlet_scores
 from napari_hsi_ssl.learning.sample_views import sample_views
 from napari_hsi_ssl.mapping.classifiers import judge_features
-from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, PHASES, best_way, embed_cube, embed_patches, predict_cube
-from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
+from napari_hsi_ssl.mapping.embed import embed_patches
 from napari_hsi_ssl.mapping.plain import patch_classes, patch_means
 from napari_hsi_ssl.patches.index import PatchIndex
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.choices import devices
-
-Model = SimCLRModel | DistilNetwork
-Area = NDArray[np.bool_]
+from napari_hsi_ssl.runs.job_inputs import Area, area_of, open_model, place, stored, told
+from napari_hsi_ssl.runs.map_jobs import classify, embed
 
 AGREEMENT: Final = 0.5
 """A patch has the class of most of its labelled pixels, when at least this share of them agrees; else it is not used."""
@@ -69,7 +63,7 @@ def evaluate(
         With class labels a patch has the class of most of its labelled pixels, if at least half of them agree.
     """
     config = EvaluateConfig.parse(dict(settings), "the settings of evaluate")
-    network, card = _load(model, inlet)
+    network, card = open_model(model, inlet)
     index = PatchIndex.load(Path(patches))
     by_name = {cube["name"]: cube for cube in cubes}
     areas, scores = {}, {}
@@ -77,7 +71,7 @@ def evaluate(
         if name not in by_name:
             raise RunError(f"the patches of this run lie in cube '{name}', which the project no longer has; add it again.")
         scores[name] = open_scores(Path(by_name[name]["scores"]))
-        areas[name] = _area(by_name[name]["mask"], scores[name].shape[:2])
+        areas[name] = area_of(by_name[name]["mask"], scores[name].shape[:2])
         _fits(index, name, scores[name].shape[:2])
     labels, names = _patch_labels(index, by_name, scores, config, class_names)
     used = labels != 0
@@ -85,11 +79,11 @@ def evaluate(
     if not len(index):
         raise LabelError("no patch has a class: no window holds labels of which half agree; label more, or judge with --labels domain.")
     features: dict[str, NDArray[np.floating]] = {}
-    entered = {name: _stored(network, by_name[name]) for name in index.cubes}
+    entered = {name: stored(network, by_name[name]) for name in index.cubes}
     # A random backbone has no inlets worth the name: it gets the projection's scores.
-    rows = {"pretrained": (network, entered), "random": (_place(build_model(card, config.seed).eval()), scores)}
+    rows = {"pretrained": (network, entered), "random": (place(build_model(card, config.seed).eval()), scores)}
     for title, (backbone, images) in rows.items():
-        features[title] = yield from _told(embed_patches(backbone, card, images, areas, index), f"{title} backbone")
+        features[title] = yield from told(embed_patches(backbone, card, images, areas, index), f"{title} backbone")
     features["mean_spectrum"] = yield from _mean_spectra(index, by_name, areas, Projection.load(Path(inlet)))
     features["mean_pca"] = yield from _means(index, scores, areas, "mean scores")
     yield Progress(message="kNN and linear probe")
@@ -110,63 +104,6 @@ def evaluate(
     }
 
 
-def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str) -> Steps[dict[str, Any]]:
-    """Make the embedding of a cube, or find the one that is there; returns its ``path``, ``shape`` and whether it was ``made``."""
-    network, card = _load(model, inlet)
-    path, made = yield from _embedding(network, card, Path(model), cube, Path(cache))
-    return {"path": str(path), "shape": list(open_scores(path).shape), "made": made}
-
-
-def classify(
-    *,
-    model: str,
-    inlet: str,
-    cube: Mapping[str, Any],
-    references: Sequence[Mapping[str, Any]],
-    settings: Mapping[str, Any],
-    cache: str,
-    labels: str,
-    confidence: str,
-) -> Steps[dict[str, Any]]:
-    """Map a cube: by the nearest references, by a linear head on them, or by the self-distillation network itself.
-
-    Parameters
-    ----------
-    model, inlet : str
-    cube : dict
-        ``name``, ``area`` and ``scores`` of the cube to map, or ``bands`` and ``domain`` where the inlets are learned.
-    references : sequence of dict
-        The same and ``labels`` of each cube to learn from; none for a self-distillation network.
-    settings : dict
-        A `ClassifyConfig`.
-    cache : str
-        Folder of cached embeddings.
-    labels, confidence : str
-        Where the map is written: ``.npy`` files (y, x) of class numbers (int32; 0 = not classified) and of confidence (float32).
-
-    Returns
-    -------
-    dict
-        ``references``: how many pixels decide, by class number; ``pixels``: how many were classified.
-    """
-    config = ClassifyConfig.parse(dict(settings), "the settings of classify")
-    network, card = _load(model, inlet)
-    used: dict[str, int] = {}
-    if config.method == "distil":
-        found, sure = yield from _own_map(network, card, cube)
-    else:
-        features, numbers = yield from _references(network, card, Path(model), references, Path(cache), config)
-        used = {str(number): int(count) for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
-        path, _ = yield from _embedding(network, card, Path(model), cube, Path(cache))
-        yield Progress(message="fitting")
-        embedding = open_scores(path)
-        decide = decider(config.method, features, numbers, config.k)
-        found, sure = yield from decide_map(embedding, _area(cube["area"], embedding.shape[:2]), decide)
-    files.write_npy(Path(confidence), sure)
-    files.write_npy(Path(labels), found)
-    return {"references": used, "pixels": int((found != 0).sum())}
-
-
 def views(
     *, inlet: str, region: str, corner: Sequence[int], size: int, domain: str, settings: Mapping[str, Any], pairs: int, bands: Sequence[int], out: str
 ) -> Steps[dict[str, Any]]:
@@ -182,45 +119,10 @@ def views(
 JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {"evaluate": evaluate, "embed": embed, "classify": classify, "views": views, "devices": devices}
 
 
-def _load(model: str, inlet: str) -> tuple[Model, Card]:
-    network, card = load_model(Path(model))
-    pinned = card.get("inlet_sha256")
-    if pinned is not None and (not Path(inlet).exists() or files.file_hash(Path(inlet)) != pinned):
-        raise RunError(f"{model} was made for another inlet than {inlet}; use the PCA the run was trained with, or train again on this one.")
-    return _place(network), card
-
-
-def _place(network: Model) -> Model:
-    return network.to("cuda") if torch.cuda.is_available() else network
-
-
-def _stored(network: Model, cube: Mapping[str, Any]) -> NDArray[Any]:
-    """Return a cube's scores (y, x, k): from their file, or by the network's inlet from the file of its bands."""
-    return inlet_scores(network, cube["domain"], open_scores(Path(cube["bands"]))) if "bands" in cube else open_scores(Path(cube["scores"]))
-
-
-def _area(path: str | None, shape: tuple[int, ...]) -> Area:
-    if path is None:
-        return np.ones(shape, dtype=bool)
-    area = read_raster(path) != 0
-    if area.shape != tuple(shape):
-        raise ProjectError(f"{path} has shape {area.shape}, expected {tuple(shape)} as the scores have; make mask and PCA again.")
-    return np.asarray(area)
-
-
 def _fits(index: PatchIndex, name: str, shape: tuple[int, ...]) -> None:
     here = index.cube == index.cubes.index(name)
     if here.any() and (index.y[here].max() + index.size > shape[0] or index.x[here].max() + index.size > shape[1]):
         raise ProjectError(f"patches reach beyond cube '{name}' of {shape[0]}×{shape[1]} pixels: they were cut from another cube; cut them again.")
-
-
-def _told(steps: Steps[Any], what: str) -> Steps[Any]:
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            return stop.value
-        yield Progress(progress.done, progress.total, f"{what}: {progress.message}")
 
 
 # -- evaluate -------------------------------------------------------------------------------------------------------------
@@ -301,65 +203,3 @@ def _split_words(index: PatchIndex) -> str:
     if shared == held_out[0] | held_out[1]:
         return "blocks held out within every cube; no test window shares a pixel with a training window"
     return "whole cubes held out where a domain has several, blocks within the others; no test window shares a pixel with a training window"
-
-
-# -- maps -----------------------------------------------------------------------------------------------------------------
-
-
-def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any], cache: Path) -> Steps[tuple[Path, bool]]:
-    """Return the file of a cube's embedding, made now unless everything it depends on is unchanged."""
-    source = Path(cube["bands"] if "bands" in cube else cube["scores"])
-    area = _area(cube["area"], open_scores(source).shape[:2])
-    made_from = {
-        "model": files.file_hash(model),
-        "inlet": card.get("inlet_sha256"),
-        "scores": files.fingerprint(source),
-        "area": files.digest_bytes(np.packbits(area).tobytes()),
-        "way": [EMBEDDING_VERSION, best_way(card), PHASES],
-        **({"domain": cube["domain"]} if "bands" in cube else {}),
-    }
-    path = cache / digest(made_from) / f"{cube['name']}.npy"
-    shape = (*area.shape, network.dim)
-    if path.exists():
-        try:
-            if open_scores(path).shape == shape:
-                return path, False
-        except ConfigError:  # damaged: made anew
-            pass
-    with files.atomic_path(path) as temporary:
-        out = files.empty_npy(temporary, shape)
-        yield from _told(embed_cube(network, card, _stored(network, cube), area, out=out), str(cube["name"]))
-        out.flush()
-        del out
-    return path, True
-
-
-def _references(
-    network: Model, card: Card, model: Path, references: Sequence[Mapping[str, Any]], cache: Path, config: ClassifyConfig
-) -> Steps[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-    """Return features (n, d) and class numbers (n,) of the labelled pixels that decide."""
-    paths = []
-    for reference in references:
-        path, _ = yield from _embedding(network, card, model, reference, cache)
-        paths.append(path)
-    embeddings = [open_scores(path) for path in paths]
-    labels = []
-    for reference, embedding in zip(references, embeddings, strict=True):
-        image, _ = read_labels(reference["labels"], embedding.shape[:2])
-        labels.append(np.where(np.isfinite(embedding[..., 0]), image, 0))
-    chosen = choose_references(labels, config.references, config.seed)
-    features = np.concatenate([np.asarray(embedding[which], dtype=np.float32) for embedding, which in zip(embeddings, chosen, strict=True)])
-    numbers = np.concatenate([image[which] for image, which in zip(labels, chosen, strict=True)])
-    return features, numbers.astype(np.int64)
-
-
-def _own_map(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
-    if not isinstance(network, DistilNetwork):
-        raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
-    scores = _stored(network, cube)
-    probabilities = yield from predict_cube(network, card, scores, _area(cube["area"], scores.shape[:2]))
-    inside = np.isfinite(probabilities[..., 0])
-    numbers = np.asarray(card["classes"]["numbers"], dtype=np.int32)
-    best = np.where(inside[..., None], probabilities, 0).argmax(axis=-1)
-    labels = np.where(inside, numbers[best], 0).astype(np.int32)
-    return labels, np.where(inside, probabilities.max(axis=-1), 0).astype(np.float32)

@@ -1,0 +1,138 @@
+"""What the compute process does for maps: embeddings and classifications of whole cubes; paths in, files and figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import ClassifyConfig, digest
+from napari_hsi_ssl.cubes.rasters import read_labels
+from napari_hsi_ssl.errors import ConfigError, RunError
+from napari_hsi_ssl.learning.checkpoint import Card
+from napari_hsi_ssl.learning.data import open_scores
+from napari_hsi_ssl.learning.distil import DistilNetwork
+from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, PHASES, best_way, embed_cube, predict_cube
+from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
+from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored, told
+
+
+def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str) -> Steps[dict[str, Any]]:
+    """Make the embedding of a cube, or find the one that is there; returns its ``path``, ``shape`` and whether it was ``made``."""
+    network, card = open_model(model, inlet)
+    path, made = yield from _embedding(network, card, Path(model), cube, Path(cache))
+    return {"path": str(path), "shape": list(open_scores(path).shape), "made": made}
+
+
+def classify(
+    *,
+    model: str,
+    inlet: str,
+    cube: Mapping[str, Any],
+    references: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    cache: str,
+    labels: str,
+    confidence: str,
+) -> Steps[dict[str, Any]]:
+    """Map a cube: by the nearest references, by a linear head on them, or by the self-distillation network itself.
+
+    Parameters
+    ----------
+    model, inlet : str
+    cube : dict
+        ``name``, ``area`` and ``scores`` of the cube to map, or ``bands`` and ``domain`` where the inlets are learned.
+    references : sequence of dict
+        The same and ``labels`` of each cube to learn from; none for a self-distillation network.
+    settings : dict
+        A `ClassifyConfig`.
+    cache : str
+        Folder of cached embeddings.
+    labels, confidence : str
+        Where the map is written: ``.npy`` files (y, x) of class numbers (int32; 0 = not classified) and of confidence (float32).
+
+    Returns
+    -------
+    dict
+        ``references``: how many pixels decide, by class number; ``pixels``: how many were classified.
+    """
+    config = ClassifyConfig.parse(dict(settings), "the settings of classify")
+    network, card = open_model(model, inlet)
+    used: dict[str, int] = {}
+    if config.method == "distil":
+        found, sure = yield from _own_map(network, card, cube)
+    else:
+        features, numbers = yield from _references(network, card, Path(model), references, Path(cache), config)
+        used = {str(number): int(count) for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
+        path, _ = yield from _embedding(network, card, Path(model), cube, Path(cache))
+        yield Progress(message="fitting")
+        embedding = open_scores(path)
+        decide = decider(config.method, features, numbers, config.k)
+        found, sure = yield from decide_map(embedding, area_of(cube["area"], embedding.shape[:2]), decide)
+    files.write_npy(Path(confidence), sure)
+    files.write_npy(Path(labels), found)
+    return {"references": used, "pixels": int((found != 0).sum())}
+
+
+def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any], cache: Path) -> Steps[tuple[Path, bool]]:
+    """Return the file of a cube's embedding, made now unless everything it depends on is unchanged."""
+    source = Path(cube["bands"] if "bands" in cube else cube["scores"])
+    area = area_of(cube["area"], open_scores(source).shape[:2])
+    made_from = {
+        "model": files.file_hash(model),
+        "inlet": card.get("inlet_sha256"),
+        "scores": files.fingerprint(source),
+        "area": files.digest_bytes(np.packbits(area).tobytes()),
+        "way": [EMBEDDING_VERSION, best_way(card), PHASES],
+        **({"domain": cube["domain"]} if "bands" in cube else {}),
+    }
+    path = cache / digest(made_from) / f"{cube['name']}.npy"
+    shape = (*area.shape, network.dim)
+    if path.exists():
+        try:
+            if open_scores(path).shape == shape:
+                return path, False
+        except ConfigError:  # damaged: made anew
+            pass
+    with files.atomic_path(path) as temporary:
+        out = files.empty_npy(temporary, shape)
+        yield from told(embed_cube(network, card, stored(network, cube), area, out=out), str(cube["name"]))
+        out.flush()
+        del out
+    return path, True
+
+
+def _references(
+    network: Model, card: Card, model: Path, references: Sequence[Mapping[str, Any]], cache: Path, config: ClassifyConfig
+) -> Steps[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Return features (n, d) and class numbers (n,) of the labelled pixels that decide."""
+    paths = []
+    for reference in references:
+        path, _ = yield from _embedding(network, card, model, reference, cache)
+        paths.append(path)
+    embeddings = [open_scores(path) for path in paths]
+    labels = []
+    for reference, embedding in zip(references, embeddings, strict=True):
+        image, _ = read_labels(reference["labels"], embedding.shape[:2])
+        labels.append(np.where(np.isfinite(embedding[..., 0]), image, 0))
+    chosen = choose_references(labels, config.references, config.seed)
+    features = np.concatenate([np.asarray(embedding[which], dtype=np.float32) for embedding, which in zip(embeddings, chosen, strict=True)])
+    numbers = np.concatenate([image[which] for image, which in zip(labels, chosen, strict=True)])
+    return features, numbers.astype(np.int64)
+
+
+def _own_map(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    if not isinstance(network, DistilNetwork):
+        raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
+    scores = stored(network, cube)
+    probabilities = yield from predict_cube(network, card, scores, area_of(cube["area"], scores.shape[:2]))
+    inside = np.isfinite(probabilities[..., 0])
+    numbers = np.asarray(card["classes"]["numbers"], dtype=np.int32)
+    best = np.where(inside[..., None], probabilities, 0).argmax(axis=-1)
+    labels = np.where(inside, numbers[best], 0).astype(np.int32)
+    return labels, np.where(inside, probabilities.max(axis=-1), 0).astype(np.float32)
