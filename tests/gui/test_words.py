@@ -177,14 +177,14 @@ def test_figures_of_one_map_do_not_stand_above_another(bench, qtbot, project):
         save_map(project.map_path("beans", "one", how), found)
     form = bench.forms["classify"]
     form.refresh()
-    form.maps.clearSelection()
-    form.maps.item(0).setSelected(True)
-    form.score_map()
+    form.maps.list.clearSelection()
+    form.maps.list.item(0).setSelected(True)
+    form.maps.score_map()
     qtbot.waitUntil(lambda: form.words.text().startswith("OA 100"), timeout=10000)
     form.refresh()
     assert form.words.text().startswith("OA 100"), "the same map is still chosen"
-    form.maps.item(0).setSelected(False)
-    form.maps.item(1).setSelected(True)
+    form.maps.list.item(0).setSelected(False)
+    form.maps.list.item(1).setSelected(True)
     assert not form.words.text()
     assert not form.warnings.isVisibleTo(form)
 

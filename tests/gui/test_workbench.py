@@ -492,21 +492,21 @@ def test_maps_are_listed_shown_scored_and_exported(opened, qtbot, tmp_path):
     opened.open("classify")
     opened.desk.map_made.emit(str(path))
     qtbot.waitUntil(lambda: len(result_layers.map_layers(opened.desk.viewer)) == 1, timeout=5000)
-    assert one.maps.item(0).text() == "pretrain-1 · knn"
-    assert [one.legend.item(row).text().split()[0] for row in range(2)] == ["a", "b"]
-    one.maps.setCurrentRow(0)
-    one.score_map()
+    assert one.maps.list.item(0).text() == "pretrain-1 · knn"
+    assert [one.look.legend.item(row).text().split()[0] for row in range(2)] == ["a", "b"]
+    one.maps.list.setCurrentRow(0)
+    one.maps.score_map()
     qtbot.waitUntil(lambda: bool(one.words.text()), timeout=10000)
     assert f"OA {1 - 20 / 480:.1%}" in one.words.text(), one.words.text()
     layer = result_layers.map_layers(opened.desk.viewer)[0]
     qtbot.waitUntil(lambda: result_layers.confidence_of(opened.desk.viewer, layer) is not None, timeout=5000)
-    one.confidence.setChecked(True)
+    one.look.confidence.setChecked(True)
     assert result_layers.confidence_of(opened.desk.viewer, layer).visible
     assert not layer.visible
-    one.confidence.setChecked(False)
-    one.opacity.setValue(30)
+    one.look.confidence.setChecked(False)
+    one.look.opacity.setValue(30)
     assert layer.opacity == pytest.approx(0.3)
-    one.export_map(path, tmp_path / "out" / "map.csv")
+    one.maps.export_map(path, tmp_path / "out" / "map.csv")
     qtbot.waitUntil(lambda: "is written" in one.words.text(), timeout=10000)
     assert (tmp_path / "out" / "map.csv").exists(), one.words.text()
 
@@ -613,9 +613,9 @@ def test_the_chosen_map_is_the_one_over_the_image(opened, qtbot):
         save_map(path, ClassMap(np.full((24, 20), number), Classes.of([1, 2], {1: "a", 2: "b"}), np.ones((24, 20), np.float32), {}))
     for path, only in ((paths[0], "a"), (paths[1], "b"), (paths[0], "a")):
         opened.desk.map_made.emit(str(path))
-        qtbot.waitUntil(lambda path=path: one.chosen_maps() == [path], timeout=5000)
+        qtbot.waitUntil(lambda path=path: one.maps.chosen() == [path], timeout=5000)
         assert [layer.name for layer in result_layers.map_layers(viewer) if layer.visible] == [path.stem.replace("--", " · ")]
-        assert [one.legend.item(index).text().split()[0] for index in range(one.legend.count())] == [only]
+        assert [one.look.legend.item(index).text().split()[0] for index in range(one.look.legend.count())] == [only]
 
 
 def test_a_layer_can_be_taken_away_by_anybody(window, qtbot):

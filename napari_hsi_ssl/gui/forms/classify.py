@@ -1,30 +1,26 @@
-"""6 Classify: turn a run into maps over the image, judge it, show, score and export maps."""
+"""6 Classify: turn a run into maps over the image, and judge it; below, the maps of the cube and how they look."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QFormLayout, QLabel, QListWidget, QListWidgetItem, QSlider
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel
 
 from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig
-from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.gui import result_layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
-from napari_hsi_ssl.gui.forms.labels import swatch
-from napari_hsi_ssl.gui.forms.pieces import heading, listen, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.map_look import MapLook
+from napari_hsi_ssl.gui.forms.maps import MapList
+from napari_hsi_ssl.gui.forms.pieces import plain_button, primary, row, words_label
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
-from napari_hsi_ssl.steps.export import export
 from napari_hsi_ssl.steps.features import beside, run_of
-from napari_hsi_ssl.steps.judge import compare, score
 from napari_hsi_ssl.steps.recommend import recommend
 
 _METHODS = {
@@ -32,7 +28,6 @@ _METHODS = {
     "linear": ("Linear probe", "One linear layer learns the classes from the features of labelled pixels: those of a pretrained run, or training-free ones"),
     "distil": ("Self-distillation network", "The network of a self-distillation run, which has learnt its classes itself"),
 }
-_EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv)"
 _HINTS = {"k": "Number of neighbours that vote", "seed": "Seed of the choice of reference pixels"}
 
 
@@ -45,8 +40,6 @@ class ClassifyForm(Form):
     def build(self) -> None:
         """Lay the form out."""
         self._train_file: Path | None = None
-        self._told_of: frozenset[Path] | None = None
-        self._listing = False
         self.method = QComboBox()
         for name, (words, hint) in _METHODS.items():
             self.method.addItem(words, name)
@@ -95,41 +88,12 @@ class ClassifyForm(Form):
         self.verdict.hide()
         self.body.addWidget(self.verdict)
 
-        self.body.addWidget(heading("Maps of this cube"))
-        self.maps = QListWidget()
-        self.maps.setMaximumHeight(90)
-        self.maps.setToolTip("Double-click a map to see it over the image; choose two to compare them")
-        self.maps.setSelectionMode(QListWidget.SelectionMode.ExtendedSelection)
-        self.maps.itemDoubleClicked.connect(lambda item: self.desk.map_made.emit(item.data(Qt.ItemDataRole.UserRole)))
-        self.maps.itemSelectionChanged.connect(self._maps_chosen)
+        self.maps = MapList(self)
         self.body.addWidget(self.maps)
-        self.show_map = plain_button("Show", "Lay the chosen map over the image")
-        self.score = plain_button("Score", "Overall and average accuracy, kappa and confusion against this cube's labels")
-        self.compare = plain_button("Compare", "Agreement of two chosen maps, and whether one is better (McNemar)")
-        self.export = plain_button("Export…", "ENVI classification, GeoTIFF, PNG with legend, or a CSV of areas")
-        self.show_map.clicked.connect(lambda: [self.desk.map_made.emit(str(path)) for path in self.chosen_maps()])
-        self.score.clicked.connect(self.score_map)
-        self.compare.clicked.connect(self.compare_maps)
-        self.export.clicked.connect(self._ask_export)
-        self.body.addLayout(row(self.show_map, self.score, self.compare, self.export))
-
-        self.opacity = QSlider(Qt.Orientation.Horizontal)
-        self.opacity.setRange(0, 100)
-        self.opacity.setValue(70)
-        self.opacity.setToolTip("Opacity of the maps over the image")
-        self.opacity.valueChanged.connect(self._set_opacity)
-        self.confidence = QCheckBox("Confidence")
-        self.confidence.setToolTip("Show how sure the classifier is of every pixel, from 0 to 1, instead of the classes")
-        self.confidence.toggled.connect(self._set_confidence)
         # Below the words of a step, which would be out of sight under a long legend.
+        self.look = MapLook(self.desk, self.canvas)
         below = self.layout()
-        below.insertLayout(below.count() - 1, row(QLabel("Opacity"), self.opacity, self.confidence))
-        self.legend = QListWidget()
-        self.legend.setMaximumHeight(150)
-        self.legend.setToolTip("Classes of the map over the image, and the share of the classified pixels that each covers")
-        below.insertWidget(below.count() - 1, self.legend)
-        self.canvas.map_shown.connect(self._map_shown)
-        listen(self.desk.viewer.layers.events.removed, self, "show_legend")
+        below.insertWidget(below.count() - 1, self.look)
 
     # -- state ------------------------------------------------------------------------------------------------------------
 
@@ -175,47 +139,17 @@ class ClassifyForm(Form):
         self.choose.setEnabled(self.choose.isEnabled() and method != "distil" and not self.missing())
         self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
         self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and bool(run_of(self.run_box.currentText())))
-        chosen = {str(path) for path in self.chosen_maps()}
-        self._listing = True
-        self.maps.clear()
-        for path in self.project.maps() if self.project else []:
-            cube, run, how = path.stem.split("--")
-            if cube == self.desk.cube:
-                item = QListWidgetItem(f"{run} · {how}")
-                item.setData(Qt.ItemDataRole.UserRole, str(path))
-                item.setToolTip(str(path))
-                self.maps.addItem(item)
-                item.setSelected(str(path) in chosen)
-        if self.maps.count() and not self.maps.selectedItems():
-            self.maps.item(self.maps.count() - 1).setSelected(True)
-        self._listing = False
+        self.maps.refresh()
         if self.project is not None and self.target.isEnabled() != (len(self.project.domains) > 1):
             # Where there is one domain there is nothing to tell apart by it.
             self.target.setEnabled(len(self.project.domains) > 1)
             self.target.setCurrentIndex(0 if self.target.isEnabled() else 1)
-        self._maps_chosen()
-        self.show_legend()
-
-    def chosen_maps(self) -> list[Path]:
-        """Return the paths of the maps chosen in the list."""
-        return [Path(item.data(Qt.ItemDataRole.UserRole)) for item in self.maps.selectedItems()]
-
-    def _maps_chosen(self) -> None:
-        count = len(self.maps.selectedItems())
-        for button, on in ((self.show_map, count > 0), (self.score, count == 1), (self.compare, count == 2), (self.export, count == 1)):
-            button.setEnabled(on)
-        if self._told_of is not None and not self._listing and frozenset(self.chosen_maps()) != self._told_of:
-            self.hush()  # figures of one map must not stand above another
+        self.look.refresh()
 
     def hush(self) -> None:
         """Take words and warnings away."""
-        self._told_of = None
+        self.maps.hushed()
         super().hush()
-
-    def _tell(self, words: str) -> None:
-        """Say what belongs to the chosen maps, until others are chosen."""
-        self.say(words)
-        self._told_of = frozenset(self.chosen_maps())
 
     def _source_chosen(self, index: int) -> None:
         self._train_file = None
@@ -310,90 +244,3 @@ class ClassifyForm(Form):
         self.verdict.show()
         self.desk.evaluated.emit(report["run"], report)
         self.desk.plot_wanted.emit("results")
-
-    def score_map(self) -> None:
-        """Score the chosen map against the labels of its cube."""
-        project, chosen = self.project, self.chosen_maps()
-        if project is None or len(chosen) != 1:
-            return
-        labels = project.labels_path(self.desk.cube)
-        if not labels.exists():
-            path, _ = QFileDialog.getOpenFileName(self, "Labels to score against", self.memory.folder("labels"))
-            if not path:
-                return
-            self.memory.used("labels", Path(path))
-            labels = Path(path)
-        self.done = recipe.score(chosen[0], labels)
-        self.run(score(chosen[0], labels), self._scored, "scoring the map", writes=False)
-
-    def _scored(self, report: dict[str, Any]) -> None:
-        self._tell(f"OA {report['oa']:.1%} · AA {report['aa']:.1%} · kappa {report['kappa']:.3f} on {report['n']:,} labelled pixels.")
-        self.warn("Pixels it learned from count here too: for an honest figure, score against labels that were held out.")
-        self.desk.result_made.emit("score", report)
-        self.desk.plot_wanted.emit("results")
-
-    def compare_maps(self) -> None:
-        """Compare the two chosen maps."""
-        chosen = self.chosen_maps()
-        if self.project is not None and len(chosen) == 2:
-            labels = self.project.labels_path(self.desk.cube)
-            self.done = recipe.compare(chosen[0], chosen[1], labels if labels.exists() else None)
-            self.run(compare(chosen[0], chosen[1], labels if labels.exists() else None), self._compared, "comparing the maps", writes=False)
-
-    def _compared(self, report: dict[str, Any]) -> None:
-        test = report.get("mcnemar")
-        words = f" · McNemar p = {test['p']:.2g}" if test else ""
-        self._tell(f"The maps agree on {report['agreement']:.1%} of the pixels{words}.")
-        self.desk.result_made.emit("compare", report)
-        self.desk.plot_wanted.emit("results")
-
-    def _ask_export(self) -> None:
-        chosen = self.chosen_maps()
-        if chosen:
-            name = str(Path(self.memory.folder("exports")) / f"{chosen[0].stem}.hdr")
-            path, _ = QFileDialog.getSaveFileName(self, "Export the map", name, _EXPORTS)
-            if path:
-                self.memory.used("exports", Path(path))
-                self.export_map(chosen[0], Path(path))
-
-    def export_map(self, source: Path, to: Path) -> None:
-        """Write a map for other programs; the ending of the name says how."""
-        self.done = recipe.export(source, to)
-        self.run(export(source, to), lambda report: self.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
-
-    # -- display ----------------------------------------------------------------------------------------------------------
-
-    def _set_opacity(self, value: int) -> None:
-        for layer in result_layers.map_layers(self.desk.viewer):
-            layer.opacity = value / 100
-
-    def _set_confidence(self, on: bool) -> None:
-        layer = result_layers.shown_map(self.desk.viewer, self.desk.cube)
-        sure = result_layers.confidence_of(self.desk.viewer, layer) if layer is not None else None
-        if layer is not None and sure is not None:
-            sure.visible, layer.visible = on, not on
-
-    def _map_shown(self, path: str) -> None:
-        """Choose the map that has come over the image, so that Score and Export mean what is seen."""
-        blocked = self.confidence.blockSignals(True)
-        self.confidence.setChecked(False)
-        self.confidence.blockSignals(blocked)
-        for index in range(self.maps.count()):
-            item = self.maps.item(index)
-            item.setSelected(item.data(Qt.ItemDataRole.UserRole) == path)
-        self.show_legend()
-
-    def show_legend(self) -> None:
-        """Show the classes that the map over the image holds, and their shares."""
-        self.legend.clear()
-        shown = result_layers.shown_map(self.desk.viewer, self.desk.cube)
-        self.legend.setVisible(shown is not None)
-        if shown is None:
-            return
-        classes: Classes = shown.metadata["hsi"].get("classes", Classes((), (), ()))
-        counts = np.bincount(np.asarray(shown.data).ravel(), minlength=max(classes.numbers, default=0) + 1)
-        total = max(1, int(counts[1:].sum()))
-        for number, name, colour in zip(classes.numbers, classes.names, classes.colours, strict=True):
-            if not counts[number]:
-                continue
-            self.legend.addItem(QListWidgetItem(swatch(colour), f"{name}  ·  {counts[number] / total:.1%}"))
