@@ -262,15 +262,16 @@ def patches(project: Path, config: PatchConfig) -> Recipe:
 # -- training and maps ------------------------------------------------------------------------------------------------
 
 
-def pretrain(project: Path, config: PretrainConfig) -> Recipe:
-    """Pretrain on the patches."""
+def pretrain(project: Path, config: PretrainConfig, init: str | None = None) -> Recipe:
+    """Pretrain on the patches, from the trunk of a run where one is given."""
     base = PretrainConfig.from_recipe(config.recipe)
     changed = changes(config, base)
     if "augment" in changed:
         changed["augment"] = changes(config.augment, base.augment)
     named = {"recipe": config.recipe} if config.recipe != PretrainConfig().recipe else {}
     made = called("PretrainConfig.from_recipe", repr(config.recipe), **changed) if named else called("PretrainConfig", **changed)
-    return _of_project("pretrain", project, {**named, **changed}, "train", called("pretrain", "project", made), "PretrainConfig")
+    call = called("pretrain", "project", made, **({"init": init} if init else {}))
+    return _of_project("pretrain", project, {**named, **changed, "init": init}, "train", call, "PretrainConfig")
 
 
 def distil(project: Path, config: DistilConfig, init: str | None = None) -> Recipe:

@@ -136,3 +136,30 @@ def test_reattaching_hands_a_long_history_over_as_numbers_not_as_events(viewer, 
         assert [event["step"] for event in told] == [20_031]
         assert len(plot._runs["long"].loss) == 20_002
         folder.emit("cancelled", step=20_031)
+
+
+def test_pretraining_can_start_from_the_trunk_of_another_run(form, project, monkeypatch, qtbot):
+    (finished := past_run(project, "before")).finish({"loss": 1.0})
+    finished.emit("finished")
+    started = []
+
+    def pretrain(_project, config, **how):
+        started.append((config.recipe, how["init"]))
+        yield Progress()
+        return {"run": "pretrain-2", "folder": ""}
+
+    monkeypatch.setattr("napari_hsi_ssl.gui.forms.train.steps.pretrain", pretrain)
+    pretraining, distillation = form.kinds.inits
+    assert not pretraining.isEnabled()  # pretrain-1 was cancelled: it has no model to start from
+    form.watch.refresh()
+    qtbot.waitUntil(lambda: pretraining.count() == 2, timeout=5000)
+    assert [pretraining.itemText(row) for row in range(2)] == ["random weights", "before"]
+    assert form.kinds.trunk() is None
+    pretraining.setCurrentIndex(1)
+    assert "--init before" in form.recipe().command
+    form.refresh()
+    assert form.kinds.trunk() == "before", "a refresh keeps the choice"
+    assert distillation.currentIndex() == 0, "each kind has a start of its own"
+    form.start_training()
+    qtbot.waitUntil(lambda: bool(started), timeout=5000)
+    assert started == [(form.pretrain.value().recipe, "before")]

@@ -205,3 +205,9 @@ def test_any_name_survives_quoting(name):
     assert words[3:] == (["--cube", name] if not name.startswith("-") else [f"--cube={name}"])
     compile(made.python, "copied", "exec")
     assert repr(str(folder.absolute())) in made.python
+
+
+def test_a_pretraining_that_starts_from_a_run_says_so():
+    made = recipe.pretrain(Path("/data/p"), PretrainConfig.from_recipe("pixel"), "before")
+    assert made.command == "napari-hsi-ssl pretrain /data/p --recipe pixel --init before"
+    assert "pretrain(project, PretrainConfig.from_recipe('pixel'), init='before')" in made.python

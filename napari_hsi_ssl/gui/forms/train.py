@@ -157,7 +157,7 @@ class TrainForm(Form):
         if self.branch.run:
             return recipe.branch(self.project.folder, self.branch.run, *self._branched(config), step=self.branch.step)
         if isinstance(config, PretrainConfig):
-            return recipe.pretrain(self.project.folder, config)
+            return recipe.pretrain(self.project.folder, config, self.kinds.trunk())
         return recipe.distil(self.project.folder, config, self.kinds.trunk())
 
     def start_training(self, *, submit: bool = True) -> None:
@@ -175,7 +175,7 @@ class TrainForm(Form):
                 self.project, self.branch.run, kind, step=self.branch.step, changes=changed, detach=True, background=cluster is None, cluster=cluster
             )
         elif isinstance(config, PretrainConfig):
-            started = steps.pretrain(self.project, config, detach=True, background=cluster is None, cluster=cluster)
+            started = steps.pretrain(self.project, config, init=self.kinds.trunk(), detach=True, background=cluster is None, cluster=cluster)
         else:
             started = steps.distil(self.project, config, init=self.kinds.trunk(), detach=True, background=cluster is None, cluster=cluster)
         self.run(started, self._started if submit else self._script_written, "starting the training" if submit else "writing the job script")

@@ -65,8 +65,8 @@ class TrainingSettings(Tabs):
         Another recipe brought its settings.
     pretrain, distil : ConfigFields
         The settings of each kind.
-    init : QComboBox
-        The run whose trunk self-distillation starts from.
+    inits : list of QComboBox
+        One a page: the run whose trunk that training starts from.
     machines : list of DevicePanel
         One a page.
     """
@@ -93,9 +93,7 @@ class TrainingSettings(Tabs):
             hints=_HINTS,
             words=_CHOICES,
         )
-        self.init = QComboBox()
-        self.init.setToolTip("A pretrained run whose trunk is carried over; with a learned inlet also to cubes of a camera that it never saw")
-        self.distil.rows["epochs"].insertRow(0, "Start from", self.init)
+        self.inits = [self._start_of(fields, place) for fields, place in ((self.pretrain, 1), (self.distil, 0))]
         self.machines: list[DevicePanel] = []
         pages: tuple[tuple[ConfigFields[Any], str, str], ...] = (
             (self.pretrain, "SimCLR pretraining", "Learns from the patches alone, without labels"),
@@ -131,15 +129,18 @@ class TrainingSettings(Tabs):
         self._show(config)
 
     def trunk(self) -> str | None:
-        """Return the run whose trunk self-distillation starts from; None for random weights."""
-        return self.init.currentText() if self.init.currentIndex() > 0 else None
+        """Return the run whose trunk the training of the page on top starts from; None for random weights."""
+        init = self.inits[self.currentIndex()]
+        return init.currentText() if init.currentIndex() > 0 else None
 
     def offer_trunks(self, runs: Sequence[str]) -> None:
-        """Offer pretrained runs to start from; the choice is kept where it still can be."""
-        kept = self.init.currentText()
-        self.init.clear()
-        self.init.addItems(["random weights", *runs])
-        self.init.setCurrentIndex(max(0, self.init.findText(kept)))
+        """Offer pretrained runs to start from; the choices are kept where they still can be."""
+        for init in self.inits:
+            kept = init.currentText()
+            init.clear()
+            init.addItems(["random weights", *runs])
+            init.setCurrentIndex(max(0, init.findText(kept)))
+            init.setEnabled(init.count() > 1)
 
     def show_last(self, project: Project, runs: Sequence[Mapping[str, Any]]) -> None:
         """Show what the last run of each kind was trained with; settings that are not on the form stay as their recipe has them."""
@@ -164,6 +165,16 @@ class TrainingSettings(Tabs):
         lower = 2 ** int(np.log2(patches))
         self.pretrain.setValue(config.model_copy(update={"batch_size": lower}))
         return lower
+
+    def _start_of(self, fields: ConfigFields[Any], place: int) -> QComboBox:
+        init = QComboBox()
+        init.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        init.setMinimumContentsLength(12)
+        init.setToolTip(
+            "A pretrained run whose trunk is carried over, its depth and widths with it; with a learned inlet also to cubes of a camera that it never saw"
+        )
+        fields.rows["epochs"].insertRow(place, "Start from", init)
+        return init
 
     def _show(self, config: PretrainConfig | DistilConfig) -> None:
         if isinstance(config, PretrainConfig):
