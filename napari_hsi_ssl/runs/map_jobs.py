@@ -10,22 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import ClassifyConfig, digest
+from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.cubes.rasters import read_labels
-from napari_hsi_ssl.errors import ConfigError, RunError
+from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.mapping.embed import EMBEDDING_VERSION, PHASES, best_way, embed_cube, predict_cube
+from napari_hsi_ssl.mapping.embed import predict_cube
 from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
 from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored, told
+from napari_hsi_ssl.runs.embeddings import embedding_file
+from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored
 
 
 def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str) -> Steps[dict[str, Any]]:
     """Make the embedding of a cube, or find the one that is there; returns its ``path``, ``shape`` and whether it was ``made``."""
     network, card = open_model(model, inlet)
-    path, made = yield from _embedding(network, card, Path(model), cube, Path(cache))
+    path, made = yield from embedding_file(network, card, Path(model), cube, Path(cache))
     return {"path": str(path), "shape": list(open_scores(path).shape), "made": made}
 
 
@@ -69,7 +70,7 @@ def classify(
     else:
         features, numbers = yield from _references(network, card, Path(model), references, Path(cache), config)
         used = {str(number): int(count) for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
-        path, _ = yield from _embedding(network, card, Path(model), cube, Path(cache))
+        path, _ = yield from embedding_file(network, card, Path(model), cube, Path(cache))
         yield Progress(message="fitting")
         embedding = open_scores(path)
         decide = decider(config.method, features, numbers, config.k)
@@ -79,41 +80,13 @@ def classify(
     return {"references": used, "pixels": int((found != 0).sum())}
 
 
-def _embedding(network: Model, card: Card, model: Path, cube: Mapping[str, Any], cache: Path) -> Steps[tuple[Path, bool]]:
-    """Return the file of a cube's embedding, made now unless everything it depends on is unchanged."""
-    source = Path(cube["bands"] if "bands" in cube else cube["scores"])
-    area = area_of(cube["area"], open_scores(source).shape[:2])
-    made_from = {
-        "model": files.file_hash(model),
-        "inlet": card.get("inlet_sha256"),
-        "scores": files.fingerprint(source),
-        "area": files.digest_bytes(np.packbits(area).tobytes()),
-        "way": [EMBEDDING_VERSION, best_way(card), PHASES],
-        **({"domain": cube["domain"]} if "bands" in cube else {}),
-    }
-    path = cache / digest(made_from) / f"{cube['name']}.npy"
-    shape = (*area.shape, network.dim)
-    if path.exists():
-        try:
-            if open_scores(path).shape == shape:
-                return path, False
-        except ConfigError:  # damaged: made anew
-            pass
-    with files.atomic_path(path) as temporary:
-        out = files.empty_npy(temporary, shape)
-        yield from told(embed_cube(network, card, stored(network, cube), area, out=out), str(cube["name"]))
-        out.flush()
-        del out
-    return path, True
-
-
 def _references(
     network: Model, card: Card, model: Path, references: Sequence[Mapping[str, Any]], cache: Path, config: ClassifyConfig
 ) -> Steps[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Return features (n, d) and class numbers (n,) of the labelled pixels that decide."""
     paths = []
     for reference in references:
-        path, _ = yield from _embedding(network, card, model, reference, cache)
+        path, _ = yield from embedding_file(network, card, model, reference, cache)
         paths.append(path)
     embeddings = [open_scores(path) for path in paths]
     labels = []
