@@ -139,6 +139,17 @@ _Found = Iterator[tuple[tuple[NDArray[np.intp], NDArray[np.intp]], NDArray[np.fl
 """Pixels (y and x), their values (n, d), and the rows done so far."""
 
 
+def exits_of_tiles(model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_]) -> _Found:
+    """Yield what every exit says by the dense way: probabilities (n, exits, classes) of some pixels (`mapping.exits`)."""
+    exits = range(len(model.exits))
+    return _dense(model, card, scores, area, lambda stages: torch.stack([_dense_exit(model, stages, leave)[1].softmax(-1) for leave in exits], dim=-2))
+
+
+def exits_of_windows(model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_]) -> _Found:
+    """Yield the same from windows cut out one by one."""
+    return _by_windows(model, card, scores, area, lambda x: torch.stack([logits.softmax(-1) for logits in model(x)], dim=1))
+
+
 def _collect(found: _Found, out: NDArray[Any], message: str) -> Steps[NDArray[Any]]:
     out[:] = np.nan
     height = out.shape[0]
