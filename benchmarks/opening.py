@@ -195,6 +195,7 @@ def in_window(path: Path, cold: bool, browse: bool) -> dict[str, Any]:
             drawn: list[float] = []
             canvas.looked.connect(lambda made: drawn.append(time.perf_counter()) if made.cube == name else None)
             peak = Peak()
+            rest(0.1)  # throwing the pages out is no part of the program's pauses
             heart.gaps()
             start = time.perf_counter()
             desk.set_cube(name)
