@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from napari_hsi_ssl.errors import ConfigError, LabelError
 
 Metric = Literal["cosine", "euclidean"]
-_CHUNK_BYTES = 16 * 2**20
+Weights = Literal["uniform", "distance", "softmax"]
+_CHUNK_BYTES = 4 * 2**20  # distances of a chunk are passed over several times, which is quick while they lie in the cache
 _PAIR_BYTES = 64 * 2**20
 
 
@@ -22,7 +23,8 @@ def knn_vote(
     k: int = 20,
     metric: Metric = "cosine",
     *,
-    temperature: float | None = None,
+    weights: Weights = "uniform",
+    temperature: float = 0.07,
     chunk: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Classify by the vote of the k nearest training samples, exactly.
@@ -34,11 +36,13 @@ def knn_vote(
     query : float array (m, d)
     k : int
     metric : {"cosine", "euclidean"}
-    temperature : float, optional
-        Weighs each vote by ``exp(-distance / temperature)`` (for cosine: Wu et al. 2018, doi:10.1109/CVPR.2018.00393, up to a
-        factor that cancels). None counts every vote alike.
+    weights : {"uniform", "distance", "softmax"}
+        Every vote counts alike; or ``1 / distance`` (Dudani 1976, doi:10.1109/TSMC.1976.5408784), where samples at distance 0 decide
+        alone; or ``exp(-distance / temperature)`` (for cosine: Wu et al. 2018, doi:10.1109/CVPR.2018.00393, up to a factor that cancels).
+    temperature : float
+        Of "softmax": the smaller, the more the nearest ones count.
     chunk : int, optional
-        Queries at a time; by default as many as keep the distances of a chunk within 16 MiB. The result does not depend on it.
+        Queries at a time; by default as many as keep the distances of a chunk within 4 MiB. The result does not depend on it.
 
     Returns
     -------
@@ -50,11 +54,11 @@ def knn_vote(
     Raises
     ------
     ConfigError
-        When ``k`` exceeds the training samples.
+        When ``k`` exceeds the training samples, or a setting is none of those above.
     LabelError
         When shapes do not fit, or features are not finite.
     """
-    parts = list(knn_vote_chunks(train, labels, query, k, metric, temperature=temperature, chunk=chunk))
+    parts = list(knn_vote_chunks(train, labels, query, k, metric, weights=weights, temperature=temperature, chunk=chunk))
     if not parts:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     return np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
@@ -67,23 +71,36 @@ def knn_vote_chunks(
     k: int = 20,
     metric: Metric = "cosine",
     *,
-    temperature: float | None = None,
+    weights: Weights = "uniform",
+    temperature: float = 0.07,
     chunk: int | None = None,
 ) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]:
     """Yield ``(rows, labels, confidence)`` chunk by chunk, as `knn_vote` does in one go."""
     classes, coded = np.unique(np.asarray(labels), return_inverse=True)
     if coded.shape != np.shape(train)[:1]:
         raise LabelError(f"there are {coded.size} labels for {np.shape(train)[0]} training samples, expected one each.")
-    if temperature is not None and temperature <= 0:
+    if weights not in ("uniform", "distance", "softmax"):
+        raise ConfigError(f"the weights of the vote are '{weights}', expected uniform, distance or softmax; choose one of them.")
+    if temperature <= 0:
         raise ConfigError(f"the temperature of the vote is {temperature}, expected a positive number; use for example 0.07.")
     for rows, neighbours, distances in nearest_chunks(train, query, k, metric, chunk=chunk):
-        # Relative to the nearest, so that weights are never all zero.
-        weights = np.ones(neighbours.shape) if temperature is None else np.exp((distances[:, :1] - distances) / temperature)
         cells = np.arange(len(neighbours))[:, None] * classes.size + coded[neighbours]
-        votes = np.bincount(cells.ravel(), weights.ravel(), minlength=len(neighbours) * classes.size).reshape(-1, classes.size)
+        counted = _weighed(distances, weights, temperature).ravel()
+        votes = np.bincount(cells.ravel(), counted, minlength=len(neighbours) * classes.size).reshape(-1, classes.size)
         winner = votes.argmax(axis=1)
         confidence = votes[np.arange(len(votes)), winner] / votes.sum(axis=1)
         yield rows, classes[winner].astype(np.int64), confidence.astype(np.float32)
+
+
+def _weighed(distances: NDArray[np.float64], weights: Weights, temperature: float) -> NDArray[np.float64]:
+    """Return what the vote of each neighbour (m, k), nearest first, counts."""
+    if weights == "uniform":
+        return np.ones(distances.shape)
+    nearest_one = distances[:, :1]
+    if weights == "softmax":  # relative to the nearest, so that weights are never all zero
+        return np.exp((nearest_one - distances) / temperature)
+    same = distances == 0
+    return np.where(nearest_one == 0, same, nearest_one / np.where(same, 1, distances))
 
 
 def nearest(train: ArrayLike, query: ArrayLike, k: int, metric: Metric = "cosine", *, chunk: int | None = None) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
@@ -113,7 +130,8 @@ def nearest_chunks(
     squares = ((left - centre) ** 2).sum(axis=1)
     largest = float(np.sqrt(squares.max()))
     # A training sample that is all zero has no direction: its cosine distance is 1 whatever the query, so its square is 2 (not 1).
-    offset = (squares + zero).astype(np.float32)
+    # The squares are one more dimension, against which every query has 1: the product then is the whole distance.
+    single = np.concatenate((single, (squares + zero).astype(np.float32)[:, None]), axis=1)
     epsilon = float(np.finfo(np.float32).eps) * (left.shape[1] + 8)
     step = chunk or max(1, _CHUNK_BYTES // (4 * len(left)))
     for start in range(0, len(right), step):
@@ -123,8 +141,9 @@ def nearest_chunks(
         part = _unit(part) if metric == "cosine" else part
         moved = part - centre
         # Squared distance less the query's own square, which is the same along a row.
-        rough = (-2 * moved).astype(np.float32) @ single.T
-        rough += offset
+        asked = np.ones((len(part), single.shape[1]), dtype=np.float32)
+        np.multiply(moved, -2, out=asked[:, :-1], casting="same_kind")
+        rough = asked @ single.T
         error = epsilon * largest * (largest + 2 * np.sqrt((moved**2).sum(axis=1)))
         limit = _bound(rough, k) + 2 * error
         limit[nothing] = np.inf

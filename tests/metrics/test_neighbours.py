@@ -66,20 +66,32 @@ def test_ties_go_to_the_first_sample(n, d, seed):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_votes_equal_scikit_learns(metric):
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_votes_equal_scikit_learns(metric, weights):
     generator = np.random.default_rng(0)
     labels = generator.integers(1, 5, 300) * 10  # class numbers as files have them, with gaps
     train, query = generator.normal(size=(300, 16)), generator.normal(size=(200, 16))
-    model = KNeighborsClassifier(20, algorithm="brute", metric=metric).fit(train, labels)
-    found, confidence = knn_vote(train, labels, query, 20, metric)
+    model = KNeighborsClassifier(20, algorithm="brute", metric=metric, weights=weights).fit(train, labels)
+    found, confidence = knn_vote(train, labels, query, 20, metric, weights=weights)
     np.testing.assert_array_equal(found, model.predict(query))
     np.testing.assert_allclose(confidence, model.predict_proba(query).max(axis=1), rtol=1e-6)
+
+
+def test_a_sample_at_distance_zero_decides_alone_when_distances_weigh():
+    """Its weight is infinite, as in scikit-learn; two of them share the vote."""
+    train, labels = np.array([[0.0], [0], [0.1], [0.1], [0.1]]), np.array([1, 1, 2, 2, 2])
+    for some in (slice(None), slice(1, None)):
+        model = KNeighborsClassifier(4, algorithm="brute", weights="distance").fit(train[some], labels[some])
+        found, confidence = knn_vote(train[some], labels[some], [[0.0], [0.05]], 4, "euclidean", weights="distance")
+        np.testing.assert_array_equal(found, model.predict([[0.0], [0.05]]))
+        np.testing.assert_allclose(confidence, model.predict_proba([[0.0], [0.05]]).max(axis=1), rtol=1e-6)
+        assert (found[0], confidence[0]) == (1, 1.0)
 
 
 def test_weighted_vote_equals_a_loop():
     generator = np.random.default_rng(1)
     train, labels, query = generator.normal(size=(50, 5)), generator.integers(0, 3, 50), generator.normal(size=(20, 5))
-    found, confidence = knn_vote(train, labels, query, 10, "cosine", temperature=0.07)
+    found, confidence = knn_vote(train, labels, query, 10, "cosine", weights="softmax", temperature=0.07)
     for row, vector in enumerate(query):
         similarity = train @ vector / np.linalg.norm(train, axis=1) / np.linalg.norm(vector)
         best = np.argsort(-similarity)[:10]
@@ -92,7 +104,7 @@ def test_weighted_vote_equals_a_loop():
 def test_a_cold_temperature_leaves_the_nearest_sample():
     """Weights that all underflow to zero would give no class and a confidence of NaN."""
     train, labels, query = np.array([[1.0, 0], [0, 1], [-1, 0.1]]), [1, 2, 3], np.array([[-1.0, 0.5]])
-    found, confidence = knn_vote(train, labels, query, 3, temperature=1e-5)
+    found, confidence = knn_vote(train, labels, query, 3, weights="softmax", temperature=1e-5)
     assert (found[0], confidence[0]) == (3, 1.0)
 
 
@@ -127,5 +139,9 @@ def test_too_large_k_and_bad_features_are_named():
         knn_vote(np.eye(3), [1, 2], np.eye(3), 1)
     with pytest.raises(LabelError, match=r"\(3, 3\) and queries \(2, 2\)"):
         knn_vote(np.eye(3), [1, 2, 3], np.eye(2), 1)
+    with pytest.raises(ConfigError, match="weights of the vote are 'votes', expected uniform, distance or softmax"):
+        knn_vote(np.eye(3), [1, 2, 3], np.eye(3), 1, weights="votes")
+    with pytest.raises(ConfigError, match="temperature of the vote is 0"):
+        knn_vote(np.eye(3), [1, 2, 3], np.eye(3), 1, weights="softmax", temperature=0)
     with pytest.raises(ConfigError, match="metric is 'manhattan'"):
         nearest(np.eye(3), np.eye(3), 1, "manhattan")
