@@ -73,16 +73,15 @@ def split_labels(
         tests = _random_tests(truth, folds, share, generator)
         guard = -1
     elif kind in ("blocks", "fields"):
-        groups = _block_numbers(truth, block) if kind == "blocks" else _field_numbers(truth)
-        fold = _deal(truth, groups, folds, kind, generator)
+        fold = deal_pixels(truth, group_numbers(truth, kind, block), folds, kind, generator)
         tests = [fold == number for number in range(folds)]
     else:
         raise ConfigError(f"the kind of split is '{kind}', expected random, blocks or fields.")
     splits = []
     for number, is_test in enumerate(tests):
-        train = np.where((truth != 0) & ~is_test & (_distance(is_test) > guard), truth, 0)
+        train = np.where((truth != 0) & ~is_test & (distance_to(is_test) > guard), truth, 0)
         if per_class is not None:
-            train = _at_most(train, per_class, generator)
+            train = at_most(train, per_class, generator)
         if not train.any():
             raise LabelError(
                 f"a guard of {guard} pixels leaves no training pixel in fold {number + 1} of {folds}; use a smaller guard, larger blocks or fewer folds."
@@ -130,13 +129,12 @@ def _random_tests(truth: NDArray[np.int32], folds: int, share: float | None, gen
     return tests
 
 
-def _block_numbers(truth: NDArray[np.int32], block: int) -> NDArray[np.int64]:
-    rows, columns = np.indices(truth.shape) // block
-    numbers: NDArray[np.int64] = rows * (truth.shape[1] // block + 1) + columns
-    return numbers
-
-
-def _field_numbers(truth: NDArray[np.int32]) -> NDArray[np.int64]:
+def group_numbers(truth: NDArray[np.integer], kind: str, block: int) -> NDArray[np.int64]:
+    """Return the number of the block or field (y, x) that every pixel lies in; 0 where a field is none."""
+    if kind == "blocks":
+        rows, columns = np.indices(truth.shape) // block
+        blocks: NDArray[np.int64] = rows * (truth.shape[1] // block + 1) + columns
+        return blocks
     numbers = np.zeros(truth.shape, dtype=np.int64)
     for number in np.unique(truth[truth != 0]):
         fields, _ = ndimage.label(truth == number, structure=np.ones((3, 3)))
@@ -144,11 +142,8 @@ def _field_numbers(truth: NDArray[np.int32]) -> NDArray[np.int64]:
     return numbers
 
 
-def _deal(truth: NDArray[np.int32], groups: NDArray[np.int64], folds: int, kind: str, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Deal groups of pixels in random order, each to the fold that has least of its classes so far; -1 where unlabelled.
-
-    scikit-learn's StratifiedGroupKFold deals the same way but in order of size, so that its seed changes next to nothing.
-    """
+def deal_pixels(truth: NDArray[np.integer], groups: NDArray[np.int64], folds: int, kind: str, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return the fold (y, x) of every labelled pixel, -1 elsewhere; the pixels of a group stay together."""
     where = truth != 0
     _, group = np.unique(groups[where], return_inverse=True)
     _, code, sizes = np.unique(truth[where], return_inverse=True, return_counts=True)
@@ -156,8 +151,30 @@ def _deal(truth: NDArray[np.int32], groups: NDArray[np.int64], folds: int, kind:
     np.add.at(table, (group, code), 1)
     if len(table) < folds:
         raise LabelError(f"the labels lie in {len(table)} {kind}, expected at least one for each of {folds} folds; use fewer folds or smaller blocks.")
-    shares = table / sizes
-    held, members = np.zeros((folds, sizes.size)), np.zeros(folds, dtype=np.int64)
+    fold = np.full(truth.shape, -1, dtype=np.int64)
+    fold[where] = deal(table, folds, generator)[group]
+    return fold
+
+
+def deal(table: NDArray[np.floating], folds: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Deal groups in random order, each to the fold that has least of its classes so far.
+
+    scikit-learn's StratifiedGroupKFold deals the same way but in order of size, so that its seed changes next to nothing.
+
+    Parameters
+    ----------
+    table : float array (group, class)
+        Pixels; no class without any.
+    folds : int
+        At most the number of groups.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    int64 array (group,)
+    """
+    shares = table / table.sum(axis=0)
+    held, members = np.zeros((folds, table.shape[1])), np.zeros(folds, dtype=np.int64)
     fold_of_group = np.empty(len(table), dtype=np.int64)
     for left, number in zip(range(len(table), 0, -1), generator.permutation(len(table)), strict=True):
         cost = held @ shares[number]
@@ -167,19 +184,18 @@ def _deal(truth: NDArray[np.int32], groups: NDArray[np.int64], folds: int, kind:
         fold_of_group[number] = best
         held[best] += shares[number]
         members[best] += 1
-    fold = np.full(truth.shape, -1, dtype=np.int64)
-    fold[where] = fold_of_group[group]
-    return fold
+    return fold_of_group
 
 
-def _distance(marked: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Return every pixel's Chebyshev distance in pixels to the nearest marked one."""
+def distance_to(marked: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return every pixel's Chebyshev distance in pixels to the nearest marked one; there must be one."""
     distance: NDArray[np.int32] = ndimage.distance_transform_cdt(~marked, metric="chessboard")
     return distance
 
 
-def _at_most(train: NDArray[np.int32], count: int, generator: np.random.Generator) -> NDArray[np.int32]:
-    kept = np.zeros_like(train)
-    for number in np.unique(train[train != 0]):
-        kept.ravel()[generator.permutation(np.flatnonzero(train == number))[:count]] = number
+def at_most(labels: NDArray[np.int32], count: int, generator: np.random.Generator) -> NDArray[np.int32]:
+    """Return labels of which at most so many pixels of each class are left, drawn at random."""
+    kept = np.zeros_like(labels)
+    for number in np.unique(labels[labels != 0]):
+        kept.ravel()[generator.permutation(np.flatnonzero(labels == number))[:count]] = number
     return kept
