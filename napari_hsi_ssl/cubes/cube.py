@@ -233,11 +233,27 @@ class Classes:
     colours: tuple[str, ...]
 
     @classmethod
-    def of(cls, numbers: Sequence[int], names: dict[int, str] | None = None) -> Classes:
-        """Name and colour the given class numbers; unnamed ones are called ``class N``."""
+    def of(cls, numbers: Sequence[int], names: dict[int, str] | None = None, colours: dict[int, str] | None = None) -> Classes:
+        """Name and colour the given class numbers; unnamed ones are called ``class N``, uncoloured ones get colours that are not taken."""
         ordered = tuple(sorted({int(number) for number in numbers} - {0}))
-        known = names or {}
-        return cls(ordered, tuple(known.get(number, f"class {number}") for number in ordered), palette(len(ordered)))
+        known, chosen = names or {}, {number: colour for number, colour in (colours or {}).items() if number in ordered}
+        free = (colour for colour in palette(2 * len(ordered)) if colour not in chosen.values())
+        dyed = tuple(chosen[number] if number in chosen else next(free, "#808080") for number in ordered)
+        return cls(ordered, tuple(known.get(number, f"class {number}") for number in ordered), dyed)
+
+    @property
+    def named(self) -> dict[int, str]:
+        """Names by number."""
+        return dict(zip(self.numbers, self.names, strict=True))
+
+    @property
+    def coloured(self) -> dict[int, str]:
+        """Colours by number."""
+        return dict(zip(self.numbers, self.colours, strict=True))
+
+    def chosen(self, numbers: Sequence[int]) -> Classes:
+        """Return the classes of some numbers as they are named and coloured here; others are named and coloured anew."""
+        return Classes.of(numbers, self.named, self.coloured)
 
     def to_json(self) -> dict[str, Any]:
         """Return the classes as JSON-able values."""
