@@ -112,15 +112,21 @@ def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.i
         return by_head
     if not standardised:
         return lambda query: knn_vote_chunks(features, labels, query, k)
-    wide = np.asarray(features, dtype=np.float64)
-    mean, spread = wide.mean(axis=0), wide.std(axis=0)
-    spread[spread == 0] = 1.0
-    references = (wide - mean) / spread
+    mean, spread = scaling(features)
+    references = (np.asarray(features, dtype=np.float64) - mean) / spread
 
     def by_neighbours(query: NDArray[np.floating]) -> Votes:
         return knn_vote_chunks(references, labels, ((query - mean) / spread).astype(np.float32), k)
 
     return by_neighbours
+
+
+def scaling(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and spread (d,) of features (n, d); a constant one has the spread 1."""
+    wide = np.asarray(features, dtype=np.float64)
+    mean, spread = wide.mean(axis=0), wide.std(axis=0)
+    spread[spread == 0] = 1.0
+    return mean, spread
 
 
 def decide_map(embedding: Embedding, area: NDArray[np.bool_], decide: Decide) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:

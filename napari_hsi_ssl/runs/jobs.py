@@ -29,6 +29,7 @@ from napari_hsi_ssl.mapping.plain import patch_classes, patch_means
 from napari_hsi_ssl.patches.index import PatchIndex
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.choices import devices
+from napari_hsi_ssl.runs.explain_jobs import exits
 from napari_hsi_ssl.runs.job_inputs import Area, area_of, open_model, place, stored, told
 from napari_hsi_ssl.runs.map_jobs import classify, embed
 
@@ -116,7 +117,9 @@ def views(
     return {}
 
 
-JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {"evaluate": evaluate, "embed": embed, "classify": classify, "views": views, "devices": devices}
+JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {
+    "evaluate": evaluate, "embed": embed, "classify": classify, "views": views, "devices": devices, "exits": exits,
+}  # fmt: skip
 
 
 def _fits(index: PatchIndex, name: str, shape: tuple[int, ...]) -> None:

@@ -72,7 +72,8 @@ def classify(
             yield Progress(number, len(names), f"classifying {name}")
             started = time.monotonic()
             found = yield from _one(project, folder, config, name, references, classes, Path(scratch))
-            provenance = {**_provenance(project, folder, config, name), "command": _command(project, run, config, name, train)}
+            made = {**_made_with(config, names, train), "command": _command(project, run, config, name, train)}
+            provenance = {**_provenance(project, folder, config, name), **made}
             maps.append(_keep(project, run, config, name, ClassMap(found.labels, found.classes, found.confidence, provenance), started, out))
     return {"run": run, "method": config.method, "maps": maps, "seconds": time.monotonic() - begun}
 
@@ -103,6 +104,7 @@ def _by_features(
             "cube": name,
             "config_hash": digest(config.model_dump(mode="json")),
             **told,
+            **_made_with(config, names, train),
             "cube_hash": (project.entry(name).fingerprint or {}).get("hash"),
             "command": _command(project, run, config, name, train),
         }
@@ -181,6 +183,12 @@ def _provenance(project: Project, folder: RunFolder, config: ClassifyConfig, cub
         "model_sha256": files.file_hash(folder.model_path),
         "cube_hash": (project.entry(cube).fingerprint or {}).get("hash"),
     }
+
+
+def _made_with(config: ClassifyConfig, cubes: Sequence[str], train: Mapping[str, Path] | None) -> dict[str, Any]:
+    """Return what else `steps.explain` must know to look behind a map."""
+    files_of = {cube: str(Path(path).absolute()) for cube, path in (train or {}).items()}
+    return {"settings": config.model_dump(mode="json"), "cubes": list(cubes), **({"train": files_of} if files_of else {})}
 
 
 def _command(project: Project, run: str, config: ClassifyConfig, cube: str, train: Mapping[str, Path] | None) -> str:

@@ -1,0 +1,27 @@
+"""Verbs that say what is behind a map: of one pixel, and of the whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_hsi_ssl.cli.options import ProjectFolder, numbers
+from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.terminal import Report, verb
+
+
+@verb
+def explain(
+    project: ProjectFolder,
+    found: Annotated[Path, typer.Option("--map", help="a map of the project, its .tif")],
+    at: Annotated[str, typer.Option(metavar="Y,X", help="the pixel, counted from 0")],
+    neighbours: Annotated[int, typer.Option(min=1, help="as many of the most similar labelled pixels are named")] = 8,
+) -> Steps[Report]:
+    """Say why a pixel of a map has its class: votes, exits, nearest labelled pixels, class means."""
+    from napari_hsi_ssl.steps.explain import explain as step
+
+    y, x = numbers(at, 2, "--at") or (0, 0)
+    return step(Project.open(project), found, y, x, neighbours)
