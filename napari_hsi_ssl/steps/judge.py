@@ -105,7 +105,7 @@ def audit(train_path: Path, test_path: Path, window: int = 32) -> Steps[dict[str
 
 def baselines(project: Project, train: Mapping[str, Path], test: Mapping[str, Path], seed: int = 0) -> Steps[dict[str, Any]]:
     """Score the simple rivals on this very split; one cube at a time."""
-    from napari_hsi_ssl.mapping.baselines import baselines as compute_baselines
+    from napari_hsi_ssl.mapping.baselines.judge import baselines as compute_baselines
 
     if set(train) != set(test) or len(train) != 1:
         raise LabelError(f"baselines need one cube in --train and the same in --test, found {', '.join(train)} and {', '.join(test)}; give one of each.")

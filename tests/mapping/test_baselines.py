@@ -7,7 +7,9 @@ import pytest
 import tifffile
 
 from napari_hsi_ssl.errors import ConfigError, LabelError
-from napari_hsi_ssl.mapping.baselines import BASELINES, baselines, local_mean
+from napari_hsi_ssl.mapping.baselines.judge import baselines
+from napari_hsi_ssl.mapping.baselines.plain import local_mean
+from napari_hsi_ssl.mapping.baselines.rows import QUICK, ROWS
 from napari_hsi_ssl.progress import run
 
 FAST = ("position", "knn", "svm", "lda", "svm-means")
@@ -29,7 +31,7 @@ def test_figures_known_for_indian_pines(shared_data):
     datasets = pytest.importorskip("tensorly.datasets", reason="tensorly carries Indian Pines and is not installed")
     cube = np.asarray(datasets.load_indian_pines().tensor)
     train, test = (tifffile.imread(shared_data / "splits" / f"Indian{side}123_temp123.tif") for side in ("TR", "TE"))
-    found = {row["key"]: (round(row["oa"], 4), round(row["aa"], 4)) for row in run(baselines(cube, train, test, which=FAST))}
+    found = {row["key"]: (round(row["oa"], 4), round(row["aa"], 4)) for row in run(baselines(cube, train, test, which=FAST, tune=False))}
     assert found["position"] == (0.9183, 0.9589)
     assert found["knn"] == pytest.approx((0.5795, 0.6612), abs=5e-4)
     assert found["svm"] == pytest.approx((0.7354, 0.8275), abs=5e-4)
@@ -40,15 +42,15 @@ def test_figures_known_for_indian_pines(shared_data):
 def test_every_baseline_learns_a_plain_scene():
     cube, train, test = scene()
     watched = []
-    rows = run(baselines(cube, train, test, which=[key for key in BASELINES if key != "forest"]), watched.append)
-    assert [row["key"] for row in rows] == [key for key in BASELINES if key != "forest"]
+    rows = run(baselines(cube, train, test, which=[key for key in QUICK if key != "forest"]), watched.append)
+    assert [row["key"] for row in rows] == [key for key in QUICK if key != "forest"]
     assert [progress.done for progress in watched] == list(range(len(rows) + 1))
     for row in rows:
         assert row["oa"] > 0.8, row
         assert row["aa"] == pytest.approx(row["oa"], abs=0.1)
         assert row["kappa"] == pytest.approx(1.5 * row["oa"] - 0.5, abs=0.02)  # three equal classes
         assert row["seconds"] > 0
-        assert row["name"] == BASELINES[row["key"]][0]
+        assert row["name"] == ROWS[row["key"]].words
 
 
 def test_forest_follows_the_seed():
