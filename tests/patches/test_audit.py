@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_hsi_ssl.errors import ConfigError, LabelError
-from napari_hsi_ssl.patches.audit import audit
+from napari_hsi_ssl.patches.audit import audit, audit_cubes
 
 
 def window_pixels(y, x, window, shape):
@@ -96,3 +96,53 @@ def test_bad_splits_are_named():
         audit(train, test, 21)
     with pytest.raises(ConfigError, match="window is 0"):
         audit(train, test, 0)
+
+
+def test_accuracy_by_distance_is_told_of_position_and_of_a_map():
+    """Position is right next to the training half and wrong beyond; the map is right everywhere."""
+    train, truth = np.zeros((40, 60), dtype=int), np.zeros((40, 60), dtype=int)
+    train[:, :20] = np.where(np.arange(40) < 20, 1, 2)[:, None]
+    truth[:, 20:] = np.where(np.arange(40) < 20, 1, 2)[:, None]
+    truth[:, 36:] = 3 - truth[:, 36:]
+    result = audit(train, truth, 9, {"map": truth})
+    assert sum(row["n"] for row in result["by_distance"]) == result["n_test"]
+    assert [row["position"] for row in result["by_distance"]] == [1, 1, 1, 1, 1, 0, 0]
+    assert {row["map"] for row in result["by_distance"]} == {1}
+    assert result["falls"]["position"] == {"near": 1, "far": 0, "distance": pytest.approx(16.5)}
+    assert result["falls"]["map"] == {"near": 1, "far": 1, "distance": None}
+    assert "is lost by position alone within 16 pixels" in result["verdict"]
+    assert "the map" not in result["verdict"]
+
+
+def test_the_published_split_loses_position_within_four_pixels(shared_data):
+    train, test = (tifffile.imread(shared_data / "splits" / f"Indian{side}123_temp123.tif") for side in ("TR", "TE"))
+    assert audit(train, test, 15)["falls"]["position"]["distance"] == pytest.approx(3.72, abs=0.01)
+
+
+def test_whole_cubes_share_nothing():
+    left, right = halves(0)
+    one = audit_cubes({"a": left, "b": left + right}, {"c": left, "d": right}, 9)
+    assert (one["centre_share"], one["overlap_share"], one["nearest_distance"]) == (0, 0, None)
+    assert one["verdict"].startswith("No leak")
+    assert one["by_distance"] == [{"from": None, "to": None, "n": 800, "position": 0.5}]
+    assert one["position_oa"] == 0.5, "a scene without training pixels takes the largest training class"
+    assert one["n_train"] == 400 + 800
+
+
+def test_images_are_joined_as_if_they_lay_far_apart():
+    """The figures of two images equal those of one frame that holds both, with a gap no window bridges."""
+    (left, right), gap = halves(2), np.zeros((20, 60), dtype=int)
+    two = audit_cubes({"a": left, "b": right}, {"a": right, "b": left}, 7)
+    one = audit(np.hstack((left, gap, right)), np.hstack((right, gap, left)), 7)
+    for key in ("centre_share", "overlap_share", "position_oa", "position_aa", "nearest_distance", "by_distance", "n_test"):
+        assert two[key] == one[key]
+
+
+def test_bad_splits_of_several_images_name_the_image():
+    left, right = halves(0)
+    with pytest.raises(LabelError, match="20 pixel\\(s\\) of 'b' are labelled in both"):
+        audit_cubes({"a": left, "b": left}, {"a": right, "b": np.where(np.arange(40) == 3, left, 0)}, 3)
+    with pytest.raises(LabelError, match="train labels of 'a' have shape"):
+        audit_cubes({"a": left.T}, {"a": right}, 3)
+    with pytest.raises(LabelError, match="test labels hold no labelled pixel"):
+        audit_cubes({"a": left}, {"b": np.zeros((4, 4))}, 3)
