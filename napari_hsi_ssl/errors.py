@@ -45,6 +45,10 @@ class ProjectError(HsiError):
     """The project folder lacks something, or holds something that does not fit."""
 
 
+class ProjectChangedError(ProjectError):
+    """Another window or command has changed the project since it was read, so nothing was written; it has been read again."""
+
+
 class RunError(HsiError):
     """A training run, its folder or its checkpoint cannot be used."""
 

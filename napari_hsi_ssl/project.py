@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import SCHEMA_VERSION, ChainConfig, read_json
 from napari_hsi_ssl.cubes.cube import Classes
-from napari_hsi_ssl.errors import ProjectError
+from napari_hsi_ssl.errors import ProjectChangedError, ProjectError
+from napari_hsi_ssl.project_lock import Stamp, stamp_of, warn_of_window, writing
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -64,11 +65,12 @@ class Project:
         Use `Project.create` or `Project.open`.
     """
 
-    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, content: dict[str, Any], stamp: Stamp = None) -> None:
         self.folder = folder
-        self._content = content
+        self._content, self._stamp = content, stamp
         self._entries = {entry.name: entry for entry in map(self._entry, content["cubes"])}
         self._listed: dict[Path, tuple[int, set[str]]] = {}
+        self._warned = False
 
     # -- opening ------------------------------------------------------------------------------------------------------
 
@@ -100,18 +102,37 @@ class Project:
         folder = Path(folder).absolute()
         if not (folder / "project.json").exists():
             raise ProjectError(f"{folder} holds no project.json; make a project there with `napari-hsi-ssl new {folder}`.")
+        stamp = stamp_of(folder / "project.json")
         content = read_json(folder / "project.json")
         if content.get("schema_version") != SCHEMA_VERSION:
             found = content.get("schema_version")
             raise ProjectError(f"{folder}/project.json has schema version {found}, expected {SCHEMA_VERSION}; use the program version that wrote it.")
         if not isinstance(content.get("cubes"), list):
             raise ProjectError(f"{folder}/project.json: field 'cubes' is {type(content.get('cubes')).__name__}, expected a list; restore it from a copy.")
-        return cls(folder, content)
+        return cls(folder, content, stamp)
 
     def _save(self) -> None:
         self._listed.clear()
-        self._content["cubes"] = [self._plain(entry) for entry in self._entries.values()]
-        files.write_json(self.folder / "project.json", self._content)
+        self._look_around()
+        path = self.folder / "project.json"
+        with writing(self.folder):
+            if stamp_of(path) != self._stamp:
+                self._read_again()
+                raise ProjectChangedError(
+                    f"{path} has been changed by another window or command since it was read here, so this was not saved; "
+                    "the project has been read again: look at it, and repeat what you did."
+                )
+            self._content["cubes"] = [self._plain(entry) for entry in self._entries.values()]
+            files.write_json(path, self._content)
+            self._stamp = stamp_of(path)
+
+    def _read_again(self) -> None:
+        now = Project.open(self.folder)
+        self._content, self._entries, self._stamp = now._content, now._entries, now._stamp
+
+    def _look_around(self) -> None:
+        """Warn once when a window of another process has the project open."""
+        self._warned = self._warned or warn_of_window(self.folder)
 
     def _entry(self, value: dict[str, Any]) -> CubeEntry:
         try:
@@ -288,6 +309,7 @@ class Project:
     def save_mask(self, name: str, mask: NDArray[np.bool_]) -> None:
         """Save a mask (y, x), True = foreground."""
         self._same_frame(name, mask, "the mask")
+        self._look_around()
         files.write_tiff(self.mask_path(name), mask.astype(np.uint8) * 255)
 
     def labels_path(self, name: str) -> Path:
@@ -302,6 +324,7 @@ class Project:
     def save_labels(self, name: str, labels: NDArray[np.integer], names: dict[int, str] | None = None) -> None:
         """Save labels (y, x) in their own class numbers, and the names of classes that are new or renamed."""
         self._same_frame(name, labels, "the labels")
+        self._look_around()
         files.write_tiff(self.labels_path(name), labels.astype(np.int32))
         known = dict(zip(self.classes.numbers, self.classes.names, strict=True))
         found = [int(number) for number in np.unique(labels) if number != 0]
@@ -430,7 +453,9 @@ class Project:
 
     def note(self, step: str, value: dict[str, Any]) -> None:
         """Remember what a step did and with which settings, in ``preprocessing.json``."""
-        files.write_json(self.folder / "preprocessing.json", {**self._notes, step: value})
+        self._look_around()
+        with writing(self.folder):
+            files.write_json(self.folder / "preprocessing.json", {**self._notes, step: value})
 
     def noted(self, step: str) -> dict[str, Any]:
         """Return what a step noted last; empty when it has not run."""

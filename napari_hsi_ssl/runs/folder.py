@@ -182,7 +182,7 @@ class RunFolder:
         """The lock of the live trainer, or None when there is none or it is stale."""
         try:
             lock = json.loads((self.path / "lock.json").read_text(encoding="utf-8"))
-            return lock if _alive(lock) else None
+            return lock if still_there(lock) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -194,7 +194,7 @@ class RunFolder:
         """
         event = self.last("launched", *_ENDINGS)
         try:
-            return event if event is not None and event["type"] == "launched" and _alive(event) else None
+            return event if event is not None and event["type"] == "launched" and still_there(event) else None
         except (KeyError, TypeError):
             return None
 
@@ -205,7 +205,7 @@ class RunFolder:
 
     def emit_launched(self, pid: int, **fields: Any) -> None:  # noqa: ANN401 - fields are whatever JSON carries
         """Tell watchers that a process was started for this run."""
-        self.emit("launched", **_identity(pid), **fields)
+        self.emit("launched", **identity(pid), **fields)
 
     @contextmanager
     def locked(self) -> Iterator[threading.Event]:
@@ -258,7 +258,7 @@ class RunFolder:
     def _write_lock(self) -> None:
         if not self.config_path.exists():  # a folder that is gone must not come back with nothing but a lock
             raise RunError(self.vanished)
-        files.write_json(self.path / "lock.json", {**_identity(os.getpid()), "heartbeat": time.time()})
+        files.write_json(self.path / "lock.json", {**identity(os.getpid()), "heartbeat": time.time()})
 
     # -- state ------------------------------------------------------------------------------------------------------
 
@@ -287,7 +287,7 @@ def _event(line: bytes) -> dict[str, Any] | None:
     return event if isinstance(event, dict) and "type" in event else None
 
 
-def _identity(pid: int) -> dict[str, Any]:
+def identity(pid: int) -> dict[str, Any]:
     """Return what tells a process from all others: its number may be given again, its start time may not."""
     try:
         started = psutil.Process(pid).create_time()
@@ -304,7 +304,8 @@ def _ends_a_line(path: Path) -> bool:
         return stream.read(1) == b"\n"
 
 
-def _alive(lock: dict[str, Any]) -> bool:
+def still_there(lock: dict[str, Any]) -> bool:
+    """Whether the process that took a lock lives; of another computer its heartbeat tells."""
     if lock["host"] != socket.gethostname():
         return bool(time.time() - lock.get("heartbeat", lock.get("time", 0.0)) < STALE_SECONDS)
     try:

@@ -124,7 +124,7 @@ def test_of_two_trainers_that_start_at_once_one_trains(folder, monkeypatch):
 
     def write_then_be_overtaken():
         write()
-        files.write_json(folder.path / "lock.json", {**folder_module._identity(other.pid), "heartbeat": time.time()})
+        files.write_json(folder.path / "lock.json", {**folder_module.identity(other.pid), "heartbeat": time.time()})
 
     monkeypatch.setattr(folder, "_write_lock", write_then_be_overtaken)
     try:

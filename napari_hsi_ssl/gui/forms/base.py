@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QApplication, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import Settings
-from napari_hsi_ssl.errors import ConfigError, HsiError
+from napari_hsi_ssl.errors import ConfigError, HsiError, ProjectChangedError
 from napari_hsi_ssl.gui.canvas import Canvas, canvas_for
 from napari_hsi_ssl.gui.desk import Desk, desk_for
 from napari_hsi_ssl.gui.forms.copying import CopyButton, defaults_button, put_beside
@@ -21,6 +21,7 @@ from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, ProgressR
 from napari_hsi_ssl.gui.jobs import Job, Jobs, Update
 from napari_hsi_ssl.gui.memory import memory_for
 from napari_hsi_ssl.gui.palette import palette
+from napari_hsi_ssl.gui.presence import claim_for
 from napari_hsi_ssl.gui.watch import RunWatch, watch_for
 from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.progress import Steps
@@ -77,6 +78,7 @@ class Form(QWidget):
         self.desk: Desk = desk_for(napari_viewer)
         self.canvas: Canvas = canvas_for(self.desk)
         self.watch: RunWatch = watch_for(self.desk)
+        claim_for(self.desk)
         self.memory = memory_for(self.desk)
         palette.follow(self.desk.viewer)
         self.jobs = Jobs(self)
@@ -348,6 +350,8 @@ class Form(QWidget):
 
     def _failed(self, dealt_with: Callable[[BaseException, str], bool] | None, error: BaseException, sentence: str, details: str) -> None:
         self._over()
+        if isinstance(error, ProjectChangedError):
+            self.desk.cubes_changed()  # it has been read again
         if dealt_with is not None and dealt_with(error, sentence):
             return
         self.say(sentence, "error")
