@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.data import Scale, background_level, fill_background, gather, pad_frame
 from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.mapping.embed import best_way
-from napari_hsi_ssl.mapping.exits import exits_probabilities
+from napari_hsi_ssl.mapping.embed import best_way, predict_cube
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.job_inputs import area_of, open_model, stored
 
@@ -58,8 +57,11 @@ def exits(*, model: str, inlet: str, cube: Mapping[str, Any], at: Sequence[int])
         top, left = (max(0, (place - 2 * window - _MARGIN) // _MARGIN * _MARGIN) for place in (y, x))
         part = np.s_[top : y + 2 * window + _MARGIN + 1, left : x + 2 * window + _MARGIN + 1]
         filled = fill_background(np.asarray(image[part]), card, area[part], level)
-        every = yield from exits_probabilities(network, card, filled, np.ones(filled.shape[:2], dtype=bool))
-        found = every[:, y - top, x - left]
+        said = []
+        for leave in range(len(network.exits)):
+            image = yield from predict_cube(network, card, filled, np.ones(filled.shape[:2], dtype=bool), leave=leave)
+            said.append(image[y - top, x - left])
+        found = np.stack(said)
     return {"numbers": list(card["classes"]["numbers"]), "exits": found.astype(float).tolist()}
 
 
