@@ -7,11 +7,14 @@ from napari_hsi_ssl.config.data import PatchConfig as PatchConfig
 from napari_hsi_ssl.config.data import PcaConfig as PcaConfig
 from napari_hsi_ssl.config.data import UmapConfig as UmapConfig
 from napari_hsi_ssl.config.data import ViewConfig as ViewConfig
+from napari_hsi_ssl.config.painting import HeadKind as HeadKind
+from napari_hsi_ssl.config.painting import PaintConfig as PaintConfig
 from napari_hsi_ssl.config.settings import SCHEMA_VERSION as SCHEMA_VERSION
 from napari_hsi_ssl.config.settings import Settings as Settings
 from napari_hsi_ssl.config.settings import digest as digest
 from napari_hsi_ssl.config.settings import read_json as read_json
 from napari_hsi_ssl.config.splits import SplitConfig as SplitConfig
+from napari_hsi_ssl.config.tables import TableConfig as TableConfig
 from napari_hsi_ssl.config.training import RECIPES as RECIPES
 from napari_hsi_ssl.config.training import AugmentConfig as AugmentConfig
 from napari_hsi_ssl.config.training import ClassifyConfig as ClassifyConfig
