@@ -177,6 +177,11 @@ class Project:
         return self._with_file(self.folder / "labels", ".tif")
 
     @property
+    def painted(self) -> set[str]:
+        """The cubes that have saved strokes."""
+        return self._with_file(self.folder / "strokes", ".tif")
+
+    @property
     def projected(self) -> set[str]:
         """The cubes that the projection made last has scores of."""
         return self._with_file(self.inlet_folder(), ".npy") if self.inlet is not None else set()
@@ -326,10 +331,27 @@ class Project:
         self._same_frame(name, labels, "the labels")
         self._look_around()
         files.write_tiff(self.labels_path(name), labels.astype(np.int32))
-        known = dict(zip(self.classes.numbers, self.classes.names, strict=True))
+        known = self.classes
         found = [int(number) for number in np.unique(labels) if number != 0]
-        classes = Classes.of([*known, *found, *(names or {})], {**known, **(names or {})})
+        self.save_classes(Classes.of([*known.numbers, *found, *(names or {})], {**known.named, **(names or {})}, known.coloured))
+
+    def save_classes(self, classes: Classes) -> None:
+        """Save the classes of the project's labels and strokes."""
         files.write_json(self.folder / "labels" / "classes.json", classes.to_json())
+
+    def strokes_path(self, name: str) -> Path:
+        """Return where the strokes painted on a cube are or would be."""
+        return self.folder / "strokes" / f"{name}.tif"
+
+    def strokes(self, name: str) -> NDArray[np.int32] | None:
+        """Return the saved strokes (y, x) in class numbers, 0 = not painted, or None when there are none."""
+        path = self.strokes_path(name)
+        return self._raster(path, name).astype(np.int32) if path.exists() else None
+
+    def save_strokes(self, name: str, strokes: NDArray[np.integer]) -> None:
+        """Save strokes (y, x) in class numbers, 0 = not painted."""
+        self._same_frame(name, strokes, "the strokes")
+        files.write_tiff(self.strokes_path(name), strokes.astype(np.uint8 if strokes.max(initial=0) < 256 else np.int32))
 
     @property
     def classes(self) -> Classes:

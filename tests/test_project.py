@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import ConfigError, ProjectError
 from napari_hsi_ssl.project import CubeEntry, Project, unique_name
 
@@ -134,3 +135,31 @@ def test_a_listed_folder_says_which_cubes_have_masks_labels_and_scores(project):
     assert project.masked == {name}
     project.mask_path(name).unlink()
     assert project.masked == set()
+
+
+def test_strokes_are_kept_beside_the_labels(project):
+    """Else what was painted is gone after closing the window, or takes the place of labels."""
+    name = next(iter(project.entries))
+    shape = project.entry(name).shape[:2]
+    assert project.strokes(name) is None
+    assert project.painted == set()
+    strokes = np.zeros(shape, np.uint8)
+    strokes[0, 1] = 3
+    project.save_strokes(name, strokes)
+    np.testing.assert_array_equal(project.strokes(name), strokes)
+    assert project.painted == {name}
+    assert project.labels(name) is None
+    with pytest.raises(ProjectError, match="expected"):
+        project.save_strokes(name, strokes[1:])
+
+
+def test_colours_of_classes_outlive_new_labels(project):
+    """Else every class changes its colour when another one is painted."""
+    name = next(iter(project.entries))
+    labels = np.zeros(project.entry(name).shape[:2], np.int32)
+    labels[0, 0] = 5
+    project.save_classes(Classes((5,), ("leaf",), ("#123456",)))
+    labels[0, 1] = 2
+    project.save_labels(name, labels, {2: "tray"})
+    assert project.classes.coloured[5] == "#123456"
+    assert project.classes.named == {2: "tray", 5: "leaf"}

@@ -170,11 +170,10 @@ class Selection(QObject):
         """Return the classes of the project and those named on the canvas."""
         project, layer = self.desk.project, layers.find(self.desk.viewer, "labels", self.desk.cube)
         saved = project.classes if project is not None else Classes((), (), ())
-        names = dict(zip(saved.numbers, saved.names, strict=True))
+        names = saved.named
         if layer is not None:
-            named = layer.metadata["hsi"]["classes"]
-            names |= dict(zip(named.numbers, named.names, strict=True))
-        return Classes.of(list(names), names)
+            names |= layer.metadata["hsi"]["classes"].named
+        return Classes.of(list(names), names, saved.coloured)
 
     # -- into masks and classes -----------------------------------------------------------------------------------------------
 
@@ -229,11 +228,11 @@ class Selection(QObject):
         if not self._ready() or project is None or selected is None:
             return
         classes = self.classes()
-        names = dict(zip(classes.numbers, classes.names, strict=True))
+        names = classes.named
         if number is None:
             number = max(names, default=0) + 1
             names[number] = f"class {number}"
-        classes = Classes.of(list(names), names)
+        classes = Classes.of(list(names), names, classes.coloured)
         layer = layers.find(desk.viewer, "labels", cube)
         if layer is None:
             layer = mask_layers.show_labels(desk.viewer, cube, np.zeros(selected.shape, dtype=np.int32), classes, saved=True)

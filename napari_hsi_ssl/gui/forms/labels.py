@@ -93,8 +93,8 @@ class LabelsPanel(QWidget):
         """Return the project's classes and those named here."""
         project = self._form.project
         saved = project.classes if project else Classes((), (), ())
-        names = {**dict(zip(saved.numbers, saved.names, strict=True)), **self._names}
-        return Classes.of(list(names), names)
+        names = {**saved.named, **self._names}
+        return Classes.of(list(names), names, saved.coloured)
 
     def _new_class(self) -> None:
         self.add_class()
