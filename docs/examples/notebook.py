@@ -12,16 +12,17 @@ import tempfile
 from pathlib import Path
 
 from napari_hsi_ssl import Project, files, run
-from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig, PatchConfig, PcaConfig, PretrainConfig
+from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig, PatchConfig, PcaConfig, PretrainConfig, SplitConfig
 from napari_hsi_ssl.cubes.samples import indian_pines
 from napari_hsi_ssl.cubes.writers import load_map, write_envi_cube
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.cubes import new
 from napari_hsi_ssl.steps.evaluate import evaluate
-from napari_hsi_ssl.steps.judge import audit, score, split
+from napari_hsi_ssl.steps.judge import score
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.patches import cut_patches
 from napari_hsi_ssl.steps.pca import fit_pca
+from napari_hsi_ssl.steps.splits import audit, split
 from napari_hsi_ssl.steps.train import pretrain
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="hsi-notebook-"))
@@ -62,7 +63,7 @@ print(run(evaluate(project, "short", EvaluateConfig(labels="class", minimum=5)))
 # A split by blocks with a guard of the window less one pixel, so that no test window touches a training window; then a map, scored on the test blocks.
 
 # %%
-run(split(folder / "pines_labels.tif", folder / "split", kind="blocks", block=16, guard=7, folds=2))
+run(split(folder / "pines_labels.tif", folder / "split", SplitConfig(kind="blocks", block=16, guard=7, folds=2)))
 train, test = folder / "split" / "fold1_train.tif", folder / "split" / "fold1_test.tif"
 print(run(audit(train, test, window=8)))
 made = run(classify(project, "short", ClassifyConfig(method="knn", k=5), ["pines"], {"pines": train}))

@@ -40,6 +40,9 @@ def classify(
     k: Annotated[int, typer.Option(help="neighbours of kNN")] = 20,
     references: Annotated[int | None, typer.Option(help="at most this many labelled pixels serve as references (20000)")] = None,
     seed: Seed = None,
+    calibrate: Annotated[bool, typer.Option(help="confidence as held-out labelled pixels bear it out")] = True,
+    unknown: Annotated[float | None, typer.Option(metavar="SHARE", help="mark what is unlike training, at this share of false alarms, such as 0.05")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="entropy, disagreement or typicality beside the map; may be repeated")] = None,
     out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
 ) -> Steps[Report]:
     """Make maps of whole cubes, with confidence and provenance."""
@@ -57,7 +60,8 @@ def classify(
         run_name = latest_run(opened, "distil") if method == "distil" else best_embedding(opened)
     if method is None:
         method = "distil" if is_run(run_name) and opened.run_folder(run_name).config.kind == "distil" else "knn"
-    made = settings.ClassifyConfig.parse({"method": method, "k": k, **options_given(references=references, seed=seed)}, "classify")
+    given = options_given(references=references, seed=seed, unknown=unknown, layers=layer)
+    made = settings.ClassifyConfig.parse({"method": method, "k": k, "calibrate": calibrate, **given}, "classify")
     return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
 
 
@@ -95,44 +99,6 @@ def compare(
     from napari_hsi_ssl.steps.judge import compare as step
 
     return step(first, second, labels)
-
-
-@verb
-def split(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS")],
-    out: Annotated[Path, typer.Option(help="folder for foldK_train.tif and foldK_test.tif")],
-    kind: Annotated[str, typer.Option(help="random, blocks or fields")] = "blocks",
-    block: Annotated[int, typer.Option(help="side of a block in pixels")] = 36,
-    guard: Annotated[int, typer.Option(help="unused pixels between training and test")] = 16,
-    folds: Annotated[int, typer.Option()] = 4,
-    seed: Annotated[int, typer.Option()] = 0,
-) -> Steps[Report]:
-    """Divide labels into training and test folds that do not touch."""
-    from napari_hsi_ssl.steps.judge import split as step
-
-    if kind not in {"random", "blocks", "fields"}:
-        raise typer.BadParameter(f"'{kind}' is not random, blocks or fields", param_hint="--kind")
-    return step(labels, out, kind=kind, block=block, guard=guard, folds=folds, seed=seed)  # type: ignore[arg-type]
-
-
-@verb
-def audit(
-    train: Annotated[Path, typer.Option(help="training labels")],
-    test: Annotated[Path, typer.Option(help="test labels")],
-    window: Annotated[int, typer.Option(help="side of the window in pixels")] = 32,
-) -> Steps[Report]:
-    """Say how much of the test set a training window has seen, and what position alone scores."""
-    from napari_hsi_ssl.steps.judge import audit as step
-
-    return step(train, test, window)
-
-
-@verb
-def baselines(project: ProjectFolder, train: Pairs = None, test: Pairs = None, seed: Annotated[int, typer.Option()] = 0) -> Steps[Report]:
-    """Score the simple rivals on this split."""
-    from napari_hsi_ssl.steps.judge import baselines as step
-
-    return step(Project.open(project), pairs(train, "--train"), pairs(test, "--test"), seed)
 
 
 @verb

@@ -16,6 +16,8 @@ from napari_hsi_ssl.patches.distances import by_distance, falls
 from napari_hsi_ssl.patches.splits import distance_to
 
 Images = Mapping[str, ArrayLike]
+_MOST = 0.5
+"""From this share of test windows that contain a training pixel on, a leak is one throughout."""
 _NAMES = {"position": "position alone", "map": "the map", "spectra": "kNN on spectra"}
 
 
@@ -166,6 +168,30 @@ def _windows_with(marked: NDArray[np.bool_], window: int) -> NDArray[np.bool_]:
     return contains
 
 
+def in_short(found: Mapping[str, Any], role: str = "test") -> str:
+    """Say in one sentence whether an accuracy on audited labels measures interpolation.
+
+    Parameters
+    ----------
+    found : mapping
+        From `audit`.
+    role : str
+        What the labels that judge are called.
+    """
+    seen, shared, window = found["centre_share"], found["overlap_share"], found["window"]
+    if shared == 0:
+        return f"No {role} window of {window} pixels shares a pixel with a training window: an accuracy on these labels is of places the model has not seen."
+    if seen == 0:
+        return f"No {role} window of {window} pixels contains a training pixel, but {_percent(shared)} overlap with training windows: a slight leak."
+    much = "this measures interpolation" if seen >= _MOST else "in part this measures interpolation"
+    return f"{_percent(seen)} of the {role} windows of {window} pixels contain a training pixel: {much}, not recognition."
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent; neither all nor none unless it is."""
+    return "less than 1%" if share < 0.01 else "more than 99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
 def _verdict(figures: dict[str, Any]) -> str:
     window, position, majority = figures["window"], figures["position_oa"], figures["majority"]
     seen = (
@@ -179,7 +205,7 @@ def _verdict(figures: dict[str, Any]) -> str:
         meaning = (
             "a slight leak: no training pixel is seen from a test window, but windows overlap; widen the guard to the window less one pixel to be free of it"
         )
-    elif figures["centre_share"] < 0.5:
+    elif figures["centre_share"] < _MOST:
         meaning = "a leak: part of an accuracy on this split is interpolation; test by blocks with a guard"
     else:
         meaning = "a leak throughout: an accuracy on this split measures interpolation between training pixels, not recognition; test by blocks with a guard"

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig
+from napari_hsi_ssl.config import ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig, SplitConfig
 from napari_hsi_ssl.progress import Steps
-from napari_hsi_ssl.steps import judge
+from napari_hsi_ssl.steps import judge, splits
+from napari_hsi_ssl.steps.baselines import baselines
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.mask import make_masks
@@ -35,9 +36,9 @@ def demo(folder: Path, *, epochs: int = 10, distil_epochs: int = 10) -> Steps[di
     report["patches"] = yield from cut_patches(project, PatchConfig(size=9, stride=2))
     report["pretrain"] = yield from pretrain(project, PretrainConfig.from_recipe("pixel", epochs=epochs), run="simclr")
     report["evaluate"] = yield from evaluate(project, "simclr", EvaluateConfig(labels="class"))
-    report["split"] = yield from judge.split(project.labels_path(cube), folder / "split", kind="blocks", block=24, guard=8, folds=4)
+    report["split"] = yield from splits.split(project.labels_path(cube), folder / "split", SplitConfig(block=24, guard=8))
     train, test = folder / "split" / "fold1_train.tif", folder / "split" / "fold1_test.tif"
-    report["audit"] = yield from judge.audit(train, test, window=9)
+    report["audit"] = yield from splits.audit(train, test, window=9)
     report["distil"] = yield from distil(project, DistilConfig(epochs=distil_epochs, window=9), train={cube: train}, run="self-distillation")
     scores, maps = {}, {}
     for method, run in (("knn", "simclr"), ("linear", "simclr"), ("distil", "self-distillation")):
@@ -45,7 +46,7 @@ def demo(folder: Path, *, epochs: int = 10, distil_epochs: int = 10) -> Steps[di
         maps[method] = made["maps"][0]["path"]
         scores[method] = yield from judge.score(Path(maps[method]), test)
     report["maps"], report["scores"] = maps, scores
-    report["baselines"] = yield from judge.baselines(project, {cube: train}, {cube: test})
+    report["baselines"] = yield from baselines(project, {cube: train}, {cube: test})
     report["accuracies"] = {name: {"oa": found["oa"], "aa": found["aa"]} for name, found in scores.items()} | {
         row["name"]: {"oa": row["oa"], "aa": row["aa"]} for row in report["baselines"]["rows"]
     }
