@@ -111,17 +111,21 @@ class Scale:
         self.gain = torch.tensor(card["input"]["gain"], dtype=dtype)
         self._shifted = bool(self.offset.any())
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(…, k) → (…, k); ``x`` is left as it is."""
+    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """(…, k) → (…, k), in ``out`` where it is given; ``x`` is left as it is."""
         gain = self.gain.to(x.device)
+        if out is not None and not self._shifted:
+            return torch.mul(x, gain, out=out)  # in one go, with the very same values
         values = x.to(gain.dtype, copy=True)
         if self._shifted:
             values.sub_(self.offset.to(x.device))
         return values.mul_(gain)
 
 
-def prepare_inputs(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
-    """Turn the stored values of one whole cube into network input.
+def prepare_inputs(
+    scores: Image, card: Mapping[str, Any], area: NDArray[np.bool_] | None = None, level: NDArray[np.float64] | None = None
+) -> NDArray[np.float32]:
+    """Turn the stored values of one whole cube, or of a part of it, into network input.
 
     Parameters
     ----------
@@ -131,6 +135,8 @@ def prepare_inputs(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool
         Of the model (`learning.checkpoint.Card`); its ``input`` holds offset, gain and background.
     area : bool array (y, x), optional
         The foreground; every measured pixel by default.
+    level : (k,), optional
+        `background_level` of the whole cube, when ``scores`` is a part of it.
 
     Returns
     -------
@@ -144,7 +150,7 @@ def prepare_inputs(scores: Image, card: Mapping[str, Any], area: NDArray[np.bool
     """
     if scores.shape[-1] != card["channels"]:
         raise RunError(f"the cube has {scores.shape[-1]} channels, but the model was made for {card['channels']}; use the inlet the run was trained with.")
-    scaled: NDArray[np.float32] = Scale(card)(torch.from_numpy(fill_background(scores, card, area))).numpy()
+    scaled: NDArray[np.float32] = Scale(card)(torch.from_numpy(fill_background(scores, card, area, level))).numpy()
     return scaled
 
 

@@ -10,17 +10,16 @@ Letters: S the trunk's whole stride, m the phases an axis, g = S/m pixels betwee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from napari_hsi_ssl.config import TrunkConfig
 from napari_hsi_ssl.learning.encoder import Pool
+from napari_hsi_ssl.mapping.frames import Margin
 
 _SPARE = 3
 """Strides of mirrored image kept beyond the last window, so that its neighbour exists to interpolate with."""
@@ -68,36 +67,42 @@ class StageGrid:
         By phase in y and x; those phases that the stage tells apart.
     skip : int
         Rows and columns of each map that belong to the halo above and to the left.
-    rows, columns : int
-        Pixels to sample.
+    size : (int, int)
+        Rows and columns of pixels to sample.
     stride, samples : int
         Of the stage: its own stride, and features an axis of a window.
     """
 
-    def __init__(self, maps: list[list[Tensor]], skip: int, rows: int, columns: int, stride: int, samples: int) -> None:
-        self._maps, self._skip, self._rows, self._columns = maps, skip, rows, columns
+    def __init__(self, maps: list[list[Tensor]], skip: int, size: tuple[int, int], stride: int, samples: int) -> None:
+        self._maps, self._skip, (self._rows, self._columns) = maps, skip, size
         self._stride, self._samples = stride, samples
 
     def pooled(self, norm: Callable[[Tensor], Tensor], centre: bool) -> list[Tensor]:
         """Return (c, rows, columns): the window's centre feature where asked for, then its mean."""
-        active = [[functional.relu(norm(image)) for image in line] for line in self._maps]
+        active = [[functional.relu(norm(image)).float() for image in line] for line in self._maps]
         parts = []
         if centre:
             middle = self._samples // 2
             parts.append(self._at_pixels([[image[:, :, middle:, middle:] for image in line] for line in active]))
-        parts.append(self._at_pixels([[functional.avg_pool2d(image, self._samples, 1) for image in line] for line in active]))
+        parts.append(self._at_pixels([[_box_mean(image, self._samples) for image in line] for line in active]))
         return parts
 
     def _at_pixels(self, maps: list[list[Tensor]]) -> Tensor:
         phases = len(maps)
         gap = self._stride // phases
-        height, width = -(-self._rows // self._stride) + 1, -(-self._columns // self._stride) + 1
+        beyond = int(gap > 1)  # one more to interpolate with
+        height, width = -(-self._rows // self._stride) + beyond, -(-self._columns // self._stride) + beyond
         rows, columns = slice(self._skip, self._skip + height), slice(self._skip, self._skip + width)
         cut = [[image[0, :, rows, columns] for image in line] for line in maps]
         # (phase_y, phase_x, c, h, w) → (c, h · phase_y, w · phase_x): the starting points between two strides fall into their places.
         grid = torch.stack([torch.stack(line) for line in cut]).permute(2, 3, 0, 4, 1).reshape(-1, height * phases, width * phases)
         grid = _between(grid, self._rows, gap, 1)
         return _between(grid, self._columns, gap, 2)
+
+
+def _box_mean(image: Tensor, side: int) -> Tensor:
+    """Return the mean of every square of ``side`` pixels, by rows and then by columns: 2 · side additions instead of side²."""
+    return functional.avg_pool2d(functional.avg_pool2d(image, (side, 1), 1), (1, side), 1)
 
 
 def _between(grid: Tensor, count: int, gap: int, axis: int) -> Tensor:
@@ -118,46 +123,45 @@ def dense_pool(pool: Pool, stages: Sequence[StageGrid]) -> Tensor:
     return torch.cat(parts).permute(1, 2, 0)
 
 
-def tiles(
-    trunk: Callable[[Tensor], list[Tensor]], geometry: Geometry, image: NDArray[np.float32], window: int, rows: int, phases: int, device: torch.device
-) -> Iterator[tuple[slice, list[StageGrid]]]:
-    """Run a trunk over an image, some rows at a time.
+def margin(geometry: Geometry, window: int) -> Margin:
+    """Return the surroundings with which a tile's windows see what they see in the whole image."""
+    stride = geometry.strides[-1]
+    halo = -(-geometry.halo // stride) * stride
+    # Beyond the last window of a strided trunk lies another one to interpolate with.
+    spare = _SPARE * stride if stride > 1 else 0
+    return Margin(window // 2 + halo, window - 1 - window // 2 + spare + halo)
+
+
+def stage_grids(
+    trunk: Callable[[Tensor], list[Tensor]], geometry: Geometry, values: Tensor, size: tuple[int, int], window: int, phases: int
+) -> list[StageGrid]:
+    """Run a trunk over a tile and its surroundings.
 
     Parameters
     ----------
     trunk : callable
         (1, k, h, w) → one feature map a stage.
     geometry : Geometry
-    image : float32 array (y, x, k)
-        Network input.
+    values : Tensor (1, k, h + margin, w + margin)
+        Network input with `margin`. The tile begins at a multiple of the trunk's whole stride.
+    size : (int, int)
+        Height and width of the tile.
     window : int
-    rows : int
-        About how many rows a tile has.
     phases : int
         Starting points an axis, 1 … S; a divisor of S.
-    device : torch.device
 
-    Yields
-    ------
-    rows : slice
-    stages : list of StageGrid
-        The same whatever the height of the tiles.
+    Returns
+    -------
+    list of StageGrid
+        The same whatever the size of the tiles.
     """
-    height, width, _ = image.shape
     stride = geometry.strides[-1]
     halo = -(-geometry.halo // stride) * stride
-    # The mirrored frame is as wide as a feature sees, so that windows at the frame are treated like all others.
-    before, after = window // 2 + halo, window - 1 - window // 2 + _SPARE * stride + halo
-    padded = np.pad(image, [(before, after), (before, after), (0, 0)], mode="reflect")
-    step = max(stride, rows // stride * stride)
     shifts = range(0, stride, stride // phases)
-    for top in range(0, height, step):
-        count = min(step, height - top)
-        slab = torch.from_numpy(padded[top : top + count + before + after]).to(device).permute(2, 0, 1)[None]
-        found = {(y, x): trunk(slab[:, :, y:, x:]) for y in shifts for x in shifts}
-        stages = []
-        for number, reach in enumerate(geometry.strides):
-            used = [shift for shift in shifts if shift < reach]
-            maps = [[found[y, x][number] for x in used] for y in used]
-            stages.append(StageGrid(maps, halo // reach, count, width, reach, geometry.samples(window, number)))
-        yield slice(top, top + count), stages
+    found = {(y, x): trunk(values[:, :, y:, x:]) for y in shifts for x in shifts}
+    stages = []
+    for number, reach in enumerate(geometry.strides):
+        used = [shift for shift in shifts if shift < reach]
+        maps = [[found[y, x][number] for x in used] for y in used]
+        stages.append(StageGrid(maps, halo // reach, size, reach, geometry.samples(window, number)))
+    return stages

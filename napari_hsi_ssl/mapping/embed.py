@@ -9,7 +9,7 @@ neighbours instead of zeros. On Indian Pines, with trunks without strides, both 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -18,24 +18,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_hsi_ssl.config import TrunkConfig
-from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.checkpoint import Card
-from napari_hsi_ssl.learning.data import gather, pad_frame, prepare_inputs
+from napari_hsi_ssl.learning.data import gather, prepare_inputs
+from napari_hsi_ssl.learning.devices import has_bf16
 from napari_hsi_ssl.learning.distil import DistilNetwork, Exit
 from napari_hsi_ssl.learning.encoder import SimCLRModel
-from napari_hsi_ssl.mapping.dense import Geometry, StageGrid, dense_pool, tiles
+from napari_hsi_ssl.mapping.dense import Geometry, StageGrid, dense_pool, margin, stage_grids
+from napari_hsi_ssl.mapping.frames import Frame, Margin, Part, Tile, grid
 from napari_hsi_ssl.patches.index import PatchIndex
 from napari_hsi_ssl.progress import Progress, Steps
 
 Method = Literal["dense", "windows"]
+Precision = Literal["auto", "32", "bf16"]
 Image = NDArray[Any]
 
 EMBEDDING_VERSION: Final = 1
 """Raised when the same model and cube would give another embedding, so that cached ones are made anew."""
 PHASES: Final = 2
 """Starting points an axis from which the dense way runs a strided trunk."""
+TILE_BYTES: Final = 512 * 2**20
+"""Memory that a tile takes on its way through a network, unless another limit is given."""
 _BATCH_VALUES: Final = 4 * 2**20
-_TILE_BYTES: Final = 64 * 2**20
+_WINDOWS_SIDE: Final = 64  # of a tile whose pixels are asked one by one: small, for it may take seconds
 
 
 def embed_patches(
@@ -85,6 +89,8 @@ def embed_cube(
     area: NDArray[np.bool_],
     *,
     method: Method | None = None,
+    precision: Precision = "auto",
+    memory: int | None = None,
     out: NDArray[np.float16] | None = None,
 ) -> Steps[NDArray[np.float16]]:
     """Return the embedding (y, x, d) of every used and measured pixel, from the window around it.
@@ -97,8 +103,8 @@ def embed_cube(
         As stored; NaN where not measured.
     area : bool array (y, x)
         Which pixels are used. The background is what the model's card says.
-    method : {"dense", "windows"}, optional
-        `best_way` by default.
+    method, precision, memory
+        As `Asker` has them.
     out : float16 array (y, x, d), optional
         Where to write, a memory map for instance.
 
@@ -108,93 +114,143 @@ def embed_cube(
         NaN where a pixel is not used or not measured.
     """
     embedding = np.empty((*area.shape, model.dim), dtype=np.float16) if out is None else out
-    if (method or best_way(card)) == "dense":
-        found = _dense(model, card, scores, area, lambda stages: _dense_embedding(model, stages))
-    else:
-        found = _by_windows(model, card, scores, area, model.embed)
-    return (yield from _collect(found, embedding, "embedding"))
+    asker = Asker(model, card, method=method, precision=precision, memory=memory)
+    return (yield from ask_cube(asker, Frame(scores, card, area), embedding, "embedding"))
 
 
 def predict_cube(
-    model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], *, leave: int = -1, method: Method | None = None
+    model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], *, leave: int = -1, method: Method | None = None, precision: Precision = "auto"
 ) -> Steps[NDArray[np.float32]]:
     """Return the class probabilities (y, x, classes) of every used and measured pixel, NaN elsewhere.
 
     Parameters
     ----------
-    model, card, scores, area, method
+    model, card, scores, area, method, precision
         As `embed_cube` has them; stored values are raw bands where the card's ``input.source`` is "bands".
     leave : int
         The exit that is asked, the deepest by default.
     """
     probabilities = np.empty((*area.shape, len(card["classes"]["numbers"])), dtype=np.float32)
-    if (method or best_way(card)) == "dense":
-        found = _dense(model, card, scores, area, lambda stages: _dense_exit(model, stages, leave)[1].softmax(-1))
-    else:
-        found = _by_windows(model, card, scores, area, lambda x: model(x)[leave].softmax(-1))
-    return (yield from _collect(found, probabilities, "classifying"))
+    asker = Asker(model, card, method=method, precision=precision, leaves=(leave,))
+    return (yield from ask_cube(asker, Frame(scores, card, area), probabilities, "classifying"))
 
 
-_Found = Iterator[tuple[tuple[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32], int]]
-"""Pixels (y and x), their values (n, d), and the rows done so far."""
+def map_precision(asked: Precision, on_gpu: bool) -> Literal["32", "bf16"]:
+    """Return the precision in which maps are computed: bfloat16 where the device has units for it, unless another is asked for."""
+    return asked if asked != "auto" else ("bf16" if has_bf16(on_gpu) else "32")
 
 
-def exits_of_tiles(model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_]) -> _Found:
-    """Yield what every exit says by the dense way: probabilities (n, exits, classes) of some pixels (`mapping.exits`)."""
-    exits = range(len(model.exits))
-    return _dense(model, card, scores, area, lambda stages: torch.stack([_dense_exit(model, stages, leave)[1].softmax(-1) for leave in exits], dim=-2))
+class Asker:
+    """What a network says of every pixel of a cube, a tile at a time.
+
+    Parameters
+    ----------
+    model, card
+        The model decides the device.
+    method : {"dense", "windows"}, optional
+        `best_way` by default.
+    precision : {"auto", "32", "bf16"}
+        `map_precision` by default.
+    leaves : sequence of int, optional
+        The exits of a self-distillation network whose class probabilities are asked for, one after another; by default the embedding is.
+    memory : int, optional
+        Bytes that a tile may take; `TILE_BYTES` by default.
+    """
+
+    def __init__(
+        self,
+        model: SimCLRModel | DistilNetwork,
+        card: Card,
+        *,
+        method: Method | None = None,
+        precision: Precision = "auto",
+        leaves: Sequence[int] = (),
+        memory: int | None = None,
+    ) -> None:
+        self._model, self._leaves, self._window = model, tuple(leaves), int(card["window"])
+        self._config = _trunk(card)
+        self.method: Method = method or best_way(card)
+        self._geometry = Geometry.of(self._config)
+        self._memory = TILE_BYTES if memory is None else memory
+        self._device = _device(model)
+        self._half = map_precision(precision, self._device.type == "cuda") == "bf16"
+        self.dim = len(self._leaves) * len(card["classes"]["numbers"]) if self._leaves else model.dim
+        before = self._window // 2
+        self.margin = margin(self._geometry, self._window) if self.method == "dense" else Margin(before, self._window - 1 - before)
+
+    def tiles(self, shape: tuple[int, int]) -> list[Tile]:
+        """Divide a cube into tiles that fit into the memory.
+
+        Raises
+        ------
+        ConfigError
+            When not even the smallest one does.
+        """
+        limit = self._memory // self._pixel_bytes()
+        if self.method == "windows":
+            return grid(shape, min(limit, (_WINDOWS_SIDE + self.margin.both) ** 2), self.margin, 1)
+        return grid(shape, limit, self.margin, self._geometry.strides[-1])
+
+    def _pixel_bytes(self) -> int:
+        """Return about how many bytes a pixel takes on its way through the network: what is kept of it, and the largest of what passes."""
+        widths = self._config.widths
+        if self.method == "windows":
+            return 4 * (2 * self._model.trunk.stem.in_channels + self.dim)
+        spectral = self._model.spectral.mix.in_channels if isinstance(self._model, DistilNetwork) else 0
+        phases = min(PHASES, self._geometry.strides[-1])
+        apart = (phases / self._geometry.strides[0]) ** 2
+        values = 2 * self._model.trunk.stem.in_channels + apart * (3 * spectral + 2 * sum(widths) + 4 * max(widths)) + 2 * self._model.dim
+        return int(4 * values)
+
+    def values(self, part: Part) -> NDArray[np.float32]:
+        """Return what is asked of the used pixels of a tile (n, d), row by row."""
+        if not part.used.any():
+            return np.empty((0, self.dim), dtype=np.float32)
+        with torch.inference_mode(), torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+            return self._densely(part) if self.method == "dense" else self._by_windows(part)
+
+    def _by_windows(self, part: Part) -> NDArray[np.float32]:
+        y, x = np.nonzero(part.used)  # the window of a pixel begins there in the tile with its margin
+        out = np.empty((y.size, self.dim), dtype=np.float32)
+        for rows, values in _in_batches([part.values], y, x, self._window, self._model, self._of_windows):
+            out[rows] = values
+        return out
+
+    def _of_windows(self, x: Tensor) -> Tensor:
+        if not self._leaves:
+            return self._model.embed(x)
+        logits = cast(DistilNetwork, self._model)(x)
+        return torch.cat([logits[leave].float().softmax(-1) for leave in self._leaves], dim=-1)
+
+    def _densely(self, part: Part) -> NDArray[np.float32]:
+        values = torch.from_numpy(part.values).to(self._device).permute(2, 0, 1)[None]
+        model = self._model
+        trunk = (lambda x: model.trunk(x, model.spectral(x))) if isinstance(model, DistilNetwork) else model.trunk
+        phases = min(PHASES, self._geometry.strides[-1])
+        stages = stage_grids(trunk, self._geometry, values, cast("tuple[int, int]", part.used.shape), self._window, phases)
+        if not isinstance(model, DistilNetwork):
+            said = dense_pool(model.pool, stages)
+        elif self._leaves:
+            said = torch.cat([_dense_exit(model, stages, leave)[1].float().softmax(-1) for leave in self._leaves], dim=-1)
+        else:
+            said = _dense_exit(model, stages, -1)[0]
+        return said.float().cpu().numpy()[part.used]
 
 
-def exits_of_windows(model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_]) -> _Found:
-    """Yield the same from windows cut out one by one."""
-    return _by_windows(model, card, scores, area, lambda x: torch.stack([logits.softmax(-1) for logits in model(x)], dim=1))
-
-
-def _collect(found: _Found, out: NDArray[Any], message: str) -> Steps[NDArray[Any]]:
-    out[:] = np.nan
-    height = out.shape[0]
-    for (y, x), values, rows in found:
-        out[y, x] = values
-        yield Progress(rows, height, message)
+def ask_cube(asker: Asker, frame: Frame, out: NDArray[Any], message: str) -> Steps[NDArray[Any]]:
+    """Write what a network says of every used pixel of a cube into ``out`` (y, x, d), NaN elsewhere."""
+    tiles = asker.tiles(frame.shape)
+    for number, tile in enumerate(tiles, start=1):
+        part = frame.part(tile, asker.margin)
+        found = np.full((*part.used.shape, asker.dim), np.nan, dtype=out.dtype)
+        found[part.used] = asker.values(part)
+        out[tile] = found
+        yield Progress(number, len(tiles), message)
     return out
-
-
-def _checked(card: Card, scores: Image, area: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    if scores.shape[:2] != area.shape:
-        raise RunError(f"the mask has shape {area.shape}, expected {scores.shape[:2]} as the scores have; make the PCA again.")
-    return prepare_inputs(scores, card, area), area & np.isfinite(scores).all(axis=-1)
 
 
 def _trunk(card: Card) -> TrunkConfig:
     return TrunkConfig.parse(card["architecture"]["trunk"], "the model's card")
-
-
-def _by_windows(model: nn.Module, card: Card, scores: Image, area: NDArray[np.bool_], ask: Callable[[Tensor], Tensor]) -> _Found:
-    inputs, used = _checked(card, scores, area)
-    y, x = np.nonzero(used)
-    # In the mirrored frame the window of pixel (y, x) begins at (y, x).
-    for part, values in _in_batches([pad_frame(inputs, card["window"])], y, x, card["window"], model, ask):
-        yield (y[part], x[part]), values, int(y[part][-1]) + 1
-
-
-def _dense(model: SimCLRModel | DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], ask: Callable[[list[StageGrid]], Tensor]) -> _Found:
-    inputs, used = _checked(card, scores, area)
-    config = _trunk(card)
-    geometry = Geometry.of(config)
-    trunk = (lambda x: model.trunk(x, model.spectral(x))) if isinstance(model, DistilNetwork) else model.trunk
-    rows = max(1, _TILE_BYTES // (16 * area.shape[1] * max(model.dim, sum(config.widths))))
-    with torch.inference_mode():
-        for part, stages in tiles(trunk, geometry, inputs, card["window"], rows, min(PHASES, geometry.strides[-1]), _device(model)):
-            inside = used[part]
-            values = ask(stages).float().cpu().numpy()[inside]
-            y, x = np.nonzero(inside)
-            yield (y + part.start, x), values, part.stop
-
-
-def _dense_embedding(model: SimCLRModel | DistilNetwork, stages: list[StageGrid]) -> Tensor:
-    if isinstance(model, DistilNetwork):
-        return _dense_exit(model, stages, -1)[0]
-    return dense_pool(model.pool, stages)
 
 
 def _dense_exit(model: DistilNetwork, stages: list[StageGrid], leave: int) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ def test_a_pixels_embedding_is_that_of_its_own_window(window, kind):
     made = card(TRUNKS["centre"], window, kind)
     model = build_model(made, 1).eval()
     scores, area = scene()
-    found = run(embed.embed_cube(model, made, scores, area, method="windows"))
+    found = run(embed.embed_cube(model, made, scores, area, method="windows", precision="32"))
     assert found.dtype == np.float16
     inputs = prepare_inputs(scores, made, area)
     for y, x in ((0, 0), (9, 7), (18, 13), (3, 4)):
@@ -85,7 +85,7 @@ def test_with_every_phase_the_dense_way_is_exact_but_for_what_borders_see(name, 
     made = card(TRUNKS[name], window)
     model = build_model(made, 2).eval()
     scores, area = scene(21, 18)
-    found = run(embed.embed_cube(model, made, scores, area, method="dense"))
+    found = run(embed.embed_cube(model, made, scores, area, method="dense", precision="32"))
     assert (np.isfinite(found).all(axis=-1) == (area & np.isfinite(scores).all(axis=-1))).all()
     inputs = prepare_inputs(scores, made, area)
     used = np.argwhere(np.isfinite(found).all(axis=-1)).tolist()
@@ -102,7 +102,7 @@ def test_between_two_steps_the_dense_way_is_interpolated(phases, monkeypatch):
     scores, area = scene(41, 38)
     area[:] = True
     scores[~np.isfinite(scores)] = 0
-    found = run(embed.embed_cube(model, made, scores, area, method="dense")).astype(np.float64)
+    found = run(embed.embed_cube(model, made, scores, area, method="dense", precision="32")).astype(np.float64)
     inputs = prepare_inputs(scores, made, area)
     gap = 8 // phases
     grid = {(y, x): surrounded(model, made, inputs, y, x) for y in (16, 16 + gap) for x in (16, 16 + gap)}
@@ -118,15 +118,17 @@ def test_between_two_steps_the_dense_way_is_interpolated(phases, monkeypatch):
 def test_tiles_and_batches_leave_no_trace(method, kind, monkeypatch):
     made = card(TRUNKS["strided"], 6, kind)
     model = build_model(made, 3).eval()
-    scores, area = scene(45, 17)
-    whole = run(embed.embed_cube(model, made, scores, area, method=method))
-    monkeypatch.setattr(embed, "_TILE_BYTES", 1)
+    scores, area = scene(45, 37)
+    whole = run(embed.embed_cube(model, made, scores, area, method=method, precision="32"))
     monkeypatch.setattr(embed, "_BATCH_VALUES", 1)
+    monkeypatch.setattr(embed, "_WINDOWS_SIDE", 8)
+    asker = embed.Asker(model, made, method=method)
+    memory = (16 + asker.margin.both) ** 2 * asker._pixel_bytes()
     seen = []
-    parts = run(embed.embed_cube(model, made, scores, area, method=method), seen.append)
+    parts = run(embed.embed_cube(model, made, scores, area, method=method, precision="32", memory=memory), seen.append)
     np.testing.assert_allclose(parts.astype(np.float32), whole.astype(np.float32), rtol=2e-3, atol=2e-3)
-    assert len(seen) > 4
-    assert seen[-1].total == 45
+    assert len(seen) >= 6
+    assert seen[-1].done == seen[-1].total
     assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
 
 
@@ -137,7 +139,7 @@ def test_probabilities_are_those_of_the_exit_that_is_asked(method, leave, monkey
     made = card(TRUNKS["strided"], 8, "distil")
     model = build_model(made, 4).eval()
     scores, area = scene(24, 24)
-    found = run(embed.predict_cube(model, made, scores, area, leave=leave, method=method))
+    found = run(embed.predict_cube(model, made, scores, area, leave=leave, method=method, precision="32"))
     used = area & np.isfinite(scores).all(axis=-1)
     np.testing.assert_allclose(found[used].sum(axis=-1), 1, rtol=1e-5)
     assert np.isnan(found[~used]).all()
@@ -156,7 +158,9 @@ def test_the_dense_exit_reads_the_features_of_its_own_stage(monkeypatch):
     model = build_model(made, 5).eval()
     scores, area = scene(30, 30)
     area[:] = True
-    ways = [run(embed.predict_cube(model, made, scores, area, leave=leave, method=method)) for leave in (0, 1) for method in ("dense", "windows")]
+    ways = [
+        run(embed.predict_cube(model, made, scores, area, leave=leave, method=method, precision="32")) for leave in (0, 1) for method in ("dense", "windows")
+    ]
     inner = np.s_[14:16, 14:16]
     assert np.abs(ways[0][inner] - ways[1][inner]).max() < 0.02
     assert np.abs(ways[2][inner] - ways[3][inner]).max() < 0.02
@@ -204,7 +208,7 @@ def test_only_trunks_without_strides_are_run_densely_unasked():
         made = card(TRUNKS[name], 6)
         assert embed.best_way(made) == way
         model = build_model(made, 7).eval()
-        found, asked = (run(embed.embed_cube(model, made, scores, area, method=method)) for method in (None, way))
+        found, asked = (run(embed.embed_cube(model, made, scores, area, method=method, precision="32")) for method in (None, way))
         np.testing.assert_array_equal(found, asked)
 
 
@@ -213,7 +217,7 @@ def test_a_cube_smaller_than_the_window_is_mapped():
     model = build_model(made, 7).eval()
     scores, area = scene(5, 3)
     for method in ("dense", "windows"):
-        found = run(embed.embed_cube(model, made, scores, area, method=method))
+        found = run(embed.embed_cube(model, made, scores, area, method=method, precision="32"))
         assert (np.isfinite(found).all(axis=-1) == (area & np.isfinite(scores).all(axis=-1))).all()
 
 
@@ -222,7 +226,7 @@ def test_an_empty_area_gives_no_embedding():
     model = build_model(made, 8).eval()
     scores, area = scene()
     for method in ("dense", "windows"):
-        assert np.isnan(run(embed.embed_cube(model, made, scores, area & False, method=method))).all()
+        assert np.isnan(run(embed.embed_cube(model, made, scores, area & False, method=method, precision="32"))).all()
 
 
 def test_bad_input_is_one_sentence():
