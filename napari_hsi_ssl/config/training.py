@@ -40,6 +40,8 @@ class TrainerConfig(Settings):
     epochs: int = Field(100, ge=1)
     batch_size: int = Field(64, ge=2, description="over all devices")
     learning_rate: float = Field(1e-3, gt=0)
+    warm_up: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the learning rate rises to its peak")
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="how the learning rate falls from its peak")
     weight_decay: float = Field(1e-4, ge=0)
     seed: int = 0
     devices: int | Literal["auto"] = "auto"
@@ -150,13 +152,19 @@ class DistilConfig(TrainerConfig):
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-3, ge=0)
     window: int = Field(15, ge=1, description="pixels on a side; odd windows have a centre")
-    direction: Literal["both", "deep", "early", "none"] = Field("both", description="who teaches: the deepest exit, the earlier ones, both")
+    direction: Literal["both", "deep", "early", "past", "none"] = Field(
+        "both", description="who teaches: the deepest exit, the earlier ones, both, or what the deepest exit said an epoch ago"
+    )
     input: Literal["pcs", "bands"] = "pcs"
     inlet: Literal["pca", "learned"] = Field("pca", description=_INLET)
     distil_weight: float = Field(0.5, ge=0, description="weight of the soft-target terms")
     feature_weight: float = Field(0.05, ge=0, description="weight of the feature consistency between exits")
     temperature: float = Field(3.0, gt=0, description="softens the targets between exits")
+    ramp_up: float = Field(0.0, ge=0, le=1, description="share of the training in which the weights of both terms rise to their full value")
     label_smoothing: float = Field(0.05, ge=0, lt=1)
+    balance: Literal["none", "weights", "sampling"] = Field(
+        "none", description="classes of few labels: as they are, weighed so that every class counts the same, or drawn as often as the others"
+    )
     widths: tuple[int, ...] = Field((48, 64, 96), description="of the stages, each of which ends in an exit")
     blocks: int = Field(1, ge=1, description="residual blocks a stage; those of the initial trunk where there is one")
     whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
@@ -189,7 +197,17 @@ class ClassifyConfig(Settings):
     method: Literal["knn", "linear", "distil"] = "knn"
     k: int = Field(20, ge=1)
     references: int = Field(20000, ge=1, description="at most this many labelled pixels serve as references")
+    exits: Literal["deepest", "mean"] = Field("deepest", description="distil: the deepest exit decides, or the mean of all exits' probabilities")
+    exit_at: float | None = Field(None, gt=0, le=1, description="distil: the first exit whose probability reaches this decides; deeper ones are spared")
+    turns: bool = Field(False, description="distil: the mean over the eight turns and mirror images of every window, at eight times the cost")
     seed: int = 0
+    calibrate: bool = Field(True, description="confidence as held-out labelled pixels bear it out, not as the classifier says it")
+    unknown: float | None = Field(
+        None, gt=0, lt=1, description="mark what is unlike training; the share of false alarms among pixels like the held-out labelled ones, such as 0.05"
+    )
+    layers: tuple[Literal["entropy", "disagreement", "typicality"], ...] = Field(
+        (), description="images to keep beside the map; disagreement is that of the exits of a self-distillation network"
+    )
 
 
 class CubeInput(Settings):

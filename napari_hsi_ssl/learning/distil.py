@@ -88,6 +88,11 @@ class DistilNetwork(nn.Module):
         self.dim = config.widths[-1]
         self.exits = nn.ModuleList(Exit(width, self.dim, classes) for width in config.widths)
 
+    def enter(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) → (n, widths[0], h', w'), what the first stage of the trunk is given: both stems together."""
+        entered: Tensor = self.trunk.stem(x) + self.spectral(x)
+        return entered
+
     def forward(self, x: Tensor | Bands, features: bool = False, views: Views | None = None) -> Any:  # noqa: ANN401 - what it is depends on ``features``
         """(n, channels, h, w), or bands of which ``views`` makes that → logits (n, classes) of every exit, shallow to deep.
 

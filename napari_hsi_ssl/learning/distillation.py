@@ -1,7 +1,9 @@
-"""Training of the multi-exit network on labelled pixels: every exit learns the labels, and the exits learn from each other."""
+"""Training of the multi-exit network on labelled pixels: every exit learns the labels, and the exits learn from each other or from their past."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -13,19 +15,26 @@ from torch import Tensor
 from napari_hsi_ssl.config import DistilConfig
 from napari_hsi_ssl.errors import LabelError, RunError
 from napari_hsi_ssl.learning.augment import Augmenter
+from napari_hsi_ssl.learning.balance import balanced_order, class_weights
 from napari_hsi_ssl.learning.cameras import PixelsByDomain
 from napari_hsi_ssl.learning.data import PixelWindows, Scale, order
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.inlets import stored_scores, through
-from napari_hsi_ssl.learning.loop import Share
-from napari_hsi_ssl.learning.losses import exits_cross_entropy, feature_consistency, soft_targets
+from napari_hsi_ssl.learning.loop import Share, total_steps
+from napari_hsi_ssl.learning.losses import exits_cross_entropy, feature_consistency, past_targets, ramp, soft_targets
+from napari_hsi_ssl.metrics.separability import separability
 
 _JUDGEMENTS = 20
 _JUDGED = 1024
+_MEASURED = 20_000
+"""Pixels whose features are compared at the end, at most."""
 
 
 class Distillation:
     """Cross-entropy on every exit, soft targets and feature consistency between them.
+
+    With direction "past" the deepest exit's output of every window is remembered until the window comes again, and is part of the
+    resume state.
 
     Parameters
     ----------
@@ -69,6 +78,10 @@ class Distillation:
             raise RunError(f"there are {self.windows} labelled pixels for {ranks} devices; label more or use one device.")
         self.steps_per_epoch = self.windows // self.batch
         self._augment = Augmenter(config.augment, scale, spread, config.window, config.seed)
+        self._classes = int(model.exits[-1].classify.out_features)  # type: ignore[union-attr, arg-type]
+        weights = class_weights(training.labels, self._classes)
+        self._weights = torch.from_numpy(weights).to(torch.get_default_dtype()) if config.balance == "weights" else None
+        self._past = torch.full((self.windows, self._classes), torch.nan) if config.direction == "past" else None
         if config.freeze:
             for name, parameter in model.named_parameters():
                 parameter.requires_grad_(name.startswith(("exits.", "inlets.")))
@@ -77,15 +90,53 @@ class Distillation:
         """Return the weighted sum of all losses over this device's windows."""
         config = self._config
         epoch, place = divmod(step, self.steps_per_epoch)
-        rows = order(config.seed, epoch, self.windows)[place * self.batch : (place + 1) * self.batch][share.rows]
+        batch = self._order(epoch)[place * self.batch : (place + 1) * self.batch]
+        rows = batch[share.rows]
         view = partial(self._view, step=step, share=share)
         target = torch.from_numpy(self._training.labels[rows]).to(share.device)
         features, logits = through(model, self._training.tensor(rows, share.device), view, features=True)
-        loss = exits_cross_entropy(logits, target, config.label_smoothing)
+        weights = None if self._weights is None else self._weights.to(share.device)
+        loss = exits_cross_entropy(logits, target, config.label_smoothing, weights)
         if config.direction == "none":
             return loss
-        taught = soft_targets(logits, config.temperature, config.direction)
-        return loss + config.distil_weight * taught + config.feature_weight * feature_consistency(features)
+        if config.direction == "past":
+            taught = past_targets(logits, self._replaced(batch, share, logits[-1]), config.temperature)
+        else:
+            taught = soft_targets(logits, config.temperature, config.direction)
+        rise = ramp(step / total_steps(self, config), config.ramp_up)
+        return loss + rise * (config.distil_weight * taught + config.feature_weight * feature_consistency(features))
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if self._config.balance == "sampling":
+            return balanced_order(self._config.seed, epoch, self._training.labels)
+        return order(self._config.seed, epoch, self.windows)
+
+    def _replaced(self, batch: NDArray[np.int64], share: Share, logits: Tensor) -> Tensor:
+        """Return what was last said of this device's windows (n, c), and keep in its place what is said now: of the whole batch, on every device."""
+        assert self._past is not None  # direction "past"
+        said = self._past[torch.from_numpy(batch[share.rows])].to(logits)
+        now = logits.detach() if share.gather is None else share.gather(logits.detach())
+        self._past[torch.from_numpy(batch)] = now.to("cpu", self._past.dtype)
+        return said
+
+    def memory(self) -> dict[str, Tensor]:
+        """Return what must be saved beside weights: with direction "past" what was last said of every window (n, c), else nothing."""
+        return {} if self._past is None else {"past": self._past}
+
+    def remember(self, memory: dict[str, Tensor]) -> None:
+        """Take up a saved memory.
+
+        Raises
+        ------
+        RunError
+            When it is of other labels.
+        """
+        if self._past is None:
+            return
+        saved = memory.get("past")
+        if saved is None or saved.shape != self._past.shape:
+            raise RunError("the saved state holds no earlier outputs of these labelled pixels, which direction 'past' goes on from; start another run.")
+        self._past = saved
 
     def _view(self, scores: Tensor, step: int, share: Share) -> Tensor:
         return self._augment(scores, step, 0, self.batch, share.rows).permute(0, 3, 1, 2)
@@ -100,11 +151,31 @@ class Distillation:
     def accuracies(self, windows: PixelWindows | PixelsByDomain, rows: NDArray[np.integer] | None = None) -> list[float]:
         """Return the overall accuracy of every exit on the given windows, all by default."""
         chosen = np.arange(len(windows)) if rows is None else rows
-        some = next(self.model.parameters())
         hits = np.zeros(len(self.model.exits))
-        with torch.no_grad():
-            for part in np.array_split(chosen, -(-chosen.size // 256)):
-                x = self._scale(stored_scores(self.model, windows.tensor(part, some.device))).permute(0, 3, 1, 2).to(some.dtype)
-                target = torch.from_numpy(windows.labels[part]).to(some.device)
-                hits += [float((logits.argmax(1) == target).sum()) for logits in self.model(x)]
+        for part, _, logits in self._asked(windows, chosen):
+            hits += [float((each.argmax(1).cpu().numpy() == windows.labels[part]).sum()) for each in logits]
         return [float(share) for share in hits / chosen.size]
+
+    def representation(self) -> dict[str, Any]:
+        """Return how tight the classes lie in the deepest exit's features and how far apart (`metrics.separability`).
+
+        On validation pixels where there are any, else on those that were trained on: ``pixels`` says which, ``count`` how many (at most
+        20,000, drawn by the seed).
+        """
+        windows = self._judges
+        rows = np.random.default_rng(self._config.seed).permutation(len(windows))[:_MEASURED]
+        features = np.concatenate([each[-1].float().cpu().numpy() for _, each, _ in self._asked(windows, rows)])
+        held_out = windows is not self._training
+        measured: dict[str, Any] = {"pixels": "validation" if held_out else "training", "count": rows.size}
+        if np.unique(windows.labels[rows]).size < 2:
+            return measured  # validation pixels of one class have nothing to be apart from
+        return {**measured, **asdict(separability(features, windows.labels[rows] + 1))}
+
+    def _asked(self, windows: PixelWindows | PixelsByDomain, rows: NDArray[np.integer]) -> Iterator[tuple[NDArray[np.integer], list[Tensor], list[Tensor]]]:
+        """Yield rows, and what every exit makes of them: features (n, d) and logits (n, c)."""
+        some = next(self.model.parameters())
+        for part in np.array_split(rows, -(-rows.size // 256)):
+            with torch.no_grad():
+                x = self._scale(stored_scores(self.model, windows.tensor(part, some.device))).permute(0, 3, 1, 2).to(some.dtype)
+                features, logits = self.model(x, features=True)
+            yield part, features, logits

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -25,7 +25,6 @@ from napari_hsi_ssl.learning.encoder import channels_last
 _EVENT_SECONDS: Final = 0.2
 _STATE_SHARE: Final = 0.02
 """Share of the time that saving at the end of epochs may take."""
-_WARM_UP: Final = 0.05
 
 Tell = Callable[..., None]
 """Called with the type of an event and its fields."""
@@ -58,6 +57,17 @@ class Share:
         return slice(self.rank * size, (self.rank + 1) * size)
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """An objective whose loss depends on more than weights, seed and step: what it remembers belongs to the state."""
+
+    def memory(self) -> dict[str, Tensor]:
+        """Return what is remembered, on the CPU."""
+
+    def remember(self, memory: dict[str, Tensor]) -> None:
+        """Take up what `memory` returned; what does not fit raises `RunError`."""
+
+
 class Objective(Protocol):
     """What is trained: a model, its loss at a step, and how it is judged on the way.
 
@@ -78,7 +88,7 @@ class Objective(Protocol):
         """Whole batches in one pass over the windows."""
 
     def loss(self, model: Any, step: int, share: Share) -> Tensor:  # noqa: ANN401 - the model, possibly wrapped by Fabric
-        """Return the loss of this device's rows at a step: a pure function of weights, seed and step."""
+        """Return the loss of this device's rows at a step: a pure function of weights, seed and step, and of what a `Remembering` one remembers."""
 
     def judge(self, epoch: int) -> dict[str, Any]:
         """Return figures after an epoch, counted from 1."""
@@ -115,12 +125,17 @@ def total_steps(objective: Objective, settings: TrainerConfig) -> int:
     return min(steps, settings.max_steps) if settings.max_steps else steps
 
 
-def learning_rate(step: int, total: int, peak: float) -> float:
-    """Return the learning rate of a step: linear warm-up, then half a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
-    warm = max(1, round(_WARM_UP * total))
+def learning_rate(step: int, total: int, settings: TrainerConfig) -> float:
+    """Return the learning rate of a step: a linear warm-up (Goyal et al. 2017, arXiv 1706.02677), then down to nothing, or not.
+
+    ``cosine`` is half a cosine (Loshchilov and Hutter 2017, arXiv 1608.03983); with a long warm-up it is the one cycle of Smith and
+    Topin (2018, arXiv 1708.07120).
+    """
+    peak, warm = settings.learning_rate, max(1, round(settings.warm_up * total))
     if step < warm:
         return peak * (step + 1) / warm
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+    done = (step - warm) / max(1, total - warm)
+    return peak * {"cosine": 0.5 * (1 + math.cos(math.pi * done)), "linear": 1 - done, "constant": 1.0}[settings.schedule]
 
 
 def fit(
@@ -169,6 +184,8 @@ def fit(
     state, complaints = states.newest()
     if state is not None:  # what is loaded takes place and type of the weights, which `setup_module` has brought to the device
         states.restore(state, objective.model, optimizer)
+        if isinstance(objective, Remembering):
+            objective.remember(state.get("memory", {}))
         if state.get("precision"):  # the scale of float16's gradients; a run may go on in another precision
             fabric.strategy.precision.load_state_dict(state["precision"])
     wrapped = fabric.setup_optimizers(optimizer)
@@ -180,7 +197,7 @@ def fit(
         pace.tell("warning", message=complaint)
     pace.begin(resumed=state is not None or not anew, facts=facts)
     for step in range(pace.step, pace.total):
-        rate = learning_rate(step, pace.total, settings.learning_rate)
+        rate = learning_rate(step, pace.total, settings)
         for group in optimizer.param_groups:
             group["lr"] = rate
         loss = objective.loss(model, step, share)
@@ -262,7 +279,8 @@ class _Pace:
         start = time.monotonic()
         sums = {"loss_sum": self._sum, "loss_count": self._count, "loss": self._loss, "seconds": self._seconds}
         state = {"model": self._objective.model.state_dict(), "optimizer": optimizer.state_dict(), "precision": self._fabric.strategy.precision.state_dict()}
-        path = self._states.save({**state, "step": self.step, **sums})
+        memory = {"memory": self._objective.memory()} if isinstance(self._objective, Remembering) else {}
+        path = self._states.save({**state, **memory, "step": self.step, **sums})
         self._saved = time.monotonic()
         self._saving = self._saved - start
         self.tell("checkpoint", step=self.step, path=path.name)

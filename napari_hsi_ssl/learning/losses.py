@@ -5,6 +5,7 @@ Letters: n windows of this device, N of all devices, d length of a feature, c cl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -43,7 +44,7 @@ def nt_xent(z1: Tensor, z2: Tensor, temperature: float, gather: Callable[[Tensor
     return functional.cross_entropy(similarity, other)
 
 
-def exits_cross_entropy(logits: Sequence[Tensor], target: Tensor, smoothing: float = 0.0) -> Tensor:
+def exits_cross_entropy(logits: Sequence[Tensor], target: Tensor, smoothing: float = 0.0, weight: Tensor | None = None) -> Tensor:
     """Return the mean cross-entropy of all exits (deep supervision, Lee et al. 2015, arXiv 1409.5185).
 
     Parameters
@@ -54,8 +55,13 @@ def exits_cross_entropy(logits: Sequence[Tensor], target: Tensor, smoothing: flo
         Class indices.
     smoothing : float
         Label smoothing (Szegedy et al. 2016, arXiv 1512.00567).
+    weight : Tensor (c,), optional
+        Of each class. The mean is over windows, not over weights, so that the mean of the devices' losses is that of the whole batch.
     """
-    return torch.stack([functional.cross_entropy(each, target, label_smoothing=smoothing) for each in logits]).mean()
+    if weight is None:
+        return torch.stack([functional.cross_entropy(each, target, label_smoothing=smoothing) for each in logits]).mean()
+    terms = torch.stack([functional.cross_entropy(each, target, label_smoothing=smoothing, reduction="none") for each in logits])
+    return (terms * weight[target]).mean()
 
 
 def soft_targets(logits: Sequence[Tensor], temperature: float, direction: Direction) -> Tensor:
@@ -82,6 +88,42 @@ def soft_targets(logits: Sequence[Tensor], temperature: float, direction: Direct
         teachers = [torch.stack(softened[:depth]).mean(0) for depth in range(1, len(logits))]
         terms.append(torch.stack([_divergence(teacher, student, temperature) for teacher, student in zip(teachers, logits[1:], strict=True)]).mean())
     return torch.stack(terms).mean() if terms else logits[0].new_zeros(())
+
+
+def past_targets(logits: Sequence[Tensor], past: Tensor, temperature: float) -> Tensor:
+    """Return T² · KL(past ‖ now), averaged over the exits: what the network itself said of these windows an epoch ago teaches all exits.
+
+    After progressive self-knowledge distillation (Kim et al. 2021, arXiv 2006.12000), whose targets trust the past more and more:
+    here the weight of the term rises (`ramp`).
+
+    Parameters
+    ----------
+    logits : sequence of Tensor (n, c)
+        Shallow to deep.
+    past : Tensor (n, c)
+        Logits of the deepest exit when the window was last seen; NaN for windows that were not, which count with 0.
+    temperature : float
+        T.
+    """
+    known = torch.isfinite(past).all(dim=1)
+    if not known.any():
+        return logits[0].sum() * 0.0  # every device must have a gradient
+    teacher = functional.softmax(past[known] / temperature, dim=1)
+    terms = torch.stack([_divergence(teacher, each[known], temperature) for each in logits])
+    return terms.mean() * known.to(terms.dtype).mean()
+
+
+def ramp(done: float, length: float) -> float:
+    """Return the factor exp(−5 (1 − t)²) of a weight that rises, t the share of the rise that is done (Laine and Aila 2017, arXiv 1610.02242, section 2).
+
+    Parameters
+    ----------
+    done : float
+        Share of the training.
+    length : float
+        Share of the training that the rise takes; 0 for none.
+    """
+    return math.exp(-5 * (1 - done / length) ** 2) if done < length else 1.0
 
 
 def _divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:

@@ -159,8 +159,10 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
                 "batch_size": objective.batch,
                 "final": objective.judge(config.trainer.epochs),
             }
-            if isinstance(objective, Distillation) and prepared.validation is not None:
-                result["validation"] = objective.accuracies(prepared.validation)
+            if isinstance(objective, Distillation):
+                if prepared.validation is not None:
+                    result["validation"] = objective.accuracies(prepared.validation)
+                result["representation"] = objective.representation()
             save_model(folder.path, objective.model, card)
             folder.finish(result)
             folder.emit("finished", seconds=outcome.seconds)

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_hsi_ssl.learning.losses import exits_cross_entropy, feature_consistency, nt_xent, soft_targets
+from napari_hsi_ssl.learning.losses import exits_cross_entropy, feature_consistency, nt_xent, past_targets, ramp, soft_targets
 
 
 def slow_nt_xent(z1: torch.Tensor, z2: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -112,3 +112,36 @@ def test_every_exit_learns_the_labels():
     smoothed = 0.9 * np.eye(3)[target] + 0.1 / 3
     expected = np.mean([-(smoothed * np.log(softmax(each, 1.0))).sum(1).mean() for each in logits])
     assert exits_cross_entropy(list(torch.tensor(logits)), torch.tensor(target), 0.1).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_weighted_cross_entropy_is_the_mean_over_windows():
+    """A mean over weights would make the loss of two devices another than that of one."""
+    logits, target, weight = np.random.default_rng(6).normal(size=(2, 5, 3)), np.array([0, 2, 1, 1, 0]), np.array([0.5, 2.0, 1.5])
+    expected = np.mean([-weight[target] * np.log(softmax(each, 1.0))[range(5), target] for each in logits])
+    found = exits_cross_entropy(list(torch.tensor(logits)), torch.tensor(target), weight=torch.tensor(weight))
+    assert found.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_past_teaches_every_exit_and_only_of_windows_that_have_one():
+    draws = np.random.default_rng(7)
+    exits, past, t = draws.normal(size=(3, 5, 4)), draws.normal(size=(5, 4)), 2.0
+    past[[1, 3]] = np.nan
+    known = [0, 2, 4]
+    expected = np.mean([slow_divergence(softmax(past[known], t), softmax(each[known], t)) for each in exits]) * t**2 * 3 / 5
+    assert past_targets(list(torch.tensor(exits)), torch.tensor(past), t).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_without_a_past_there_is_no_loss_but_a_gradient():
+    logits = torch.randn(4, 3, requires_grad=True)
+    loss = past_targets([logits], torch.full((4, 3), torch.nan), 1.0)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_a_weight_rises_to_one_and_stays_there():
+    assert ramp(0.0, 0.5) == pytest.approx(math.exp(-5))
+    assert ramp(0.25, 0.5) == pytest.approx(math.exp(-1.25))
+    assert [ramp(done, 0.5) for done in (0.5, 1.0)] == [1, 1]
+    assert ramp(0.0, 0.0) == 1
