@@ -137,7 +137,11 @@ def _print(report: object, indent: str = "") -> None:
         typer.echo(f"{indent}{report}")
         return
     for key, value in report.items():
-        if isinstance(value, dict) and value:
+        if key == "rows" and "table" in report:
+            continue  # the table says the same, to be read
+        if key == "table":
+            typer.echo(f"\n{value}")
+        elif isinstance(value, dict) and value:
             typer.echo(f"{indent}{key}:")
             _print(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):

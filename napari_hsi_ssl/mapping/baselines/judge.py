@@ -19,15 +19,13 @@ if TYPE_CHECKING:
     from napari_hsi_ssl.mapping.baselines.trunks import Given
 
 
-def judge(task: Task, row: Row, *, parts: int = 0, trunk: Given | None = None) -> Steps[dict[str, Any]]:
+def judge(task: Task, row: Row, trunk: Given | None = None) -> Steps[dict[str, Any]]:
     """Score one rival on one split.
 
     Parameters
     ----------
     task : Task
     row : Row
-    parts : int
-        On how many parts of the training labels it is tried as well, each time trained anew on the rest.
     trunk : Given, optional
         The pretrained run of the rows that need one.
 
@@ -35,7 +33,7 @@ def judge(task: Task, row: Row, *, parts: int = 0, trunk: Given | None = None) -
     -------
     dict
         ``key``, ``name`` (words), ``oa``, ``aa``, ``kappa`` (fractions), ``per_class`` (class number as text → share found), ``seconds`` (training and
-        prediction), what it chose, and with ``parts`` ``validation``: the mean overall accuracy on the parts, None where the labels are too few.
+        prediction), and what it chose.
 
     Raises
     ------
@@ -48,13 +46,23 @@ def judge(task: Task, row: Row, *, parts: int = 0, trunk: Given | None = None) -
     truth = task.truth
     scores = {"oa": overall_accuracy(truth, predicted), "aa": average_accuracy(truth, predicted), "kappa": kappa(truth, predicted)}
     per_class = {str(number): float((predicted[truth == number] == number).mean()) for number in np.unique(truth)}
-    if parts:
-        shares = []
-        for inner in task.inner[:parts]:
-            judged, _ = yield from _predict(inner, row, trunk)
-            shares.append(overall_accuracy(inner.truth, judged))
-        told = {**told, "validation": float(np.mean(shares)) if shares else None}
     return {"key": row.key, "name": row.words, **scores, "per_class": per_class, "seconds": seconds, **told}
+
+
+def validate(task: Task, row: Row, trunk: Given | None = None) -> Steps[dict[str, Any]]:
+    """Try a rival on parts of the training labels, each time trained anew on the rest; the test labels play no part.
+
+    Returns
+    -------
+    dict
+        ``key`` and ``accuracies``: its overall accuracy on each part (`Task.inner`); none where the labels are too few to hold any out.
+    """
+    shares = []
+    for number, part in enumerate(task.inner):
+        yield Progress(number, len(task.inner), f"part {number + 1} of the training labels: {row.words}")
+        predicted, _ = yield from _predict(part, row, trunk)
+        shares.append(overall_accuracy(part.truth, predicted))
+    return {"key": row.key, "accuracies": shares}
 
 
 def baselines(

@@ -8,8 +8,11 @@ from typing import Final, Literal
 
 from napari_hsi_ssl.errors import ConfigError
 
-Kind = Literal["plain", "cnn", "distil", "trunk"]
+Kind = Literal["plain", "cnn", "distil", "trunk", "choice"]
 _INPUTS: Final = {"bands": "standardised bands", "pcs": "30 PCs"}
+CHOSEN: Final = "chosen"
+VARIANTS: Final = ("bands/1", "bands/3", "bands/5", "pcs/9", "pcs/15")
+"""Inputs and windows among which ``distil:chosen`` is chosen."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,11 @@ class Row:
     Attributes
     ----------
     key : str
-        As it is asked for; ``distil:bands/5`` is the key ``distil`` with an input and a window of its own.
+        As it is asked for; ``distil:bands/5`` is the key ``distil`` with an input and a window of its own, ``distil:chosen`` with those
+        that do best on parts of the training labels.
     words : str
-    kind : {"plain", "cnn", "distil", "trunk"}
-        Plain ones need no torch.
+    kind : {"plain", "cnn", "distil", "trunk", "choice"}
+        Plain ones need no torch. A choice stands for the one of `candidates` that does best on parts of the training labels.
     window : int
         Side in pixels of what it sees around a pixel; 0 where a run or the settings of self-distillation say so.
     seeded : bool
@@ -46,6 +50,17 @@ class Row:
         """The key without input and window."""
         return self.key.partition(":")[0]
 
+    @property
+    def candidates(self) -> tuple[Row, ...]:
+        """What a choice is made among; those that are judged, which for ``none:chosen`` are the ones with distillation."""
+        if self.kind != "choice":
+            return ()
+        return tuple(map(row_of, OUTSIDE if self.base == "outside" else [f"distil:{variant}" for variant in VARIANTS]))
+
+    def settled(self, chosen: str) -> Row:
+        """Return what a choice stands for, given the key of the candidate that was chosen."""
+        return row_of(chosen if self.base != "none" else chosen.replace("distil", "none", 1))
+
 
 ROWS: Final = {
     row.key: row
@@ -60,6 +75,7 @@ ROWS: Final = {
         Row("cnn1d", "1-D CNN on spectra (Hu et al. 2015)", "cnn", 1),
         Row("cnn2d", "2-D CNN on 5×5 windows of 30 PCs (Makantasis et al. 2015)", "cnn", 5),
         Row("cnn3d", "3-D CNN on 5×5 windows of all bands (Ben Hamida et al. 2018)", "cnn", 5),
+        Row("outside", "best rival from outside, chosen on parts of the training labels", "choice", 0),
         Row("none", "multi-exit network without distillation", "distil", 0),
         Row("distil", "multi-exit network with self-distillation", "distil", 0),
         Row("random", "random trunk, frozen, with a linear head", "trunk", 0),
@@ -89,9 +105,14 @@ def row_of(text: str) -> Row:
     row = ROWS[base]
     if not colon:
         return row
+    if row.kind == "distil" and variant == CHOSEN:
+        whose = "" if base == "distil" else " as for distil"
+        return replace(row, key=text.strip(), words=f"{row.words}, input and window chosen on parts of the training labels{whose}", kind="choice")
     source, slash, side = variant.partition("/")
     if row.kind != "distil" or source not in _INPUTS or (slash and not (side.isdigit() and int(side) > 0)):
-        raise ConfigError(f"'{text}' names no row, expected a variant only of distil or none, such as distil:bands, distil:bands/5 or none:pcs/9.")
+        raise ConfigError(
+            f"'{text}' names no row, expected a variant only of distil or none, such as distil:bands, distil:bands/5, none:pcs/9 or distil:chosen."
+        )
     window = int(side) if slash else 0
     words = f"{row.words}, {_INPUTS[source]}" + (f", window {window}" if window else "")
     return replace(row, key=f"{base}:{source}" + (f"/{window}" if window else ""), words=words, window=window, input="bands" if source == "bands" else "pcs")
