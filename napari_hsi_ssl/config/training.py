@@ -209,6 +209,17 @@ class ClassifyConfig(Settings):
         (), description="images to keep beside the map; disagreement is that of the exits of a self-distillation network"
     )
 
+    @model_validator(mode="after")
+    def _exits_agree(self) -> Self:
+        asked = [name for name, given in {"exits": self.exits != "deepest", "exit_at": self.exit_at is not None, "turns": self.turns}.items() if given]
+        if asked and self.method != "distil":
+            msg = f"{asked[0]} is for the exits of a self-distillation network; choose method 'distil' or leave it out"
+            raise ValueError(msg)
+        if self.exit_at is not None and len(asked) > 1:
+            msg = "exit_at asks one exit after another, which neither exits 'mean' nor turns can do; choose one of them"
+            raise ValueError(msg)
+        return self
+
 
 class CubeInput(Settings):
     """One cube as a training run sees it. Paths are relative to the run folder where they lie in the project."""

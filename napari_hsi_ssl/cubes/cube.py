@@ -279,9 +279,12 @@ class ClassMap:
         In [0, 1]; 0 where not classified.
     provenance : dict
         Run, configuration hash, cube hash, and the command that remakes the map.
+    layers : dict of str to float32 array (y, x)
+        What else is known of every pixel, in [0, 1], by its name: "entropy", "disagreement", "typicality".
     """
 
     labels: NDArray[np.integer]
     classes: Classes
     confidence: NDArray[np.float32]
     provenance: dict[str, Any] = field(default_factory=dict)
+    layers: dict[str, NDArray[np.float32]] = field(default_factory=dict)

@@ -21,30 +21,50 @@ from napari_hsi_ssl.cubes.rasters import read_raster
 from napari_hsi_ssl.errors import CubeError, LabelError
 
 __all__ = [
-    "confidence_path", "load_map", "save_map", "write_areas_csv", "write_cube", "write_envi_classification", "write_envi_cube", "write_geotiff", "write_png",
+    "confidence_path", "layer_path", "load_layer", "load_map", "map_layers", "save_map", "write_areas_csv", "write_cube", "write_envi_classification",
+    "write_envi_cube", "write_geotiff", "write_png",
 ]  # fmt: skip
+LAYERS = ("entropy", "disagreement", "typicality")
+"""What a map may have beside its confidence."""
 _LEGEND_SIDE = 480
 
 
 # -- maps of the project ---------------------------------------------------------------------------------------------------
 
 
+def layer_path(path: Path, name: str) -> Path:
+    """Return where an image that goes with a map is: its "confidence", "entropy", "disagreement" or "typicality"."""
+    return path.with_suffix(f".{name}.tif")
+
+
 def confidence_path(path: Path) -> Path:
     """Return where the confidence of a map is."""
-    return path.with_suffix(".confidence.tif")
+    return layer_path(path, "confidence")
 
 
 def save_map(path: Path, found: ClassMap) -> None:
-    """Save a map: labels (y, x) at ``path``, confidence beside it, and last the .json that says the map is whole."""
+    """Save a map: labels (y, x) at ``path``, confidence and other layers beside it, and last the .json that says the map is whole."""
     card = path.with_suffix(".json")
     card.unlink(missing_ok=True)  # a map that is replaced half way is no map, rather than two halves
     files.write_tiff(path, found.labels.astype(np.int32))
     files.write_tiff(confidence_path(path), found.confidence.astype(np.float32))
-    files.write_json(card, {"schema_version": SCHEMA_VERSION, "classes": found.classes.to_json(), "provenance": found.provenance})
+    for name in LAYERS:
+        if name in found.layers:
+            files.write_tiff(layer_path(path, name), found.layers[name].astype(np.float32))
+        else:
+            layer_path(path, name).unlink(missing_ok=True)  # of an older map
+    layers = [name for name in LAYERS if name in found.layers]
+    content = {"schema_version": SCHEMA_VERSION, "classes": found.classes.to_json(), "layers": layers, "provenance": found.provenance}
+    files.write_json(card, content)
 
 
-def load_map(path: Path) -> ClassMap:
+def load_map(path: Path, *, layers: bool = False) -> ClassMap:
     """Read what `save_map` wrote.
+
+    Parameters
+    ----------
+    layers : bool
+        Also the layers other than confidence.
 
     Raises
     ------
@@ -64,7 +84,31 @@ def load_map(path: Path) -> ClassMap:
         provenance = dict(content["provenance"])
     except (KeyError, TypeError, ValueError) as error:
         raise LabelError(f"{card} lacks classes or provenance ({error}), expected the card of a map; make the map again.") from error
-    return ClassMap(labels, classes, confidence.astype(np.float32), provenance)
+    found = {name: load_layer(path, name, labels.shape) for name in map_layers(path)} if layers else {}
+    return ClassMap(labels, classes, confidence.astype(np.float32), provenance, found)
+
+
+def map_layers(path: Path) -> tuple[str, ...]:
+    """Return the names of the layers that a saved map has besides its confidence."""
+    named = read_json(path.with_suffix(".json")).get("layers", [])
+    return tuple(name for name in LAYERS if name in named)
+
+
+def load_layer(path: Path, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
+    """Read one layer (y, x) of a saved map.
+
+    Raises
+    ------
+    LabelError
+        When the file is missing or of another shape than the map.
+    """
+    beside = layer_path(path, name)
+    if not beside.exists():
+        raise LabelError(f"{path} is no whole map: {beside.name} is missing; make the map again.")
+    image = read_raster(beside)
+    if shape is not None and image.shape != shape:
+        raise LabelError(f"{beside} has shape {image.shape} and the map {shape}, expected the same; make the map again.")
+    return image.astype(np.float32)
 
 
 # -- for other programs ----------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -10,15 +11,14 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl.errors import LabelError
 from napari_hsi_ssl.mapping.classifiers import fit_linear
-from napari_hsi_ssl.metrics.neighbours import knn_vote_chunks
+from napari_hsi_ssl.metrics.calibration import entropy, tempered
+from napari_hsi_ssl.metrics.neighbours import knn_shares_chunks
 from napari_hsi_ssl.progress import Progress, Steps
 
 _CHUNK_BYTES = 128 * 2**20
 
 Method = Literal["knn", "linear"]
 Votes = Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]
-Decide = Callable[[NDArray[np.floating]], Votes]
-"""Takes features (n, d), yields ``(rows, class numbers, confidence)`` from first to last."""
 
 
 class Embedding(Protocol):
@@ -84,7 +84,40 @@ def labelled_features(
     return x[measured], y[measured]
 
 
-def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True) -> Decide:
+@dataclass(frozen=True, eq=False)
+class Decider:
+    """A classifier that has learned from references.
+
+    Attributes
+    ----------
+    classes : int64 array (c,)
+        Class numbers, ascending.
+    answers : callable
+        Takes features (n, d), yields ``(rows, shares (rows, c))`` from first to last: of the votes, or probabilities.
+    votes : int
+        How many there are; 0 where the shares are probabilities.
+    """
+
+    classes: NDArray[np.int64]
+    answers: Callable[[NDArray[np.floating]], Iterator[tuple[slice, NDArray[np.floating]]]]
+    votes: int = 0
+
+    def __call__(self, query: NDArray[np.floating]) -> Votes:
+        """Yield ``(rows, class numbers, confidence)``: the winner, and its share."""
+        for rows, shares in self.answers(query):
+            winner = shares.argmax(axis=1)
+            yield rows, self.classes[winner], shares[np.arange(len(shares)), winner].astype(np.float32)
+
+    def log(self, shares: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return logarithms of probabilities (n, c), for a temperature to divide; one vote more, spread over all classes, keeps those without one possible."""
+        said = np.asarray(shares, dtype=np.float64)
+        if self.votes:
+            said = (self.votes * said + 1 / said.shape[1]) / (self.votes + 1)
+        logs: NDArray[np.float64] = np.log(np.maximum(said, np.finfo(np.float64).tiny))
+        return logs
+
+
+def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True) -> Decider:
     """Return what classifies features by references: kNN (cosine) or a logistic head, both on standardised features.
 
     Parameters
@@ -100,25 +133,26 @@ def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.i
 
     Returns
     -------
-    callable
+    Decider
         Confidence is the winner's share of the votes, or its probability.
     """
+    classes = np.unique(labels).astype(np.int64)
     if method == "linear":
         probe = fit_linear(features, labels)
 
-        def by_head(query: NDArray[np.floating]) -> Votes:
-            yield slice(0, len(query)), *probe.predict(query)
+        def by_head(query: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+            yield slice(0, len(query)), probe.proba(query)
 
-        return by_head
+        return Decider(classes, by_head)
     if not standardised:
-        return lambda query: knn_vote_chunks(features, labels, query, k)
+        return Decider(classes, lambda query: knn_shares_chunks(features, labels, query, k), k)
     mean, spread = scaling(features)
     references = (np.asarray(features, dtype=np.float64) - mean) / spread
 
-    def by_neighbours(query: NDArray[np.floating]) -> Votes:
-        return knn_vote_chunks(references, labels, ((query - mean) / spread).astype(np.float32), k)
+    def by_neighbours(query: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        return knn_shares_chunks(references, labels, ((query - mean) / spread).astype(np.float32), k)
 
-    return by_neighbours
+    return Decider(classes, by_neighbours, k)
 
 
 def scaling(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -129,25 +163,39 @@ def scaling(features: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArra
     return mean, spread
 
 
-def decide_map(embedding: Embedding, area: NDArray[np.bool_], decide: Decide) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """A classified area.
+
+    Attributes
+    ----------
+    labels : int32 array (y, x)
+        0 outside the area and where there are no features.
+    confidence : float32 array (y, x)
+        Of the class, in [0, 1]; 0 where there is none.
+    entropy : float32 array (y, x)
+        How undecided the classifier is (`metrics.calibration.entropy`); 0 where there is no class.
+    """
+
+    labels: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    entropy: NDArray[np.float32]
+
+
+def decide_map(embedding: Embedding, area: NDArray[np.bool_], decide: Decider, temperature: float | None = None) -> Steps[Decided]:
     """Classify every pixel of an area, some rows at a time.
 
     Parameters
     ----------
     embedding : Embedding
     area : bool array (y, x)
-    decide : callable
-        From `decider`.
-
-    Returns
-    -------
-    labels : int32 array (y, x)
-        0 outside the area and where there is no embedding.
-    confidence : float32 array (y, x)
-        In [0, 1].
+    decide : Decider
+    temperature : float, optional
+        Calibrates confidence and entropy (`mapping.trust`); the classes stay. By default confidence is the share as it is.
     """
     height, width, dimensions = embedding.shape
-    labels, confidence = np.zeros((height, width), dtype=np.int32), np.zeros((height, width), dtype=np.float32)
+    labels = np.zeros((height, width), dtype=np.int32)
+    confidence, undecided = np.zeros((height, width), dtype=np.float32), np.zeros((height, width), dtype=np.float32)
     step = max(1, _CHUNK_BYTES // (8 * width * dimensions))
     for top in range(0, height, step):
         rows = slice(top, min(height, top + step))
@@ -157,9 +205,13 @@ def decide_map(embedding: Embedding, area: NDArray[np.bool_], decide: Decide) ->
         inside[inside] = measured
         y, x = np.nonzero(inside)
         done = 0
-        for part, numbers, sure in decide(features[measured]) if y.size else ():
-            labels[top + y[part], x[part]], confidence[top + y[part], x[part]] = numbers, sure
+        for part, shares in decide.answers(features[measured]) if y.size else ():
+            winner = shares.argmax(axis=1)
+            said = shares if temperature is None else tempered(decide.log(shares), temperature)
+            here = top + y[part], x[part]
+            labels[here], confidence[here] = decide.classes[winner], said[np.arange(len(said)), winner]
+            undecided[here] = entropy(said)
             done = part.stop
             yield Progress(top + (rows.stop - top) * done / y.size, height, "classifying")
         yield Progress(rows.stop, height, "classifying")
-    return labels, confidence
+    return Decided(labels, confidence, undecided)

@@ -71,13 +71,14 @@ def held_out_parts(labels: Labels, guard: int) -> list[Fold]:
     LabelError
         When no split leaves two classes on both sides.
     """
-    found = [part for seed in range(_REPEATS) for part in _parts(labels, guard, seed)]
+    found = [part for seed in range(_REPEATS) for part in split_parts(labels, guard, seed)]
     if not found:
         raise LabelError(f"the labels cannot be split into parts {guard} pixels apart that share two classes; label each class in several places of the scene.")
     return found
 
 
-def _parts(labels: Labels, guard: int, seed: int) -> list[Fold]:
+def split_parts(labels: Labels, guard: int, seed: int) -> list[Fold]:
+    """Split labels once, as `held_out_parts` does several times over; no part when none would leave two classes on both sides."""
     if len(labels) >= _CUBES:
         order = np.random.default_rng(seed).permutation(list(labels))
         parts = [order[start::_PARTS] for start in range(_PARTS)]

@@ -76,6 +76,24 @@ def knn_vote_chunks(
     chunk: int | None = None,
 ) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]:
     """Yield ``(rows, labels, confidence)`` chunk by chunk, as `knn_vote` does in one go."""
+    classes = np.unique(np.asarray(labels))
+    for rows, shares in knn_shares_chunks(train, labels, query, k, metric, weights=weights, temperature=temperature, chunk=chunk):
+        winner = shares.argmax(axis=1)
+        yield rows, classes[winner].astype(np.int64), shares[np.arange(len(shares)), winner].astype(np.float32)
+
+
+def knn_shares_chunks(
+    train: ArrayLike,
+    labels: ArrayLike,
+    query: ArrayLike,
+    k: int = 20,
+    metric: Metric = "cosine",
+    *,
+    weights: Weights = "uniform",
+    temperature: float = 0.07,
+    chunk: int | None = None,
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield ``(rows, shares)`` chunk by chunk: of the votes of `knn_vote`, what each class (in ascending order) gets of them, (rows, classes)."""
     classes, coded = np.unique(np.asarray(labels), return_inverse=True)
     if coded.shape != np.shape(train)[:1]:
         raise LabelError(f"there are {coded.size} labels for {np.shape(train)[0]} training samples, expected one each.")
@@ -87,9 +105,7 @@ def knn_vote_chunks(
         cells = np.arange(len(neighbours))[:, None] * classes.size + coded[neighbours]
         counted = _weighed(distances, weights, temperature).ravel()
         votes = np.bincount(cells.ravel(), counted, minlength=len(neighbours) * classes.size).reshape(-1, classes.size)
-        winner = votes.argmax(axis=1)
-        confidence = votes[np.arange(len(votes)), winner] / votes.sum(axis=1)
-        yield rows, classes[winner].astype(np.int64), confidence.astype(np.float32)
+        yield rows, votes / votes.sum(axis=1, keepdims=True)
 
 
 def _weighed(distances: NDArray[np.float64], weights: Weights, temperature: float) -> NDArray[np.float64]:

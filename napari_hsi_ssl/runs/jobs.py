@@ -32,6 +32,8 @@ from napari_hsi_ssl.runs.choices import devices
 from napari_hsi_ssl.runs.explain_jobs import exits
 from napari_hsi_ssl.runs.job_inputs import Area, area_of, open_model, place, stored, told
 from napari_hsi_ssl.runs.map_jobs import classify, embed
+from napari_hsi_ssl.runs.rival_jobs import rival
+from napari_hsi_ssl.runs.trust_jobs import trust
 
 AGREEMENT: Final = 0.5
 """A patch has the class of most of its labelled pixels, when at least this share of them agrees; else it is not used."""
@@ -119,6 +121,7 @@ def views(
 
 JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {
     "evaluate": evaluate, "embed": embed, "classify": classify, "views": views, "devices": devices, "exits": exits,
+    "trust": trust, "rival": rival,
 }  # fmt: skip
 
 

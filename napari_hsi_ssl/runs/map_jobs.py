@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +17,13 @@ from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.mapping.embed import predict_cube
-from napari_hsi_ssl.mapping.maps import choose_references, decide_map, decider
+from napari_hsi_ssl.mapping.exits import exits_probabilities
+from napari_hsi_ssl.mapping.maps import Decided, choose_references, decide_map, decider
+from napari_hsi_ssl.mapping.unknown import Clouds, typicality_map
+from napari_hsi_ssl.metrics.calibration import disagreement, entropy, tempered
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.embeddings import embedding_file
-from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored
+from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored, told
 
 
 def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str) -> Steps[dict[str, Any]]:
@@ -40,6 +43,9 @@ def classify(
     cache: str,
     labels: str,
     confidence: str,
+    layers: Mapping[str, str] | None = None,
+    temperature: float | None = None,
+    clouds: str | None = None,
 ) -> Steps[dict[str, Any]]:
     """Map a cube: by the nearest references, by a linear head on them, or by the self-distillation network itself.
 
@@ -56,6 +62,10 @@ def classify(
         Folder of cached embeddings.
     labels, confidence : str
         Where the map is written: ``.npy`` files (y, x) of class numbers (int32; 0 = not classified) and of confidence (float32).
+    layers : dict of str to str, optional
+        Where ``entropy``, ``disagreement`` (of a self-distillation network) and ``typicality`` are written, those that are wanted.
+    temperature, clouds : float and str, optional
+        What `runs.trust_jobs.trust` found; typicality needs the clouds.
 
     Returns
     -------
@@ -64,9 +74,12 @@ def classify(
     """
     config = ClassifyConfig.parse(dict(settings), "the settings of classify")
     network, card = open_model(model, inlet)
+    wanted = dict(layers or {})
     used: dict[str, int] = {}
     if config.method == "distil":
-        found, sure = yield from _own_map(network, card, cube)
+        decided = yield from _own_map(network, card, cube, temperature)
+        if "disagreement" in wanted:
+            files.write_npy(Path(wanted["disagreement"]), (yield from _exits_differ(network, card, cube)))
     else:
         features, numbers = yield from _references(network, card, Path(model), references, Path(cache), config)
         used = {str(number): int(count) for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
@@ -74,10 +87,15 @@ def classify(
         yield Progress(message="fitting")
         embedding = open_scores(path)
         decide = decider(config.method, features, numbers, config.k)
-        found, sure = yield from decide_map(embedding, area_of(cube["area"], embedding.shape[:2]), decide)
-    files.write_npy(Path(confidence), sure)
-    files.write_npy(Path(labels), found)
-    return {"references": used, "pixels": int((found != 0).sum())}
+        decided = yield from decide_map(embedding, area_of(cube["area"], embedding.shape[:2]), decide, temperature)
+    if "typicality" in wanted and clouds is not None:
+        image = stored(network, cube)
+        files.write_npy(Path(wanted["typicality"]), (yield from typicality_map(Clouds.read(Path(clouds)), image, area_of(cube["area"], image.shape[:2]))))
+    if "entropy" in wanted:
+        files.write_npy(Path(wanted["entropy"]), decided.entropy)
+    files.write_npy(Path(confidence), decided.confidence)
+    files.write_npy(Path(labels), decided.labels)
+    return {"references": used, "pixels": int((decided.labels != 0).sum())}
 
 
 def _references(
@@ -99,13 +117,30 @@ def _references(
     return features, numbers.astype(np.int64)
 
 
-def _own_map(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+def own_answers(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[NDArray[np.float32]]:
+    """Return what a self-distillation network says of a cube: class probabilities (y, x, c), NaN where it says nothing."""
     if not isinstance(network, DistilNetwork):
         raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
     scores = stored(network, cube)
-    probabilities = yield from predict_cube(network, card, scores, area_of(cube["area"], scores.shape[:2]))
+    return (yield from predict_cube(network, card, scores, area_of(cube["area"], scores.shape[:2])))
+
+
+def _own_map(network: Model, card: Card, cube: Mapping[str, Any], temperature: float | None) -> Steps[Decided]:
+    probabilities = yield from own_answers(network, card, cube)
     inside = np.isfinite(probabilities[..., 0])
     numbers = np.asarray(card["classes"]["numbers"], dtype=np.int32)
-    best = np.where(inside[..., None], probabilities, 0).argmax(axis=-1)
-    labels = np.where(inside, numbers[best], 0).astype(np.int32)
-    return labels, np.where(inside, probabilities.max(axis=-1), 0).astype(np.float32)
+    said: NDArray[np.floating] = probabilities[inside]
+    best = said.argmax(axis=-1)
+    if temperature is not None:
+        said = tempered(np.log(np.maximum(said, np.finfo(np.float32).tiny)), temperature)
+    labels = np.zeros(inside.shape, dtype=np.int32)
+    confidence, undecided = np.zeros(inside.shape, dtype=np.float32), np.zeros(inside.shape, dtype=np.float32)
+    labels[inside], confidence[inside], undecided[inside] = numbers[best], said.max(axis=-1), entropy(said)
+    return Decided(labels, confidence, undecided)
+
+
+def _exits_differ(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[NDArray[np.float32]]:
+    """Return how far the exits disagree (y, x); 0 where they say nothing."""
+    scores = stored(network, cube)
+    answers = yield from told(exits_probabilities(cast(DistilNetwork, network), card, scores, area_of(cube["area"], scores.shape[:2])), "exits")
+    return np.nan_to_num(disagreement(answers))

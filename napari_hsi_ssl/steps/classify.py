@@ -6,6 +6,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,17 @@ import numpy as np
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ClassifyConfig, digest
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap
-from napari_hsi_ssl.cubes.writers import confidence_path, save_map
+from napari_hsi_ssl.cubes.writers import confidence_path, layer_path, save_map
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
-from napari_hsi_ssl.steps.bands import as_learnt, inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
 from napari_hsi_ssl.steps.features import as_they_are, beside, features, is_run
 from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
+from napari_hsi_ssl.steps.trusting import Trust, labelled_inputs, marked, network_inputs, trust_of_features, trust_of_run, wanted_layers
 
 
 def classify(
@@ -67,14 +68,15 @@ def classify(
     with tempfile.TemporaryDirectory() as scratch:
         own = config.method == "distil"
         references, classes = ([], _own_classes(folder)) if own else (yield from _references(project, folder, train, Path(scratch)))
+        trust = yield from trust_of_run(project, folder, config, references, Path(scratch))
         maps = []
         for number, name in enumerate(names):
             yield Progress(number, len(names), f"classifying {name}")
             started = time.monotonic()
-            found = yield from _one(project, folder, config, name, references, classes, Path(scratch))
-            made = {**_made_with(config, names, train), "command": _command(project, run, config, name, train)}
+            found = yield from _one(project, folder, config, name, references, classes, trust, Path(scratch))
+            made = {**_made_with(config, names, train), **(trust.told or {}), "command": _command(project, run, config, name, train)}
             provenance = {**_provenance(project, folder, config, name), **made}
-            maps.append(_keep(project, run, config, name, ClassMap(found.labels, found.classes, found.confidence, provenance), started, out))
+            maps.append(_keep(project, run, config, name, replace(found, provenance=provenance), started, out))
     return {"run": run, "method": config.method, "maps": maps, "seconds": time.monotonic() - begun}
 
 
@@ -83,6 +85,7 @@ def _by_features(
 ) -> Steps[dict[str, Any]]:
     """Classify by spectra, or by the training-free embedding, alone or beside that of a run."""
     from napari_hsi_ssl.mapping.maps import decide_map, decider, labelled_features
+    from napari_hsi_ssl.mapping.unknown import typicality_map
 
     if config.method == "distil":
         raise ConfigError("these features have no classes of their own; choose --method knn or linear, or a self-distillation run.")
@@ -94,10 +97,15 @@ def _by_features(
     areas = {name: project.area(name) | (labels[name] > 0 if name in labels else False) for name in dict.fromkeys([*labels, *names])}
     found, told = yield from features(project, run, areas)
     decide = decider(config.method, *labelled_features(found, labels, config.references, config.seed), config.k, standardised=not as_they_are(run))
+    yield Progress(message="calibrating the confidence")
+    trust = trust_of_features(found, labels, config, standardised=not as_they_are(run))
     maps = []
     for name in names:
         started = time.monotonic()
-        decided, sure = yield from decide_map(found[name], project.area(name), decide)
+        decided = yield from decide_map(found[name], project.area(name), decide, trust.temperature)
+        layers = {"entropy": decided.entropy} if "entropy" in config.layers else {}
+        if trust.clouds is not None:
+            layers["typicality"] = yield from typicality_map(trust.clouds, found[name], project.area(name))
         provenance = {
             "run": run,
             "method": config.method,
@@ -105,18 +113,28 @@ def _by_features(
             "config_hash": digest(config.model_dump(mode="json")),
             **told,
             **_made_with(config, names, train),
+            **(trust.told or {}),
             "cube_hash": (project.entry(name).fingerprint or {}).get("hash"),
             "command": _command(project, run, config, name, train),
         }
-        maps.append(_keep(project, run, config, name, ClassMap(decided, classes, sure, provenance), started, out))
+        maps.append(_keep(project, run, config, name, ClassMap(decided.labels, classes, decided.confidence, provenance, layers), started, out))
     return {"run": run, "method": config.method, "maps": maps}
 
 
 def _keep(project: Project, run: str, config: ClassifyConfig, name: str, found: ClassMap, started: float, out: Path | None) -> dict[str, Any]:
     """Save a map in the project, and where the user wants it, and say what is in it."""
     path = project.map_path(name, run, config.method)
+    found = marked(found, config)
     save_map(path, found)
-    report = {"cube": name, "path": str(path), "confidence": str(confidence_path(path)), "areas": _areas(found), "seconds": time.monotonic() - started}
+    report: dict[str, Any] = {
+        "cube": name,
+        "path": str(path),
+        "confidence": str(confidence_path(path)),
+        "areas": _areas(found),
+        "seconds": time.monotonic() - started,
+    }
+    if found.layers:
+        report["layers"] = {layer: str(layer_path(path, layer)) for layer in found.layers}
     if out is not None:
         files.write_tiff(out, found.labels)
         report["out"] = str(out)
@@ -130,17 +148,12 @@ def best_embedding(project: Project) -> str:
 
 
 def _one(
-    project: Project, folder: RunFolder, config: ClassifyConfig, name: str, references: list[dict[str, Any]], classes: Classes, scratch: Path
+    project: Project, folder: RunFolder, config: ClassifyConfig, name: str, references: list[dict[str, Any]], classes: Classes, trust: Trust, scratch: Path
 ) -> Steps[ClassMap]:
     labels, confidence, area = scratch / "labels.npy", scratch / "confidence.npy", scratch / "area.tif"
+    layers = {layer: scratch / f"{layer}.npy" for layer in wanted_layers(config)}
     files.write_tiff(area, project.area(name).astype(np.uint8) * 255)
-    distil = folder.config.distil
-    if distil is not None and distil.input == "bands":
-        prepared = project.prepared(name, folder.config.chain, as_learnt(project, folder, name))
-        files.write_npy(scratch / "bands.npy", np.asarray(prepared.data, dtype=np.float32))
-        inputs = {"name": name, "scores": str(scratch / "bands.npy")}
-    else:
-        inputs = yield from inputs_of(project, folder, name)
+    inputs = yield from network_inputs(project, folder, name, scratch)
     yield from shared_process().call(
         "classify",
         model=str(folder.model_path),
@@ -151,20 +164,17 @@ def _one(
         cache=str(project.folder / "embeddings"),
         labels=str(labels),
         confidence=str(confidence),
+        layers={layer: str(path) for layer, path in layers.items()},
+        temperature=trust.temperature,
+        clouds=str(trust.clouds) if trust.clouds is not None else None,
     )
-    return ClassMap(np.load(labels), classes, np.load(confidence))
+    return ClassMap(np.load(labels), classes, np.load(confidence), layers={layer: np.load(path) for layer, path in layers.items()})
 
 
 def _references(project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path) -> Steps[tuple[list[dict[str, Any]], Classes]]:
     labels = read_training_labels(project, train)
     numbers = class_numbers(labels)
-    references = []
-    for cube, image in labels.items():
-        path, area = scratch / f"{cube}.labels.tif", scratch / f"{cube}.area.tif"
-        files.write_tiff(path, image)
-        files.write_tiff(area, (project.area(cube) | (image > 0)).astype(np.uint8) * 255)
-        inputs = yield from inputs_of(project, folder, cube)
-        references.append({**inputs, "labels": str(path), "area": str(area)})
+    references = yield from labelled_inputs(project, folder, labels, scratch, "train")
     known = project.classes
     return references, Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
 
@@ -195,6 +205,12 @@ def _command(project: Project, run: str, config: ClassifyConfig, cube: str, trai
     parts = ["napari-hsi-ssl", "classify", str(project.folder), "--cube", cube, "--run", run, "--method", config.method]
     if config.method == "knn":
         parts += ["--k", str(config.k)]
+    if not config.calibrate:
+        parts += ["--no-calibrate"]
+    if config.unknown is not None:
+        parts += ["--unknown", f"{config.unknown:g}"]
+    for layer in config.layers:
+        parts += ["--layer", layer]
     for name, path in (train or {}).items():
         parts += ["--train", f"{name}={path}"]
     return shlex.join(parts)

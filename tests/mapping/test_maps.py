@@ -60,7 +60,8 @@ def test_a_map_equals_scikit_learns(method, monkeypatch):
     references[1:3] = True
     features, numbers = embedding[references].astype(np.float64), truth[references]
     seen = []
-    labels, confidence = run(maps.decide_map(embedding, area, maps.decider(method, features, numbers, k=3)), seen.append)
+    decided = run(maps.decide_map(embedding, area, maps.decider(method, features, numbers, k=3)), seen.append)
+    labels, confidence = decided.labels, decided.confidence
     rival = KNeighborsClassifier(3, metric="cosine") if method == "knn" else LogisticRegression(C=1.0, max_iter=1000, tol=1e-6)
     model = make_pipeline(StandardScaler(), rival).fit(features, numbers)
     inside = area & np.isfinite(embedding).all(axis=-1)
@@ -76,6 +77,7 @@ def test_a_map_equals_scikit_learns(method, monkeypatch):
 
 def test_an_empty_area_gives_an_empty_map():
     embedding, truth = scene()
-    labels, confidence = run(maps.decide_map(embedding, np.zeros(truth.shape, dtype=bool), maps.decider("knn", embedding.reshape(-1, 3), truth.ravel(), k=1)))
-    assert not labels.any()
-    assert not confidence.any()
+    decided = run(maps.decide_map(embedding, np.zeros(truth.shape, dtype=bool), maps.decider("knn", embedding.reshape(-1, 3), truth.ravel(), k=1)))
+    assert not decided.labels.any()
+    assert not decided.confidence.any()
+    assert not decided.entropy.any()
