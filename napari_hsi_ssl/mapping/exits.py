@@ -1,25 +1,28 @@
-"""What the exits of a self-distillation network say of every pixel: each for itself, or together.
+"""What the exits of a self-distillation network say of every pixel: each for itself, together, or the first that is sure.
 
 Letters: e exits, c classes; images are (y, x).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hsi_ssl.config import ClassifyConfig
+from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.mapping.embed import Method, best_way, exits_of_tiles, exits_of_windows
+from napari_hsi_ssl.mapping.embed import Asker, Method, ask_cube
+from napari_hsi_ssl.mapping.frames import Frame, Part, Stored
+from napari_hsi_ssl.mapping.leaving import Leaver
 from napari_hsi_ssl.progress import Progress, Steps
-
-Image = NDArray[Any]
 
 
 def exits_probabilities(
-    model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], *, method: Method | None = None
+    model: DistilNetwork, card: Card, scores: Stored, area: NDArray[np.bool_], *, method: Method | None = None
 ) -> Steps[NDArray[np.float32]]:
     """Return the class probabilities (e, y, x, c) of every exit, shallow to deep; NaN where a pixel is not used or not measured.
 
@@ -41,9 +44,71 @@ def exits_probabilities(
     RunError
         When the cube has another number of channels than the model, or another shape than the area.
     """
-    found = np.full((len(model.exits), *area.shape, len(card["classes"]["numbers"])), np.nan, dtype=np.float32)
-    ways = {"dense": exits_of_tiles, "windows": exits_of_windows}
-    for (y, x), said, rows in ways[method or best_way(card)](model, card, scores, area):
-        found[:, y, x] = said.swapaxes(0, 1)
-        yield Progress(rows, area.shape[0], "classifying")
-    return found
+    exits = len(model.exits)
+    asker = Asker(model, card, method=method, leaves=range(exits))
+    said = yield from ask_cube(asker, Frame(scores, card, area), np.empty((*area.shape, asker.dim), dtype=np.float32), "classifying")
+    return np.moveaxis(said.reshape(*area.shape, exits, -1), 2, 0)
+
+
+def own_probabilities(
+    model: DistilNetwork, card: Card, scores: Stored, area: NDArray[np.bool_], config: ClassifyConfig, *, method: Method | None = None
+) -> Steps[tuple[NDArray[np.float32], dict[str, Any]]]:
+    """Return the class probabilities (y, x, c) of a network's own map, and what is to be told of the way there.
+
+    Parameters
+    ----------
+    model, card, scores, area, method
+        As `exits_probabilities` has them.
+    config : ClassifyConfig
+        ``exits`` "deepest" or "mean" (of the probabilities of all exits), ``turns`` (mean over the eight turns and mirror images of
+        every window), or ``exit_at`` (`mapping.leaving`).
+
+    Raises
+    ------
+    ConfigError
+        When a window of even side is to be turned: its turns have no centre in common.
+    """
+    classes = len(card["classes"]["numbers"])
+    if config.exit_at is not None:
+        leaver = Leaver(model, card, config.exit_at, method=method)
+        found = yield from _ask(leaver.asker, leaver.values, classes, Frame(scores, card, area))
+        return found, {"early": leaver.report()}
+    if config.turns and card["window"] % 2 == 0:
+        raise ConfigError(f"the model's window is {card['window']} pixels, which has no centre to turn about; classify without turns.")
+    leaves = range(len(model.exits)) if config.exits == "mean" else (len(model.exits) - 1,)
+    asker = Asker(model, card, method=method, leaves=leaves)
+
+    def mean(part: Part) -> NDArray[np.float32]:
+        together: NDArray[np.float32] = asker.values(part).reshape(-1, len(leaves), classes).mean(axis=1)
+        return together
+
+    found = yield from _ask(asker, (lambda part: _over_turns(mean, part, classes)) if config.turns else mean, classes, Frame(scores, card, area))
+    return found, {}
+
+
+def _ask(asker: Asker, values: Callable[[Part], NDArray[np.float32]], classes: int, frame: Frame) -> Steps[NDArray[np.float32]]:
+    """Return the values (y, x, classes) of every used pixel, NaN elsewhere, a tile of the asker's at a time."""
+    out = np.full((*frame.shape, classes), np.nan, dtype=np.float32)
+    tiles = asker.tiles(frame.shape)
+    for number, tile in enumerate(tiles, start=1):
+        part = frame.part(tile, asker.margin)
+        out[tile][part.used] = values(part)
+        yield Progress(number, len(tiles), "classifying")
+    return out
+
+
+def _over_turns(values: Callable[[Part], NDArray[np.float32]], part: Part, classes: int) -> NDArray[np.float32]:
+    """Return the mean of what is said of a tile's eight turns and mirror images: those of every odd window, for they turn with it."""
+    total = np.zeros((*part.used.shape, classes), dtype=np.float32)
+    for code in range(8):
+        turned = Part(part.tile, np.ascontiguousarray(_turned(part.values, code)), _turned(part.used, code))
+        said = np.zeros((*turned.used.shape, classes), dtype=np.float32)
+        said[turned.used] = values(turned)
+        back = np.rot90(said, -(code % 4))
+        total += back[:, ::-1] if code >= 4 else back
+    return np.asarray(total[part.used] / 8, dtype=np.float32)
+
+
+def _turned(image: NDArray[Any], code: int) -> NDArray[Any]:
+    """Mirror an image where the code is 4 or more, then turn it by quarters."""
+    return np.rot90(image[:, ::-1] if code >= 4 else image, code % 4)
