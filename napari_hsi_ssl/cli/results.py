@@ -43,6 +43,9 @@ def classify(
     calibrate: Annotated[bool, typer.Option(help="confidence as held-out labelled pixels bear it out")] = True,
     unknown: Annotated[float | None, typer.Option(metavar="SHARE", help="mark what is unlike training, at this share of false alarms, such as 0.05")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="entropy, disagreement or typicality beside the map; may be repeated")] = None,
+    exits: Annotated[str | None, typer.Option(help="distil: deepest, or mean of all exits")] = None,
+    exit_at: Annotated[float | None, typer.Option(metavar="SHARE", help="distil: the first exit that is so sure decides, such as 0.95")] = None,
+    turns: Annotated[bool | None, typer.Option("--turns", help="distil: mean over the eight turns and mirror images of every window")] = None,
     out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
 ) -> Steps[Report]:
     """Make maps of whole cubes, with confidence and provenance."""
@@ -60,7 +63,7 @@ def classify(
         run_name = latest_run(opened, "distil") if method == "distil" else best_embedding(opened)
     if method is None:
         method = "distil" if is_run(run_name) and opened.run_folder(run_name).config.kind == "distil" else "knn"
-    given = options_given(references=references, seed=seed, unknown=unknown, layers=layer)
+    given = options_given(references=references, seed=seed, unknown=unknown, layers=layer, exits=exits, exit_at=exit_at, turns=turns)
     made = settings.ClassifyConfig.parse({"method": method, "k": k, "calibrate": calibrate, **given}, "classify")
     return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
 
@@ -82,11 +85,13 @@ def recommend(
 def score(
     found: Annotated[Path, typer.Argument(metavar="MAP", help="a map, or any raster of class numbers")],
     labels: Annotated[Path, typer.Option(help="the truth; 0 = unlabelled")],
+    train: Annotated[Path | None, typer.Option(help="what it was learned from, where its provenance does not tell")] = None,
+    window: Annotated[int | None, typer.Option(help="with --train: side in pixels of what decides about a pixel")] = None,
 ) -> Steps[Report]:
-    """Score a map against labels: OA, AA, kappa, per class, confusion."""
+    """Score a map against labels: OA, AA, kappa, per class, confusion, and what they are worth by the labels it was learned from."""
     from napari_hsi_ssl.steps.judge import score as step
 
-    return step(found, labels)
+    return step(found, labels, train, window)
 
 
 @verb

@@ -16,15 +16,23 @@ from napari_hsi_ssl.cubes.rasters import read_labels, read_raster
 from napari_hsi_ssl.cubes.writers import load_map
 from napari_hsi_ssl.errors import LabelError
 from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.steps.learned_from import worth
 
 
-def score(map_path: Path, labels_path: Path) -> Steps[dict[str, Any]]:
+def score(map_path: Path, labels_path: Path, train: Path | None = None, window: int | None = None) -> Steps[dict[str, Any]]:
     """Compare a map with labels; pixels without a label do not count.
+
+    Parameters
+    ----------
+    map_path, labels_path : Path
+    train, window
+        The training labels of this cube and the side of the window, for a map whose provenance does not lead to them.
 
     Returns
     -------
     dict
-        ``oa``, ``aa``, ``kappa``, ``per_class``, ``confusion``, ``n``.
+        ``oa``, ``aa``, ``kappa``, ``per_class``, ``confusion``, ``n``; ``audit`` of these labels against those the map was learned from,
+        with the map's accuracy by distance, ``trained_on`` and ``held_out`` (`steps.learned_from.audited`), or None with ``audit_note``.
     """
     from napari_hsi_ssl.metrics.scores import report
 
@@ -35,7 +43,8 @@ def score(map_path: Path, labels_path: Path) -> Steps[dict[str, Any]]:
         raise LabelError(f"{labels_path} holds no labelled pixel, so the map cannot be scored; give labels other than 0.")
     numbers = sorted({*(int(number) for number in np.unique(truth)), *(int(number) for number in np.unique(predicted))} - {0})
     known = {**names, **dict(zip(classes.numbers, classes.names, strict=True))}
-    return {"map": map_path.stem, **report(truth, predicted, Classes.of(numbers, known))}
+    value = worth(map_path, predicted, truth, train, window)
+    return {"map": map_path.stem, **report(truth, predicted, Classes.of(numbers, known)), **value}
 
 
 def compare(first: Path, second: Path, labels_path: Path | None = None) -> Steps[dict[str, Any]]:
