@@ -109,6 +109,8 @@ def watch(steps: Steps[Report]) -> Report:
         def draw(progress: Progress) -> None:
             if progress.warning:
                 _errors.print(f"warning: {progress.message}", style="yellow", markup=False)
+            elif progress.data.get("type") == "audit":
+                _errors.print(progress.message, markup=False)
             else:
                 bars.update(task, completed=progress.done, total=progress.total or None, description=progress.message)
 

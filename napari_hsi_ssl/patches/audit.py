@@ -36,7 +36,7 @@ def audit(train: ArrayLike, test: ArrayLike, window: int, predictions: Mapping[s
     return audit_cubes({"": train}, {"": test}, window, {name: {"": image} for name, image in (predictions or {}).items()})
 
 
-def audit_cubes(train: Images, test: Images, window: int, predictions: Mapping[str, Images] | None = None) -> dict[str, Any]:
+def audit_cubes(train: Images, test: Images, window: int, predictions: Mapping[str, Images] | None = None, *, role: str = "test") -> dict[str, Any]:
     """Audit a split of the labels of one or several images for leaks.
 
     The window of a pixel (y, x) covers rows ``y - window // 2 … y - window // 2 + window - 1``, and columns alike. It never
@@ -50,6 +50,8 @@ def audit_cubes(train: Images, test: Images, window: int, predictions: Mapping[s
         Side in pixels of what a model sees around a pixel.
     predictions : mapping of str to mapping of str to integer array (y, x), optional
         By name and image: class numbers that a map or a rival gives at the test pixels.
+    role : str
+        What messages call the labels that judge.
 
     Returns
     -------
@@ -71,7 +73,7 @@ def audit_cubes(train: Images, test: Images, window: int, predictions: Mapping[s
     """
     if window < 1:
         raise ConfigError(f"the window is {window} pixels, expected at least 1.")
-    sides = _checked(train, test)
+    sides = _checked(train, test, role)
     for _, asked in sides.values():
         if asked.any() and window > min(asked.shape):
             raise ConfigError(f"a window of {window} pixels is larger than the image of {asked.shape[0]}×{asked.shape[1]}; use a smaller --window.")
@@ -106,7 +108,7 @@ def check_split(train: ArrayLike, test: ArrayLike) -> tuple[NDArray[np.int64], N
     return _checked({"": train}, {"": test})[""]
 
 
-def _checked(train: Images, test: Images) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _checked(train: Images, test: Images, role: str = "test") -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return train and test labels by image, zeros where an image has none on a side."""
     sides = {}
     for name in dict.fromkeys([*train, *test]):
@@ -115,16 +117,16 @@ def _checked(train: Images, test: Images) -> dict[str, tuple[NDArray[np.int64], 
         of_image = f" of '{name}'" if name else ""
         if learned.shape != asked.shape or learned.ndim != 2:
             raise LabelError(
-                f"train labels{of_image} have shape {learned.shape} and test labels {asked.shape}, expected the same (y, x); use files of one image."
+                f"train labels{of_image} have shape {learned.shape} and {role} labels {asked.shape}, expected the same (y, x); use files of one image."
             )
         both = int(((learned != 0) & (asked != 0)).sum())
         if both:
             raise LabelError(
-                f"{both} pixel(s){of_image} are labelled in both train and test, expected none: "
+                f"{both} pixel(s){of_image} are labelled in both train and {role}, expected none: "
                 "a model would be tested on what it learned; fix the split files."
             )
         sides[name] = learned, asked
-    for place, name in enumerate(("train", "test")):
+    for place, name in enumerate(("train", role)):
         if not any(side[place].any() for side in sides.values()):
             raise LabelError(f"the {name} labels hold no labelled pixel (all are 0), expected at least one; use another file.")
     return sides

@@ -116,22 +116,40 @@ def audit_project(project: Project, train: Mapping[str, Path], test: Mapping[str
     return audit_cubes(learned, asked, window, {"spectra": spectra})
 
 
-def told(train: Images, other: Images, window: int, role: str = "validation") -> Progress:
-    """Return what an audit says of training labels and those that judge, as a message; a warning where the two are not apart.
+def judged_by(train: Images, validation: Images, window: int) -> Steps[tuple[dict[str, NDArray[np.int32]], dict[str, Any]]]:
+    """Say, before a training starts, what the labels that are to judge it are worth.
 
     Parameters
     ----------
-    train, other : mapping of str to int array (y, x)
+    train, validation : mapping of str to int array (y, x)
         By cube.
     window : int
-        Of the model; larger than a cube it sees all of it.
-    role : str
-        What the other labels are.
+        Of the model, in pixels; one that is larger than a cube sees all of it.
+
+    Returns
+    -------
+    dict of str to int32 array (y, x)
+        The validation labels of classes that are trained; a warning names the others.
+    dict
+        The audit.
+
+    Raises
+    ------
+    LabelError
+        When pixels are in both, or no class of the validation labels is trained.
     """
     from napari_hsi_ssl.patches.audit import audit_cubes, in_short
 
-    found = audit_cubes(train, other, min([window, *(min(image.shape) for image in other.values())]))
-    return Progress(message=in_short(found, role), warning=found["overlap_share"] > 0, data={"type": "audit", **found})
+    known = np.unique(np.concatenate([np.unique(image) for image in train.values()]))
+    kept = {cube: np.where(np.isin(image, known), image, 0).astype(np.int32) for cube, image in validation.items()}
+    unknown = sorted({int(number) for image in validation.values() for number in np.unique(image)} - set(known.tolist()) - {0})
+    if unknown and not any(image.any() for image in kept.values()):
+        raise LabelError(f"none of the classes {', '.join(map(str, unknown))} of the validation labels is trained; give validation labels of the same classes.")
+    if unknown:
+        yield Progress(message=f"classes {', '.join(map(str, unknown))} of the validation labels are not trained, so they are left out of it", warning=True)
+    found = audit_cubes(train, kept, min([window, *(min(image.shape) for image in kept.values())]), role="validation")
+    yield Progress(message=in_short(found, "validation"), warning=found["overlap_share"] > 0, data={"type": "audit", **found})
+    return kept, found
 
 
 def _stem(path: Path) -> str:

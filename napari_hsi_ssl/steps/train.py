@@ -34,6 +34,7 @@ from napari_hsi_ssl.steps.pinning import (
     pin_scores,
     relative,
 )
+from napari_hsi_ssl.steps.splits import judged_by
 
 _MACHINE = ("devices", "accelerator", "precision", "compiled", "checkpoint_minutes", "keep_checkpoints")
 """Settings that may differ when a run is resumed: they change the machine, not the experiment."""
@@ -140,13 +141,21 @@ def distil(
         accuracies of the exits are those on the training labels.
     init : str, optional
         A run of this project, or the folder of one elsewhere, whose trunk is carried over.
+
+    Returns
+    -------
+    dict
+        What the run wrote and, of a new run with validation labels, the ``audit`` of these (`steps.splits.judged_by`).
     """
     path = _run_path(project, "distil", run, resume)
+    audit: dict[str, Any] | None = None
     if not (path / "config.json").exists():
         model = initial_model(project, init)
         labels = read_training_labels(project, train)
         held_out = {cube: read_labels(file, project.entry(cube).shape[:2])[0] for cube, file in (validation or {}).items()}
         numbers = class_numbers(labels)
+        if held_out:
+            held_out, audit = yield from judged_by(labels, held_out, config.window)
         yield from need_scores(project, [*labels, *held_out])
         known = project.classes
         classes = Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
@@ -176,7 +185,8 @@ def distil(
         folder = RunFolder.create(path, made)
     else:
         folder = _existing(path, config)
-    return (yield from _train(folder, detach=detach, background=background, cluster=cluster))
+    report = yield from _train(folder, detach=detach, background=background, cluster=cluster)
+    return report if audit is None else {**report, "audit": audit}
 
 
 def start_again(
