@@ -11,7 +11,7 @@ from napari_hsi_ssl.errors import ConfigError
 Kind = Literal["plain", "cnn", "distil", "trunk", "choice"]
 _INPUTS: Final = {"bands": "standardised bands", "pcs": "30 PCs"}
 CHOSEN: Final = "chosen"
-VARIANTS: Final = ("bands/1", "bands/3", "bands/5", "pcs/9", "pcs/15")
+VARIANTS: Final = ("bands/1", "bands/3", "bands/5", "pcs/9")
 """Inputs and windows among which ``distil:chosen`` is chosen."""
 
 
