@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
-ROLES = ("cube", "rgb", "pcs", "confidence", "map", "clusters", "heat", "mask", "labels", "selection", "grid", "draw", "picks")
+ROLES = ("cube", "rgb", "pcs", "confidence", "map", "swipe", "clusters", "heat", "mask", "labels", "selection", "grid", "draw", "picks")
 """From the bottom of the stack to its top."""
 STAYING = ("draw", "picks")
 """Roles of no cube: their layer is emptied and hidden rather than taken away, which would have napari collect garbage."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,10 +74,43 @@ def show_map(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes: Cl
         look = {"colormap": class_colours(classes), "features": class_names(classes)}
         layer = add_layer(viewer, Labels(labels.astype(np.int32), name=name, opacity=0.7, **look), "map", cube, classes=classes)
     else:
+        layer.metadata["hsi"].pop("whole", None)
         swap(layer, labels.astype(np.int32))
         dress(layer, classes)
     layer.visible = True
     return layer
+
+
+def show_sure(viewer: Viewer, layer: Labels, least: float) -> tuple[int, int]:
+    """Leave out the pixels of a map that the classifier is less sure of than ``least``; 0 shows all.
+
+    In place with one lean refresh; the whole map is kept beside the layer's data until a new one takes its place.
+
+    Returns
+    -------
+    shown, classified : int
+        Pixels.
+    """
+    sure = confidence_of(viewer, layer)
+    whole = layer.metadata["hsi"].get("whole")
+    if sure is None or (whole is None and least <= 0):
+        count = int(np.count_nonzero(layer.data if whole is None else whole))
+        return count, count
+    if whole is None:
+        whole = layer.metadata["hsi"]["whole"] = np.array(layer.data)
+    kept = whole * (np.asarray(sure.data) >= least)
+    swap(layer, kept)
+    return int(np.count_nonzero(kept)), int(np.count_nonzero(whole))
+
+
+def map_on_canvas(viewer: Viewer, path: Path) -> Labels | None:
+    """Return the layer of a saved map, or None when it is not on the canvas."""
+    return next((layer for layer in map_layers(viewer) if layer.name == map_title(path)), None)
+
+
+def map_title(path: Path) -> str:
+    """Return what the layer of a saved map is called."""
+    return path.stem.replace("--", " · ")
 
 
 def show_confidence(viewer: Viewer, cube: str, confidence: NDArray[np.float32], name: str) -> None:

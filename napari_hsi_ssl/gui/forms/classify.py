@@ -91,7 +91,7 @@ class ClassifyForm(Form):
         self.maps = MapList(self)
         self.body.addWidget(self.maps)
         # Below the words of a step, which would be out of sight under a long legend.
-        self.look = MapLook(self.desk, self.canvas)
+        self.look = MapLook(self.desk, self.canvas, self.maps.comparison)
         below = self.layout()
         below.insertWidget(below.count() - 1, self.look)
 

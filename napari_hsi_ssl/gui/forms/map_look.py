@@ -1,9 +1,10 @@
-"""How the map over the image looks: opacity, confidence, legend."""
+"""How the map over the image looks: opacity, confidence, how sure a pixel must be to be shown, legend."""
 
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import Qt
+from napari.layers import Labels
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QLabel, QListWidget, QListWidgetItem, QSlider, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.cube import Classes
@@ -11,7 +12,11 @@ from napari_hsi_ssl.gui import result_layers
 from napari_hsi_ssl.gui.canvas import Canvas
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.forms.labels import swatch
-from napari_hsi_ssl.gui.forms.pieces import listen, row
+from napari_hsi_ssl.gui.forms.pieces import QUIET, Words, boxed, listen, row
+from napari_hsi_ssl.gui.swipe import Comparison
+
+_EVERY_MS = 30
+_LEGEND_MS = 200
 
 
 class MapLook(QWidget):
@@ -21,11 +26,13 @@ class MapLook(QWidget):
     ----------
     desk : Desk
     canvas : Canvas
+    comparison : Comparison
+        Of two maps, while which the legend is that of the first one.
     """
 
-    def __init__(self, desk: Desk, canvas: Canvas) -> None:
+    def __init__(self, desk: Desk, canvas: Canvas, comparison: Comparison) -> None:
         super().__init__()
-        self.desk = desk
+        self.desk, self.comparison = desk, comparison
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(70)
@@ -34,14 +41,29 @@ class MapLook(QWidget):
         self.confidence = QCheckBox("Confidence")
         self.confidence.setToolTip("Show how sure the classifier is of every pixel, from 0 to 1, instead of the classes")
         self.confidence.toggled.connect(self._set_confidence)
+        self.sure = QSlider(Qt.Orientation.Horizontal)
+        self.sure.setRange(0, 99)
+        self.sure.setToolTip("Leave out pixels that the classifier is less sure of than this; all are shown at the left end")
+        self.sure.valueChanged.connect(self._sure_changed)
+        self.share = Words(QUIET)
+        self.share.setMinimumWidth(self.share.fontMetrics().horizontalAdvance("≥ 0.99 · 100 % shown"))
+        self.share.setToolTip("How many pixels of the map are shown")
+        # The slider moves faster than a canvas is drawn, and counting classes costs more than leaving pixels out.
+        self._soon = QTimer(self, singleShot=True, interval=_EVERY_MS)
+        self._soon.timeout.connect(self._leave_out)
+        self._later = QTimer(self, singleShot=True, interval=_LEGEND_MS)
+        self._later.timeout.connect(self.refresh)
         self.legend = QListWidget()
         self.legend.setMaximumHeight(150)
         self.legend.setToolTip("Classes of the map over the image, and the share of the classified pixels that each covers")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(row(QLabel("Opacity"), self.opacity, self.confidence))
+        self.sure_row = boxed(row(QLabel("Sure from"), self.sure, self.share))
+        layout.addWidget(self.sure_row)
         layout.addWidget(self.legend)
         canvas.map_shown.connect(self._map_shown)
+        comparison.changed.connect(self._later.start)
         listen(desk.viewer.layers.events.removed, self, "refresh")
 
     def _set_opacity(self, value: int) -> None:
@@ -54,7 +76,29 @@ class MapLook(QWidget):
         if layer is not None and sure is not None:
             sure.visible, layer.visible = on, not on
 
+    def _sure_changed(self, _value: int) -> None:
+        if not self._soon.isActive():
+            self._soon.start()
+
+    def _leave_out(self) -> None:
+        layer = self._shown()
+        if layer is None:
+            return
+        least = self.sure.value() / 100
+        shown, whole = result_layers.show_sure(self.desk.viewer, layer, least)
+        self.share.setText(f"≥ {least:.2f} · {shown / max(1, whole):.0%} shown" if least else "all shown")
+        self.share.setToolTip(f"{shown:,} of {whole:,} pixels of the map are shown")
+        self._later.start()
+
+    def _shown(self) -> Labels | None:
+        maps = self.comparison.maps
+        return maps[0] if maps is not None else result_layers.shown_map(self.desk.viewer, self.desk.cube)
+
     def _map_shown(self, _path: str) -> None:
+        before = self.sure.blockSignals(True)
+        self.sure.setValue(0)
+        self.sure.blockSignals(before)
+        self.share.setText("all shown")
         blocked = self.confidence.blockSignals(True)
         self.confidence.setChecked(False)
         self.confidence.blockSignals(blocked)
@@ -63,8 +107,9 @@ class MapLook(QWidget):
     def refresh(self) -> None:
         """Show the classes that the map over the image holds, and their shares."""
         self.legend.clear()
-        shown = result_layers.shown_map(self.desk.viewer, self.desk.cube)
+        shown = self._shown()
         self.legend.setVisible(shown is not None)
+        self.sure_row.setVisible(shown is not None)
         if shown is None:
             return
         classes: Classes = shown.metadata["hsi"].get("classes", Classes((), (), ()))

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QShortcut, QVBoxLayout, QWidget
 
-from napari_hsi_ssl.gui.forms.pieces import heading, plain_button, row
+from napari_hsi_ssl.cubes.cube import ClassMap
+from napari_hsi_ssl.gui import result_layers
+from napari_hsi_ssl.gui.forms.pieces import QUIET, heading, plain_button, row, words_label
+from napari_hsi_ssl.gui.layers import role_of
+from napari_hsi_ssl.gui.swipe import Comparison
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.export import export
 from napari_hsi_ssl.steps.judge import compare, score
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
 
 _EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv)"
+_SWIPE, _BLINK, _WHY = "Shift+W", "Shift+B", "Shift+Y"
 
 
 class MapList(QWidget):
@@ -47,12 +54,27 @@ class MapList(QWidget):
         self.score.clicked.connect(self.score_map)
         self.compare.clicked.connect(self.compare_maps)
         self.export.clicked.connect(self._ask_export)
+        self.comparison = Comparison(form.desk.viewer, self)
+        self.swipe = plain_button("Swipe", f"Two chosen maps, divided by a line that is dragged over the image ({_SWIPE})")
+        self.blink = plain_button("Blink", f"Two chosen maps in turn ({_BLINK})")
+        for button, mode in ((self.swipe, "swipe"), (self.blink, "blink")):
+            button.setCheckable(True)
+            button.clicked.connect(partial(self.compare_by_eye, mode))
+        self.why = plain_button("Why?", f"Click a pixel of the map: votes, exits and the labelled pixels most like it ({_WHY})")
+        self.why.clicked.connect(lambda: form.desk.plot_wanted.emit("why"))
+        self.seen = words_label(QUIET)
+        self.seen.hide()
+        for keys, button in ((_SWIPE, self.swipe), (_BLINK, self.blink), (_WHY, self.why)):
+            QShortcut(QKeySequence(keys), self).activated.connect(button.click)
+        self.comparison.changed.connect(self._compared_by_eye)
         form.canvas.map_shown.connect(self._map_shown)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(heading("Maps of this cube"))
         layout.addWidget(self.list)
         layout.addLayout(row(self.show_map, self.score, self.compare, self.export))
+        layout.addLayout(row(self.swipe, self.blink, self.why, None))
+        layout.addWidget(self.seen)
 
     # -- the list ---------------------------------------------------------------------------------------------------------
 
@@ -86,11 +108,15 @@ class MapList(QWidget):
         count = len(self.list.selectedItems())
         for button, on in ((self.show_map, count > 0), (self.score, count == 1), (self.compare, count == 2), (self.export, count == 1)):
             button.setEnabled(on)
+        for button in (self.swipe, self.blink):
+            button.setEnabled(count == 2 or bool(self.comparison.mode))
+        self.why.setEnabled(self.list.count() > 0)
         if self._told_of is not None and not self._listing and frozenset(self.chosen()) != self._told_of:
             self.form.hush()  # figures of one map must not stand above another
 
     def _map_shown(self, path: str) -> None:
         """Choose the map that has come over the image, so that Score and Export mean what is seen."""
+        self.comparison.end(restore=False)
         for index in range(self.list.count()):
             item = self.list.item(index)
             item.setSelected(item.data(Qt.ItemDataRole.UserRole) == path)
@@ -99,6 +125,49 @@ class MapList(QWidget):
         """Say what belongs to the chosen maps, until others are chosen."""
         self.form.say(words)
         self._told_of = frozenset(self.chosen())
+
+    # -- two maps by eye --------------------------------------------------------------------------------------------------
+
+    def compare_by_eye(self, mode: str, *_: object) -> None:
+        """Swipe between the two chosen maps, or show them in turn; asked again, end it."""
+        chosen, again = self.chosen(), self.comparison.mode == mode
+        self.comparison.end()
+        self._compared_by_eye()
+        if again or len(chosen) != 2:
+            return
+        missing = [path for path in chosen if result_layers.map_on_canvas(self.form.desk.viewer, path) is None]
+        self.form.jobs.call(_read, missing, on_result=partial(self._both_there, mode, chosen), slot="maps", label="maps", on_error=self._unreadable)
+
+    def _both_there(self, mode: str, chosen: list[Path], found: dict[Path, ClassMap]) -> None:
+        form = self.form
+        if not form.desk.alive or any(path.stem.split("--")[0] != form.desk.cube for path in chosen):
+            return
+        viewer = form.desk.viewer
+        for path, one in found.items():
+            result_layers.show_map(viewer, form.desk.cube, one.labels, one.classes, result_layers.map_title(path))
+        first, second = (result_layers.map_on_canvas(viewer, path) for path in chosen)
+        for layer in viewer.layers:
+            if role_of(layer) in {"mask", "labels", "grid", "map", "confidence"} and layer not in (first, second):
+                layer.visible = False
+        if first is not None and second is not None:
+            (self.comparison.swipe if mode == "swipe" else self.comparison.blink)(first, second)
+
+    def _unreadable(self, _error: BaseException, sentence: str, _details: str) -> None:
+        self.form.say(sentence, "error")
+        self._compared_by_eye()
+
+    def _compared_by_eye(self) -> None:
+        comparison = self.comparison
+        self.swipe.setChecked(comparison.mode == "swipe")
+        self.blink.setChecked(comparison.mode == "blink")
+        words = ""
+        if comparison.maps is not None:
+            left, right = (layer.name.split(" · ", 1)[-1] for layer in comparison.maps)
+            words = f"left {left}\nright {right}" if comparison.mode == "swipe" else f"now {(left, right)[comparison.shown]}"
+        self.seen.setText(words)
+        self.seen.setVisible(bool(words))
+        if not comparison.mode:
+            self._chosen_changed()
 
     # -- acts -------------------------------------------------------------------------------------------------------------
 
@@ -152,3 +221,9 @@ class MapList(QWidget):
         form = self.form
         form.done = recipe.export(source, to)
         form.run(export(source, to), lambda report: form.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
+
+
+def _read(paths: list[Path]) -> dict[Path, ClassMap]:
+    from napari_hsi_ssl.cubes.writers import load_map
+
+    return {path: load_map(path) for path in paths}
