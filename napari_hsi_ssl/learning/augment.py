@@ -60,8 +60,11 @@ class Augmenter:
         turns = [np.rot90(corners, quarter)[:, :: 1 - 2 * mirror].ravel() for mirror in (0, 1) for quarter in range(4)]
         self._turns = torch.from_numpy(np.stack(turns))  # (8, w²): where each pixel of a turned window comes from
         self._bank: Tensor | None = None
+        self._shifted = bool(scale.offset.any())
 
-    def __call__(self, x: Tensor, step: int, view: int, batch: int, rows: slice, domains: NDArray[np.integer] | None = None) -> Tensor:
+    def __call__(
+        self, x: Tensor, step: int, view: int, batch: int, rows: slice, domains: NDArray[np.integer] | None = None, out: Tensor | None = None
+    ) -> Tensor:
         """Return one view (n, w, w, k) of this device's rows of a batch, as network input; ``x`` is left as it is.
 
         Parameters
@@ -76,6 +79,8 @@ class Augmenter:
             This device's part of the batch, n long.
         domains : int array (n,), optional
             The domain of each window, as the band space counts them; needed where it has several.
+        out : Tensor (n, w, w, k), optional
+            Takes the view, where nothing has to flow back to ``x``: memory that is used again costs less than new memory.
         """
         c, k = self.config, self.spread.size
         draws = np.random.default_rng((self.seed, _VIEWS, step, view))
@@ -87,7 +92,9 @@ class Augmenter:
         place = draws.integers(0, _BANK_PIXELS, batch)[rows]
         crop = draws.random((batch, 3))[rows]
 
-        y = self.scale(self.turned(x, turn))
+        turned = self.turned(x, turn)
+        # With a product written into `out` the values are the same, without a copy between.
+        y = self.scale(turned) if out is None or self._shifted else torch.mul(turned, self.scale.gain.to(x.device), out=out)
         if self._bands is not None and self._bands.change:
             level, whole = self._bands.factors(draws, batch)
             y = self._bands(y, level[rows], whole[rows], np.zeros(len(y), dtype=np.int64) if domains is None else domains)
@@ -98,7 +105,7 @@ class Augmenter:
             y.add_(self._noise(y, place))
         if c.cutout:
             y.mul_(self._uncut(y, box))
-        return y
+        return y if out is None or y is out else out.copy_(y)
 
     def turned(self, x: Tensor, turn: NDArray[np.integer]) -> Tensor:
         """Turn every window (n, w, w, k) by quarters, and mirror it where its draw (0 … 7) is 4 or more."""

@@ -66,6 +66,7 @@ class Pretraining:
         self._augment = Augmenter(config.augment, self._scale, gain, store.index.size, config.seed, space)
         self._judge = Judge(store, config, self._augment, picture)
         self._order: tuple[int, NDArray[np.int64]] = (-1, self._training)
+        self._both: Tensor | None = None
 
     def views(self, step: int, share: Share) -> Tensor:
         """Return both views of this device's windows as network input (2n, k, w, w), all first views before all second ones."""
@@ -83,8 +84,14 @@ class Pretraining:
     def _views(self, scores: Tensor, step: int, share: Share) -> Tensor:
         domains = self._store.index.domain[self._rows(step)[share.rows]]
         pair = scores.chunk(2) if self._config.neighbour else (scores, scores)
-        views = [self._augment(x, step, number, self.batch, share.rows, domains) for number, x in enumerate(pair)]
-        return torch.cat(views).permute(0, 3, 1, 2)
+        if scores.requires_grad:  # by an inlet that learns
+            return torch.cat([self._augment(x, step, number, self.batch, share.rows, domains) for number, x in enumerate(pair)]).permute(0, 3, 1, 2)
+        shape = (2, *pair[0].shape)
+        if self._both is None or self._both.shape != shape or self._both.device != scores.device:
+            self._both = torch.empty(shape, dtype=self._scale.gain.dtype, device=scores.device)
+        for number, x in enumerate(pair):
+            self._augment(x, step, number, self.batch, share.rows, domains, out=self._both[number])
+        return self._both.flatten(0, 1).permute(0, 3, 1, 2)
 
     def loss(self, model: Any, step: int, share: Share) -> Tensor:  # noqa: ANN401 - possibly wrapped by Fabric
         """Return NT-Xent of this device's anchors against the whole batch."""

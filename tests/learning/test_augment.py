@@ -101,3 +101,11 @@ def test_crop_keeps_the_middle_of_a_smooth_patch():
     assert slopes.min() < 0.9
     assert y.min() >= 0
     assert y.max() <= 1
+
+
+@pytest.mark.parametrize("strengths", [EVERYTHING, {**EVERYTHING, "crop": 0.0}])
+def test_a_view_is_the_same_in_memory_that_is_given(strengths):
+    out = torch.full((8, 6, 6, 3), torch.nan)
+    made = augmenter(**strengths)(batch(), 3, 0, 8, ALL, out=out)
+    assert made.data_ptr() == out.data_ptr()
+    assert torch.equal(out, augmenter(**strengths)(batch(), 3, 0, 8, ALL))
