@@ -24,8 +24,10 @@ Box = tuple[slice, slice]
 """Rows and columns."""
 
 MOST_DIRECTIONS: Final = 64
+AT_ONCE: Final = 300_000
+"""So many pixels are decided in one go, which nobody has to wait for."""
 FIRST_PIXELS: Final = 120_000
-"""Of what is looked at, decided before anything else."""
+"""Where more are looked at, so many of them are decided before anything else."""
 _CHUNK: Final = 16_384
 _SAMPLE_ROWS: Final = 64
 _BLOCK_BYTES: Final = 64 * 2**20
@@ -195,7 +197,8 @@ def fill_map(space: Space, head: Head, into: PaintedMap, view: Box | None = None
     height, width = space.shape
     rows, columns = view or (slice(0, height), slice(0, width))
     count = (rows.stop - rows.start) * (columns.stop - columns.start)
-    step = int(np.ceil(np.sqrt(count / FIRST_PIXELS)))
+    step = int(np.ceil(np.sqrt(count / FIRST_PIXELS))) if count > AT_ONCE else 1
+    whole = height * width <= AT_ONCE
     if step > 1:
         _coarse(space, head, into, (rows, columns), step, stale)
         yield rows, columns
@@ -214,9 +217,9 @@ def fill_map(space: Space, head: Head, into: PaintedMap, view: Box | None = None
             part = (slice(top, min(box[0].stop, top + tall)), box[1])
             _decide(space, head, into, part)
             _heed(stale)
-            if step > 1:
+            if not whole:
                 yield part
-    if step <= 1:
+    if whole:
         yield slice(0, height), slice(0, width)
 
 

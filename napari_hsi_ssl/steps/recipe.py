@@ -17,6 +17,7 @@ from napari_hsi_ssl.config import (
     DistilConfig,
     EvaluateConfig,
     MaskConfig,
+    PaintConfig,
     PatchConfig,
     PcaConfig,
     PretrainConfig,
@@ -295,6 +296,16 @@ def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[st
     call = called("classify", "project", repr(run), called("ClassifyConfig", **changed), cubes=None if cubes is None else list(cubes), train=files)
     options = {"run": run, "method": config.method, **changed, **where, "train": files}
     return _of_project("classify", project, options, "classify", call, "ClassifyConfig")
+
+
+def paint(project: Path, cube: str, config: PaintConfig, run: str | None = None, *, every: bool = False, as_labels: bool = False) -> Recipe:
+    """Make the map of the strokes that are saved."""
+    changed = changes(config)
+    flags = {name: True for name, on in (("every", every), ("as_labels", as_labels)) if on}
+    call = called("paint", "project", repr(cube), called("PaintConfig", **changed), run=run, **flags)
+    options = {"cube": cube, "run": run, **changed, "no_others": not config.others, "all": every, "as_labels": as_labels}
+    options.pop("others", None)
+    return _of_project("paint", project, options, "paint", call, "PaintConfig")
 
 
 def recommend(project: Path, train: Mapping[str, Path] | None = None, k: int = 20) -> Recipe:

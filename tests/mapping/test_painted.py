@@ -76,6 +76,7 @@ def test_the_map_is_the_same_whatever_is_looked_at(monkeypatch, view, first):
     head = fit_head("prototype", *space.at(strokes_of(truth))[:2])
     expected = whole(space, head)
     monkeypatch.setattr(module, "FIRST_PIXELS", first)
+    monkeypatch.setattr(module, "AT_ONCE", 2 * first)
     monkeypatch.setattr(module, "_CHUNK", 70)
     found = whole(space, head, view=view)
     np.testing.assert_array_equal(found.labels, expected.labels)
@@ -84,6 +85,7 @@ def test_the_map_is_the_same_whatever_is_looked_at(monkeypatch, view, first):
 
 def test_what_is_looked_at_comes_first_and_coarse(monkeypatch):
     monkeypatch.setattr(module, "FIRST_PIXELS", 50)
+    monkeypatch.setattr(module, "AT_ONCE", 50)
     embedding, truth = scene()
     _, space = prepared(embedding, np.ones(truth.shape, bool))
     head = fit_head("prototype", *space.at(strokes_of(truth))[:2])
