@@ -235,5 +235,5 @@ def test_what_is_copied_from_the_window_does_the_same(project, how):
     assert len(report["suggestions"]) <= 2
     assert ("labels" in report) == bool(how)
     first = load_map(project.map_path("a", "training-free", "painted")).labels
-    exec(made.python, {})  # noqa: S102 - what a user would run
+    exec(made.python, {})
     np.testing.assert_array_equal(load_map(project.map_path("a", "training-free", "painted")).labels, first)
