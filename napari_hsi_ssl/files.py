@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import mmap
 import os
 import shutil
 import tempfile
@@ -78,6 +79,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(outer, ignore_errors=True)
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the operating system says of writing ``path`` into a sentence for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _unwritable(path: Path, error: OSError) -> ProjectError:
     reason = error.strerror or str(error)
     return ProjectError(f"{path} cannot be written ({reason}); free space or permit writing there, then try again: the old file is untouched.")
@@ -138,6 +148,17 @@ def empty_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.
         for start in range(0, array.nbytes, len(zeros)):
             stream.write(zeros[: array.nbytes - start])
     return array
+
+
+def let_go(array: object) -> None:
+    """Write what has changed of a memory map to disk and give its pages back, so that a file read or written in parts never fills the memory."""
+    mapped = getattr(array, "_mmap", None)
+    if mapped is None:
+        return
+    if isinstance(array, np.memmap) and array.mode != "r":
+        array.flush()
+    if hasattr(mmap, "MADV_DONTNEED"):  # Windows trims by itself
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def write_tiff(path: Path, array: NDArray[np.generic]) -> None:

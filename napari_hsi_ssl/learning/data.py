@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_hsi_ssl import files
 from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
 from napari_hsi_ssl.learning.resident import Resident, room
 from napari_hsi_ssl.patches.index import PatchIndex
@@ -69,6 +70,7 @@ def background_level(scores: Image, card: Mapping[str, Any], area: NDArray[np.bo
         pixels = np.asarray(scores[rows])
         pixels = pixels[_foreground(pixels, None if area is None else area[rows])]
         count, total = count + len(pixels), total + pixels.sum(axis=0, dtype=np.float64)
+        files.let_go(scores)
     return total / count if count else neutral
 
 
@@ -111,11 +113,9 @@ class Scale:
         self.gain = torch.tensor(card["input"]["gain"], dtype=dtype)
         self._shifted = bool(self.offset.any())
 
-    def __call__(self, x: Tensor, out: Tensor | None = None) -> Tensor:
-        """(…, k) → (…, k), in ``out`` where it is given; ``x`` is left as it is."""
+    def __call__(self, x: Tensor) -> Tensor:
+        """(…, k) → (…, k); ``x`` is left as it is."""
         gain = self.gain.to(x.device)
-        if out is not None and not self._shifted:
-            return torch.mul(x, gain, out=out)  # in one go, with the very same values
         values = x.to(gain.dtype, copy=True)
         if self._shifted:
             values.sub_(self.offset.to(x.device))

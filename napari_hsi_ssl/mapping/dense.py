@@ -79,7 +79,7 @@ class StageGrid:
 
     def pooled(self, norm: Callable[[Tensor], Tensor], centre: bool) -> list[Tensor]:
         """Return (c, rows, columns): the window's centre feature where asked for, then its mean."""
-        active = [[functional.relu(norm(image)).float() for image in line] for line in self._maps]
+        active = [[functional.relu(norm(image)) for image in line] for line in self._maps]
         parts = []
         if centre:
             middle = self._samples // 2

@@ -173,7 +173,7 @@ class Asker:
         self._geometry = Geometry.of(self._config)
         self._memory = TILE_BYTES if memory is None else memory
         self._device = _device(model)
-        self._half = map_precision(precision, self._device.type == "cuda") == "bf16"
+        self.precision = map_precision(precision, self._device.type == "cuda")
         self.dim = len(self._leaves) * len(card["classes"]["numbers"]) if self._leaves else model.dim
         before = self._window // 2
         self.margin = margin(self._geometry, self._window) if self.method == "dense" else Margin(before, self._window - 1 - before)
@@ -186,10 +186,10 @@ class Asker:
         ConfigError
             When not even the smallest one does.
         """
-        limit = self._memory // self._pixel_bytes()
+        pixel = self._pixel_bytes()
         if self.method == "windows":
-            return grid(shape, min(limit, (_WINDOWS_SIDE + self.margin.both) ** 2), self.margin, 1)
-        return grid(shape, limit, self.margin, self._geometry.strides[-1])
+            return grid(shape, min(self._memory, pixel * (_WINDOWS_SIDE + self.margin.both) ** 2), pixel, self.margin, 1)
+        return grid(shape, self._memory, pixel, self.margin, self._geometry.strides[-1])
 
     def _pixel_bytes(self) -> int:
         """Return about how many bytes a pixel takes on its way through the network: what is kept of it, and the largest of what passes."""
@@ -206,8 +206,15 @@ class Asker:
         """Return what is asked of the used pixels of a tile (n, d), row by row."""
         if not part.used.any():
             return np.empty((0, self.dim), dtype=np.float32)
-        with torch.inference_mode(), torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+        with torch.inference_mode():
             return self._densely(part) if self.method == "dense" else self._by_windows(part)
+
+    def _maps(self, x: Tensor) -> list[Tensor]:
+        """Run the trunk alone in half precision: what decides, and costs little, is computed in single precision."""
+        model = self._model
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            maps = model.trunk(x, model.spectral(x)) if isinstance(model, DistilNetwork) else model.trunk(x)
+        return [image.float() for image in maps]
 
     def _by_windows(self, part: Part) -> NDArray[np.float32]:
         y, x = np.nonzero(part.used)  # the window of a pixel begins there in the tile with its margin
@@ -217,24 +224,25 @@ class Asker:
         return out
 
     def _of_windows(self, x: Tensor) -> Tensor:
-        if not self._leaves:
-            return self._model.embed(x)
-        logits = cast(DistilNetwork, self._model)(x)
-        return torch.cat([logits[leave].float().softmax(-1) for leave in self._leaves], dim=-1)
+        maps, model = self._maps(x), self._model
+        if not isinstance(model, DistilNetwork):
+            return cast(Tensor, model.pool(maps))
+        if self._leaves:
+            return torch.cat([model.exits[leave](maps[leave])[1].softmax(-1) for leave in self._leaves], dim=-1)
+        return cast(Tensor, model.exits[-1](maps[-1])[0])
 
     def _densely(self, part: Part) -> NDArray[np.float32]:
         values = torch.from_numpy(part.values).to(self._device).permute(2, 0, 1)[None]
         model = self._model
-        trunk = (lambda x: model.trunk(x, model.spectral(x))) if isinstance(model, DistilNetwork) else model.trunk
         phases = min(PHASES, self._geometry.strides[-1])
-        stages = stage_grids(trunk, self._geometry, values, cast("tuple[int, int]", part.used.shape), self._window, phases)
+        stages = stage_grids(self._maps, self._geometry, values, cast("tuple[int, int]", part.used.shape), self._window, phases)
         if not isinstance(model, DistilNetwork):
             said = dense_pool(model.pool, stages)
         elif self._leaves:
-            said = torch.cat([_dense_exit(model, stages, leave)[1].float().softmax(-1) for leave in self._leaves], dim=-1)
+            said = torch.cat([_dense_exit(model, stages, leave)[1].softmax(-1) for leave in self._leaves], dim=-1)
         else:
             said = _dense_exit(model, stages, -1)[0]
-        return said.float().cpu().numpy()[part.used]
+        return said.cpu().numpy()[part.used]
 
 
 def ask_cube(asker: Asker, frame: Frame, out: NDArray[Any], message: str) -> Steps[NDArray[Any]]:

@@ -8,9 +8,12 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
+from napari_hsi_ssl import files
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.learning.data import background_level, prepare_inputs
+from napari_hsi_ssl.learning.inlets import inlet_scores
 
 Tile = tuple[slice, slice]
 """Rows and columns of a cube."""
@@ -25,6 +28,29 @@ class Stored(Protocol):
 
     def __getitem__(self, which: Any, /) -> NDArray[Any]:  # noqa: ANN401 - rows, or rows and columns
         """Return the values of some rows, or of some rows and columns."""
+
+
+class ThroughInlet:
+    """The scores (y, x, k) of a cube with a learned inlet, made of its bands where they are asked for.
+
+    Parameters
+    ----------
+    model : module
+        With ``inlets``.
+    domain : str
+        Of the cube.
+    bands : array (y, x, B)
+        NaN where not measured.
+    """
+
+    def __init__(self, model: nn.Module, domain: str, bands: NDArray[np.floating]) -> None:
+        self._model, self._domain, self._bands = model, domain, bands
+        channels = inlet_scores(model, domain, bands[:1, :1]).shape[2]  # says so when the model has no such inlet
+        self.shape = (*bands.shape[:2], channels)
+
+    def __getitem__(self, which: Any) -> NDArray[np.float32]:  # noqa: ANN401
+        """Return the scores of some rows, or of some rows and columns."""
+        return inlet_scores(self._model, self._domain, self._bands[which])
 
 
 @dataclass(frozen=True)
@@ -89,7 +115,8 @@ class Frame:
             self._level = background_level(self._scores, self._card, self._area)  # type: ignore[arg-type]  # reads rows alone
         places = [_mirrored(some.start - margin.before, some.stop + margin.after, side) for some, side in zip(tile, self.shape, strict=True)]
         there = tuple(slice(int(place.min()), int(place.max()) + 1) for place in places)
-        values = np.asarray(self._scores[there])
+        values = np.array(self._scores[there])
+        files.let_go(self._scores)
         inputs = prepare_inputs(values, self._card, self._area[there], level=self._level)
         y, x = (place - box.start for place, box in zip(places, there, strict=True))
         inner = tuple(slice(some.start - box.start, some.stop - box.start) for some, box in zip(tile, there, strict=True))
@@ -103,15 +130,17 @@ def _mirrored(start: int, stop: int, side: int) -> NDArray[np.intp]:
     return np.where(place < side, place, period - place)
 
 
-def grid(shape: tuple[int, int], limit: int, margin: Margin, step: int) -> list[Tile]:
+def grid(shape: tuple[int, int], memory: int, pixel: int, margin: Margin, step: int) -> list[Tile]:
     """Divide a cube into tiles of about one size that together need the fewest pixels of surroundings.
 
     Parameters
     ----------
     shape : (int, int)
         Height and width of the cube.
-    limit : int
-        Pixels that a tile may have, its margin included.
+    memory : int
+        Bytes that a tile may take, its margin included.
+    pixel : int
+        Bytes that a pixel takes.
     margin : Margin
     step : int
         Every tile begins at a multiple of it.
@@ -119,8 +148,9 @@ def grid(shape: tuple[int, int], limit: int, margin: Margin, step: int) -> list[
     Raises
     ------
     ConfigError
-        When even the smallest tile with its margin has more pixels.
+        When even the smallest tile with its margin takes more.
     """
+    limit = memory // pixel
     height, width = shape
     best: tuple[int, int, int] | None = None
     for across in range(1, -(-width // step) + 1):
@@ -134,9 +164,10 @@ def grid(shape: tuple[int, int], limit: int, margin: Margin, step: int) -> list[
         if best is None or needed < best[0]:
             best = needed, high, wide
     if best is None:
-        least = (step + margin.both) ** 2
+        least = (step + margin.both) ** 2 * pixel / 2**20
         raise ConfigError(
-            f"a tile may have {limit} pixels, but with the surroundings that its features see the smallest has {least}; allow a tile more memory."
+            f"a tile of the map may take {memory / 2**20:.2f} MiB, but with the {margin.both} rows and columns of surroundings that its pixels are judged by "
+            f"the smallest takes {least:.2f}; allow it more memory."
         )
     _, high, wide = best
     return [(slice(top, min(height, top + high)), slice(left, min(width, left + wide))) for top in range(0, height, high) for left in range(0, width, wide)]

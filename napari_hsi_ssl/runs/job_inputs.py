@@ -18,6 +18,7 @@ from napari_hsi_ssl.learning.data import open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.encoder import SimCLRModel
 from napari_hsi_ssl.learning.inlets import inlet_scores
+from napari_hsi_ssl.mapping.frames import Stored, ThroughInlet
 from napari_hsi_ssl.progress import Progress, Steps
 
 Model = SimCLRModel | DistilNetwork
@@ -41,6 +42,11 @@ def place(network: Model) -> Model:
 def stored(network: Model, cube: Mapping[str, Any]) -> NDArray[Any]:
     """Return a cube's scores (y, x, k): from their file, or by the network's inlet from the file of its bands."""
     return inlet_scores(network, cube["domain"], open_scores(Path(cube["bands"]))) if "bands" in cube else open_scores(Path(cube["scores"]))
+
+
+def values_of(network: Model, cube: Mapping[str, Any]) -> Stored:
+    """Return what `stored` does, read from the disk and sent through the inlet only where it is asked for."""
+    return ThroughInlet(network, cube["domain"], open_scores(Path(cube["bands"]))) if "bands" in cube else open_scores(Path(cube["scores"]))
 
 
 def area_of(path: str | None, shape: tuple[int, ...]) -> Area:
