@@ -160,6 +160,31 @@ def test_a_map_uses_the_class_numbers_of_its_labels(project, laboratory_folder, 
     assert scored["oa"] > 0.35, "chance is about a fifth"
 
 
+def test_a_distilled_map_tells_what_leaving_early_saved(project):
+    report = command("classify", project, "--cube", "coffee_1", "--run", "sd", "--exit-at", 0.9)
+    (row,) = report["maps"]
+    assert sum(row["early"]["left"]) == pytest.approx(1)
+    assert row["early"]["threshold"] == 0.9
+    card = json.loads(Path(row["path"]).with_suffix(".json").read_text())
+    assert card["provenance"]["early"] == row["early"]
+    assert "--exit-at 0.9" in card["provenance"]["command"]
+    for options in (("--exits", "mean"), ("--turns",)):
+        command("classify", project, "--cube", "coffee_1", "--run", "sd", *options)
+        card = json.loads(Path(row["path"]).with_suffix(".json").read_text())
+        assert " ".join(options) in card["provenance"]["command"]
+    assert "exit_at asks one exit after another" in fails("classify", project, "--cube", "coffee_1", "--run", "sd", "--exit-at", 0.9, "--turns")
+
+
+def test_a_distilled_run_tells_how_far_apart_its_classes_lie(project):
+    options = ("--window", 3, "--max-steps", 20, "--direction", "past", "--ramp-up", 0.5, "--balance", "sampling", "--schedule", "linear", "--warm-up", 0.2)
+    report = command("distil", project, *options, "--augment", "noise=0.1", "--run", "past", "--precision", "32")
+    assert report["representation"]["pixels"] == "training"
+    assert report["representation"]["separability"] > 0
+    stored = Project.open(project).run_folder("past").config.distil
+    assert (stored.direction, stored.ramp_up, stored.balance, stored.schedule, stored.warm_up) == ("past", 0.5, "sampling", "linear", 0.2)
+    assert (stored.augment.noise, stored.augment.gain) == (0.1, 0.0)
+
+
 def test_compare_split_audit_export(project, laboratory_folder, tmp_path):
     truth = next(laboratory_folder.rglob("coffee_1_labels.tif"))
     for method, run_name in (("knn", "simclr"), ("distil", "sd")):

@@ -99,11 +99,26 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="MAP")],
     second: Annotated[Path, typer.Argument(metavar="MAP")],
     labels: Annotated[Path | None, typer.Option(help="the truth; 0 = unlabelled")] = None,
+    block: Annotated[int | None, typer.Option(help="with --labels: side in pixels of the blocks that are drawn again (24)")] = None,
+    out: Annotated[Path | None, typer.Option(help="write where they differ and who says what: .tif, .hdr or .png")] = None,
 ) -> Steps[Report]:
-    """Compare two maps: agreement, and with labels McNemar's test."""
+    """Compare two maps: agreement class by class, who says what where they differ, and with labels which is better."""
     from napari_hsi_ssl.steps.judge import compare as step
 
-    return step(first, second, labels)
+    return step(first, second, labels, block, out)
+
+
+@verb
+def areas(
+    found: Annotated[Path, typer.Argument(metavar="MAP", help="a map, or any raster of class numbers")],
+    labels: Annotated[Path, typer.Option(help="labels that did not teach the map; 0 = unlabelled")],
+    pixel_size: Annotated[float | None, typer.Option(metavar="METRES", help="side of a pixel; by default as the cube's file says")] = None,
+    to: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="also write the table there")] = None,
+) -> Steps[Report]:
+    """Estimate the area of each class with its 95 % interval, corrected by the map's errors on labels."""
+    from napari_hsi_ssl.steps.areas import areas as step
+
+    return step(found, labels, pixel_size, to)
 
 
 @verb

@@ -121,18 +121,24 @@ def distil(
     init: Annotated[str | None, typer.Option(help="a pretrained run, or its folder elsewhere, whose trunk is carried over")] = None,
     inlet: Annotated[str | None, typer.Option(help="pca: the project's frozen projection; learned: filters of each domain's own, started as it")] = None,
     blocks: Annotated[int | None, typer.Option(help="residual blocks a stage (1)")] = None,
-    direction: Annotated[str | None, typer.Option(help="both, deep, early or none")] = None,
+    direction: Annotated[str | None, typer.Option(help="who teaches: both, deep, early, past or none")] = None,
     window: Annotated[int | None, typer.Option(help="side in pixels, best odd")] = None,
     source: Annotated[str | None, typer.Option("--input", help="pcs or bands")] = None,
     weight_decay: Annotated[float | None, typer.Option()] = None,
     temperature: Annotated[float | None, typer.Option(help="softens the targets between exits (3)")] = None,
     distil_weight: Annotated[float | None, typer.Option(help="weight of the soft-target terms (0.5)")] = None,
     feature_weight: Annotated[float | None, typer.Option(help="weight of the feature consistency between exits (0.05)")] = None,
-    label_smoothing: Annotated[float | None, typer.Option()] = None,
+    ramp_up: Annotated[float | None, typer.Option(metavar="SHARE", help="of the training, in which both weights rise to their full value (0)")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="share of a label that the other classes get (0.05)")] = None,
+    balance: Annotated[str | None, typer.Option(help="classes of few labels: none, weights or sampling")] = None,
+    augment: Strengths = None,
+    whiten: Annotated[bool | None, typer.Option("--whiten", help="all components of the same spread")] = None,
     freeze: Annotated[bool | None, typer.Option("--freeze", help="with --init: train only the exits, and learned inlets")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
+    warm_up: Annotated[float | None, typer.Option(metavar="SHARE", help="of the steps, in which the learning rate rises (0.05)")] = None,
+    schedule: Annotated[str | None, typer.Option(help="how the learning rate falls: cosine, linear or constant")] = None,
     max_steps: Annotated[int | None, typer.Option(help="stop after this many steps")] = None,
     seed: Seed = None,
     accelerator: Accelerator = None,
@@ -166,6 +172,7 @@ def distil(
         compiled=compiled,
         max_steps=max_steps, seed=seed, accelerator=accelerator, devices=devices, precision=precision, weight_decay=weight_decay, temperature=temperature,
         distil_weight=distil_weight, feature_weight=feature_weight, label_smoothing=label_smoothing, freeze=freeze, inlet=inlet, blocks=blocks,
+        ramp_up=ramp_up, balance=balance, augment=strengths(augment), whiten=whiten, warm_up=warm_up, schedule=schedule,
     )  # fmt: skip
     train_files, held_out = pairs(train, "--train"), pairs(validation, "--validation")
     cluster = cluster_given(
@@ -179,5 +186,5 @@ def distil(
     if config is not None:
         return verbs.start_again(opened, config, kind="distil", changes=given, run=run_name, detach=detach, cluster=cluster)
     stored = verbs.stored_settings(opened, "distil", run_name) if resume else None
-    made = settings.DistilConfig.parse({**(stored.model_dump() if stored else {}), **given}, "distil")
+    made = (stored if isinstance(stored, settings.DistilConfig) else settings.DistilConfig()).changed(given, "distil")
     return verbs.distil(opened, made, train=train_files, validation=held_out, init=init, run=run_name, resume=resume, detach=detach, cluster=cluster)

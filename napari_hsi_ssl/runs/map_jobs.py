@@ -16,8 +16,7 @@ from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.mapping.embed import predict_cube
-from napari_hsi_ssl.mapping.exits import exits_probabilities
+from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
 from napari_hsi_ssl.mapping.maps import Decided, choose_references, decide_map, decider
 from napari_hsi_ssl.mapping.unknown import Clouds, typicality_map
 from napari_hsi_ssl.metrics.calibration import disagreement, entropy, tempered
@@ -70,14 +69,17 @@ def classify(
     Returns
     -------
     dict
-        ``references``: how many pixels decide, by class number; ``pixels``: how many were classified.
+        ``references``: how many pixels decide, by class number; ``pixels``: how many were classified; ``early``: what was saved by leaving
+        at the first exit that is sure (`mapping.leaving.Leaver.report`), where that was asked for.
     """
     config = ClassifyConfig.parse(dict(settings), "the settings of classify")
     network, card = open_model(model, inlet)
     wanted = dict(layers or {})
     used: dict[str, int] = {}
+    early: dict[str, Any] = {}
     if config.method == "distil":
-        decided = yield from _own_map(network, card, cube, temperature)
+        probabilities, early = yield from own_answers(network, card, cube, config)
+        decided = _decided(probabilities, card, temperature)
         if "disagreement" in wanted:
             files.write_npy(Path(wanted["disagreement"]), (yield from _exits_differ(network, card, cube)))
     else:
@@ -95,7 +97,7 @@ def classify(
         files.write_npy(Path(wanted["entropy"]), decided.entropy)
     files.write_npy(Path(confidence), decided.confidence)
     files.write_npy(Path(labels), decided.labels)
-    return {"references": used, "pixels": int((decided.labels != 0).sum())}
+    return {"references": used, "pixels": int((decided.labels != 0).sum()), **early}
 
 
 def _references(
@@ -117,16 +119,15 @@ def _references(
     return features, numbers.astype(np.int64)
 
 
-def own_answers(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[NDArray[np.float32]]:
-    """Return what a self-distillation network says of a cube: class probabilities (y, x, c), NaN where it says nothing."""
+def own_answers(network: Model, card: Card, cube: Mapping[str, Any], config: ClassifyConfig) -> Steps[tuple[NDArray[np.float32], dict[str, Any]]]:
+    """Return what a self-distillation network says of a cube: class probabilities (y, x, c), NaN where it says nothing, and what they took."""
     if not isinstance(network, DistilNetwork):
         raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
     scores = stored(network, cube)
-    return (yield from predict_cube(network, card, scores, area_of(cube["area"], scores.shape[:2])))
+    return (yield from own_probabilities(network, card, scores, area_of(cube["area"], scores.shape[:2]), config))
 
 
-def _own_map(network: Model, card: Card, cube: Mapping[str, Any], temperature: float | None) -> Steps[Decided]:
-    probabilities = yield from own_answers(network, card, cube)
+def _decided(probabilities: NDArray[np.float32], card: Card, temperature: float | None) -> Decided:
     inside = np.isfinite(probabilities[..., 0])
     numbers = np.asarray(card["classes"]["numbers"], dtype=np.int32)
     said: NDArray[np.floating] = probabilities[inside]

@@ -65,7 +65,7 @@ def trust(
     network, card = open_model(model, inlet)
     found: Calibration | None = None
     if calibration and config.method == "distil":
-        found = yield from _of_network(network, card, validation)
+        found = yield from _of_network(network, card, validation, config)
     elif calibration:
         images: dict[str, Embedding] = {}
         for reference in references:
@@ -86,11 +86,11 @@ def trust(
     return report
 
 
-def _of_network(network: Model, card: Card, validation: Sequence[Mapping[str, Any]]) -> Steps[Calibration | None]:
+def _of_network(network: Model, card: Card, validation: Sequence[Mapping[str, Any]], config: ClassifyConfig) -> Steps[Calibration | None]:
     numbers = np.asarray(card["classes"]["numbers"])
     said, true = [np.zeros((0, numbers.size))], [np.zeros(0, dtype=np.int64)]
     for cube in validation:
-        answers = yield from told(own_answers(network, card, cube), f"calibrating on {cube['name']}")
+        answers, _ = yield from told(own_answers(network, card, cube, config), f"calibrating on {cube['name']}")
         labels, _ = read_labels(cube["labels"], answers.shape[:2])
         judged = np.isin(labels, numbers) & np.isfinite(answers[..., 0])
         said.append(np.log(np.maximum(answers[judged], np.finfo(np.float32).tiny)))

@@ -53,7 +53,8 @@ def classify(
     Returns
     -------
     dict
-        ``maps``, a row each; ``seconds`` is the whole of it, what was made for all of them included.
+        ``maps``, a row each, with ``early`` (`mapping.leaving.Leaver.report`) where pixels leave at the first exit that is sure; ``seconds`` is
+        the whole of it, what was made for all of them included.
     """
     begun = time.monotonic()
     names = list(cubes or project.entries)
@@ -73,10 +74,10 @@ def classify(
         for number, name in enumerate(names):
             yield Progress(number, len(names), f"classifying {name}")
             started = time.monotonic()
-            found = yield from _one(project, folder, config, name, references, classes, trust, Path(scratch))
-            made = {**_made_with(config, names, train), **(trust.told or {}), "command": _command(project, run, config, name, train)}
+            found, early = yield from _one(project, folder, config, name, references, classes, trust, Path(scratch))
+            made = {**early, **_made_with(config, names, train), **(trust.told or {}), "command": _command(project, run, config, name, train)}
             provenance = {**_provenance(project, folder, config, name), **made}
-            maps.append(_keep(project, run, config, name, replace(found, provenance=provenance), started, out))
+            maps.append({**_keep(project, run, config, name, replace(found, provenance=provenance), started, out), **early})
     return {"run": run, "method": config.method, "maps": maps, "seconds": time.monotonic() - begun}
 
 
@@ -149,12 +150,12 @@ def best_embedding(project: Project) -> str:
 
 def _one(
     project: Project, folder: RunFolder, config: ClassifyConfig, name: str, references: list[dict[str, Any]], classes: Classes, trust: Trust, scratch: Path
-) -> Steps[ClassMap]:
+) -> Steps[tuple[ClassMap, dict[str, Any]]]:
     labels, confidence, area = scratch / "labels.npy", scratch / "confidence.npy", scratch / "area.tif"
     layers = {layer: scratch / f"{layer}.npy" for layer in wanted_layers(config)}
     files.write_tiff(area, project.area(name).astype(np.uint8) * 255)
     inputs = yield from network_inputs(project, folder, name, scratch)
-    yield from shared_process().call(
+    report = yield from shared_process().call(
         "classify",
         model=str(folder.model_path),
         inlet=str(folder.resolve(folder.config.inlet or "")),
@@ -168,7 +169,8 @@ def _one(
         temperature=trust.temperature,
         clouds=str(trust.clouds) if trust.clouds is not None else None,
     )
-    return ClassMap(np.load(labels), classes, np.load(confidence), layers={layer: np.load(path) for layer, path in layers.items()})
+    found = ClassMap(np.load(labels), classes, np.load(confidence), layers={layer: np.load(path) for layer, path in layers.items()})
+    return found, {key: report[key] for key in ("early",) if key in report}
 
 
 def _references(project: Project, folder: RunFolder, train: Mapping[str, Path] | None, scratch: Path) -> Steps[tuple[list[dict[str, Any]], Classes]]:
@@ -211,6 +213,12 @@ def _command(project: Project, run: str, config: ClassifyConfig, cube: str, trai
         parts += ["--unknown", f"{config.unknown:g}"]
     for layer in config.layers:
         parts += ["--layer", layer]
+    if config.exits != "deepest":
+        parts += ["--exits", config.exits]
+    if config.exit_at is not None:
+        parts += ["--exit-at", f"{config.exit_at:g}"]
+    if config.turns:
+        parts += ["--turns"]
     for name, path in (train or {}).items():
         parts += ["--train", f"{name}={path}"]
     return shlex.join(parts)
