@@ -19,8 +19,10 @@ _KINDS = {"random": "random", "blocks": "blocks", "fields": "fields", "cubes": "
 
 @verb
 def split(
-    labels: Annotated[list[str], typer.Argument(metavar="LABELS...", help="a label file, or several (LABELS or CUBE=LABELS) to divide together")],
-    out: Annotated[Path, typer.Option(help="folder for foldK_train.tif and foldK_test.tif")],
+    labels: Annotated[
+        list[str], typer.Argument(metavar="LABELS...|PROJECT", help="a label file, several (LABELS or CUBE=LABELS) to divide together, or a project's own")
+    ],
+    out: Annotated[Path | None, typer.Option(help="folder for foldK_train.tif and foldK_test.tif; of a project its own by default")] = None,
     kind: Annotated[str, typer.Option(help="random, blocks, fields, or cubes (or tiles): by whole file")] = "blocks",
     block: Annotated[int | None, typer.Option(help="side of a block in pixels (36)")] = None,
     guard: Annotated[int | None, typer.Option(help="unused pixels between training and test (16)")] = None,
@@ -34,6 +36,7 @@ def split(
     seed: Annotated[int | None, typer.Option()] = None,
 ) -> Steps[Report]:
     """Divide labels into training and test folds that do not touch."""
+    from napari_hsi_ssl.steps.project_splits import split_project
     from napari_hsi_ssl.steps.splits import split as step
 
     if kind not in _KINDS:
@@ -55,7 +58,12 @@ def split(
         share=share,
         seed=seed,
     )
-    return step(_label_files(labels), out, SplitConfig.parse({"kind": _KINDS[kind], **given}, "split"))
+    config = SplitConfig.parse({"kind": _KINDS[kind], **given}, "split")
+    if len(labels) == 1 and (Path(labels[0]) / "project.json").exists():
+        return split_project(Project.open(labels[0]), config, out=out)
+    if out is None:
+        raise typer.BadParameter("say where the folds go", param_hint="--out")
+    return step(_label_files(labels), out, config)
 
 
 @verb

@@ -49,24 +49,35 @@ def split(labels: Path | Mapping[str, Path], out: Path, config: SplitConfig | No
         ``only_in_test`` and ``not_scored``: classes without a training pixel in the fold, with the pixels that were taken out of its
         test. The same is written to ``split.json``.
     """
-    from napari_hsi_ssl.patches.folds import in_one_place, make_folds
-
     config = config or SplitConfig()
     given = {_stem(labels): labels} if isinstance(labels, Path) else dict(labels)
-    several = len(given) > 1 or config.kind == "cubes"
     images: dict[str, NDArray[np.int32]] = {}
     names: dict[int, str] = {}
     for cube, path in given.items():
         images[cube], found = read_labels(path, read_raster(path).shape)
         names |= found
-    yield Progress(0, 1, f"splitting {', '.join(given)}")
+    report = yield from write_folds(images, out, config, names)
+    return {**report, "labels": {cube: str(path) for cube, path in given.items()}}
+
+
+def write_folds(images: Images, out: Path, config: SplitConfig, names: Mapping[int, str]) -> Steps[dict[str, Any]]:
+    """Divide labels (y, x) by cube and write the folds, as `split` does.
+
+    Parameters
+    ----------
+    names : mapping of int to str
+        Of the classes; they are kept beside the folds.
+    """
+    from napari_hsi_ssl.patches.folds import in_one_place, make_folds
+
+    yield Progress(0, 1, f"splitting {', '.join(images)}")
     folds = make_folds(images, config)
+    several = len(images) > 1 or config.kind == "cubes"
     rows = []
     for number, fold in enumerate(folds, start=1):
         rows.append(_write(fold, images, out, config, several, names))
         yield Progress(number, len(folds), f"fold {fold.number}")
-    settings = config.model_dump(mode="json")
-    report = {**settings, "folds": rows, "one_place": in_one_place(images, config), "labels": {cube: str(path) for cube, path in given.items()}}
+    report = {**config.model_dump(mode="json"), "folds": rows, "one_place": in_one_place(images, config)}
     files.write_json(out / "split.json", {**report, "folds": [_relative(row, out) for row in rows]})  # a folder that is moved keeps its meaning
     return report
 
@@ -158,7 +169,7 @@ def _stem(path: Path) -> str:
     return Path(name).stem
 
 
-def _write(fold: Fold, images: Images, out: Path, config: SplitConfig, several: bool, names: dict[int, str]) -> dict[str, Any]:
+def _write(fold: Fold, images: Images, out: Path, config: SplitConfig, several: bool, names: Mapping[int, str]) -> dict[str, Any]:
     stem = f"repeat{fold.repeat}_fold{fold.number}" if config.repeats > 1 else f"fold{fold.number}"
     row: dict[str, Any] = {"repeat": fold.repeat, "fold": fold.number}
     for role in ROLES[: 3 if config.validation else 2]:
@@ -172,7 +183,7 @@ def _write(fold: Fold, images: Images, out: Path, config: SplitConfig, several: 
         for cube, path in paths.items():
             files.write_tiff(path, part[cube])
         for folder in {path.parent for path in paths.values()} if names else ():
-            files.write_json(folder / "classes.json", Classes.of(sorted(names), names).to_json())
+            files.write_json(folder / "classes.json", Classes.of(sorted(names), dict(names)).to_json())
         row[f"n_{role}"] = sum(int((image != 0).sum()) for image in part.values())
     learned, asked = ({int(number) for image in part.values() for number in np.unique(image)} - {0} for part in (fold.train, fold.test))
     return {**row, "only_in_train": sorted(learned - asked), "only_in_test": sorted(fold.not_scored), "not_scored": fold.not_scored}
