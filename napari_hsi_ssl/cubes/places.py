@@ -11,6 +11,7 @@ GeoTags = dict[int, tuple[int, int, Any]]
 _SCALE, _TIE, _KEYS = 33550, 33922, 34735
 _SHORT, _DOUBLE = 3, 12
 _PROJECTED, _GEOGRAPHIC, _MODEL, _RASTER = 3072, 2048, 1024, 1025
+_UNIT, _METRE = 3076, 9001
 _WGS84: Final = 4326
 _UTM_NORTH, _UTM_SOUTH = 32600, 32700
 _METRES, _DEGREES = {"", "meters", "metres", "m"}, {"", "degrees"}
@@ -64,3 +65,21 @@ def map_info(tags: GeoTags | None) -> str | None:
     if told.get(_MODEL) == 2 and told.get(_GEOGRAPHIC) == _WGS84:
         return f"Geographic Lat/Lon, {where}, WGS-84, units=Degrees"
     return None
+
+
+def pixel_metres(tags: GeoTags | None, map_info: str | None) -> tuple[float, float] | None:
+    """Return width and height of a pixel in metres, where the place on the earth is given in metres; None where it is not, as in degrees."""
+    if tags and _SCALE in tags and _KEYS in tags:
+        keys = list(tags[_KEYS][2])
+        told = {keys[place]: keys[place + 3] for place in range(4, len(keys) - 3, 4) if keys[place + 1] == 0}
+        width, height = (abs(float(value)) for value in tags[_SCALE][2][:2])
+        return (width, height) if told.get(_MODEL) == 1 and told.get(_UNIT, _METRE) == _METRE and width and height else None
+    parts = [part.strip() for part in (map_info or "").split(",")]
+    words = dict(part.lower().split("=", 1) for part in parts[7:] if "=" in part)
+    if len(parts) < 7 or parts[0].lower().startswith(("geographic", "arbitrary")) or words.get("units", "") not in _METRES:
+        return None
+    try:
+        width, height = abs(float(parts[5])), abs(float(parts[6]))
+    except ValueError:
+        return None
+    return (width, height) if width and height else None

@@ -22,7 +22,7 @@ from sklearn.covariance import ledoit_wolf
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.errors import LabelError
-from napari_hsi_ssl.mapping.maps import Embedding, labelled_features, scaling
+from napari_hsi_ssl.mapping.maps import Embedding, labelled_features
 from napari_hsi_ssl.mapping.recommend import Labels
 from napari_hsi_ssl.mapping.trust import classes_of, judged_parts, labelled_sample
 from napari_hsi_ssl.progress import Progress, Steps
@@ -30,7 +30,7 @@ from napari_hsi_ssl.progress import Progress, Steps
 _COUNT: Final = 5000
 _FEWEST: Final = 20
 _LEAST: Final = 1e-6
-"""Added to a covariance of standardised features, so that it can be inverted whatever the pixels."""
+"""Added to a covariance of features of unit scale, so that it can be inverted whatever the pixels."""
 _CHUNK_BYTES: Final = 64 * 2**20
 
 
@@ -42,8 +42,8 @@ class Clouds:
     ----------
     numbers : int64 array (c,)
         Their class numbers.
-    mean, spread : float64 array (d,)
-        What features are standardised by.
+    scale : float
+        What features are divided by.
     centres : float64 array (c, d)
     whitening : float64 array (c, d, d)
         Makes a class's covariance the unit matrix.
@@ -54,8 +54,7 @@ class Clouds:
     """
 
     numbers: NDArray[np.int64]
-    mean: NDArray[np.float64]
-    spread: NDArray[np.float64]
+    scale: float
     centres: NDArray[np.float64]
     whitening: NDArray[np.float64]
     held_out: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -70,11 +69,11 @@ class Clouds:
         """Read what `write` wrote."""
         with np.load(path, allow_pickle=False) as content:
             arrays: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
-        return cls(**{**arrays, "source": str(arrays["source"])})
+        return cls(**{**arrays, "scale": float(arrays["scale"]), "source": str(arrays["source"])})
 
     def distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the squared distance (n,) of features (n, d) to the nearest class."""
-        values = (np.asarray(features, dtype=np.float64) - self.mean) / self.spread
+        values = np.asarray(features, dtype=np.float64) / self.scale
         nearest = np.full(len(values), np.inf)
         step = max(1, _CHUNK_BYTES // (8 * values.shape[1]))
         for start in range(0, len(values), step):
@@ -88,6 +87,32 @@ class Clouds:
         beyond = self.held_out.size - np.searchsorted(self.held_out, self.distance(features), side="left")
         share: NDArray[np.float32] = ((1 + beyond) / (1 + self.held_out.size)).astype(np.float32)
         return share
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """An image (y, x, d) whose values are moved and multiplied when they are asked for.
+
+    Attributes
+    ----------
+    image : Embedding (y, x, d)
+    offset, gain : float32 array (d,)
+        Value = (stored − offset) · gain.
+    """
+
+    image: Embedding
+    offset: NDArray[np.float32]
+    gain: NDArray[np.float32]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height, width, dimensions."""
+        return self.image.shape
+
+    def __getitem__(self, which: Any) -> NDArray[np.float32]:  # noqa: ANN401 - rows or a mask
+        """Return some rows or pixels."""
+        values: NDArray[np.float32] = (np.asarray(self.image[which], dtype=np.float32) - self.offset) * self.gain
+        return values
 
 
 def fit_clouds(
@@ -155,10 +180,11 @@ def _distances(clouds: Clouds, images: Mapping[str, Embedding], labels: Labels, 
 
 def _clouds(images: Mapping[str, Embedding], labels: Labels, seed: int) -> Clouds:
     features, codes = labelled_features(images, labels, _COUNT, seed)
-    mean, spread = scaling(features)
-    values = (features - mean) / spread
     numbers, place = np.unique(codes, return_inverse=True)
-    centres = np.stack([values[codes == number].mean(axis=0) for number in numbers])
+    means = np.stack([features[codes == number].mean(axis=0, dtype=np.float64) for number in numbers])
+    # One scale for all: shrinking then quietens the dimensions in which next to nothing varies, such as the last components.
+    scale = max(float(np.sqrt(((features - means[place]) ** 2).mean())), float(np.finfo(np.float32).tiny))
+    values, centres = features / scale, means / scale
     dimensions = values.shape[1]
     common = ledoit_wolf(values - centres[place], assume_centered=True)[0] + _LEAST * np.eye(dimensions)
     whitening = np.empty((numbers.size, dimensions, dimensions))
@@ -167,4 +193,4 @@ def _clouds(images: Mapping[str, Embedding], labels: Labels, seed: int) -> Cloud
         weight = len(own) / (len(own) + dimensions) if len(own) > 1 else 0.0
         covariance = (1 - weight) * common + (weight * ledoit_wolf(own)[0] if weight else 0.0)
         whitening[row] = np.linalg.cholesky(np.linalg.inv(covariance))
-    return Clouds(numbers, mean, spread, centres, whitening)
+    return Clouds(numbers, scale, centres, whitening)

@@ -13,12 +13,13 @@ from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import RunError
+from napari_hsi_ssl.explore.pca import Projection
 from napari_hsi_ssl.learning.checkpoint import Card
-from napari_hsi_ssl.learning.data import open_scores
+from napari_hsi_ssl.learning.data import component_gain, open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
 from napari_hsi_ssl.mapping.maps import Decided, choose_references, decide_map, decider
-from napari_hsi_ssl.mapping.unknown import Clouds, typicality_map
+from napari_hsi_ssl.mapping.unknown import Clouds, Scaled, typicality_map
 from napari_hsi_ssl.metrics.calibration import disagreement, entropy, tempered
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.embeddings import embedding_file
@@ -91,7 +92,7 @@ def classify(
         decide = decider(config.method, features, numbers, config.k)
         decided = yield from decide_map(embedding, area_of(cube["area"], embedding.shape[:2]), decide, temperature)
     if "typicality" in wanted and clouds is not None:
-        image = stored(network, cube)
+        image = seen(network, card, inlet, cube)
         files.write_npy(Path(wanted["typicality"]), (yield from typicality_map(Clouds.read(Path(clouds)), image, area_of(cube["area"], image.shape[:2]))))
     if "entropy" in wanted:
         files.write_npy(Path(wanted["entropy"]), decided.entropy)
@@ -145,3 +146,11 @@ def _exits_differ(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[
     scores = stored(network, cube)
     answers = yield from told(exits_probabilities(cast(DistilNetwork, network), card, scores, area_of(cube["area"], scores.shape[:2])), "exits")
     return np.nan_to_num(disagreement(answers))
+
+
+def seen(network: Model, card: Card, inlet: str, cube: Mapping[str, Any]) -> Scaled:
+    """Return what a network gets to see of every pixel, components in their true proportions even where it sees them whitened."""
+    offset, gain = (np.asarray(card["input"][name], dtype=np.float32) for name in ("offset", "gain"))
+    if card["input"]["source"] == "pcs" and "bands" not in cube:
+        gain = component_gain(Projection.load(Path(inlet)).variance, whiten=False).astype(np.float32)
+    return Scaled(stored(network, cube), offset, gain)

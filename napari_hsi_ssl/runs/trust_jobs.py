@@ -18,8 +18,8 @@ from napari_hsi_ssl.mapping.trust import Calibration, calibrate, calibrate_head
 from napari_hsi_ssl.mapping.unknown import fit_clouds
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.embeddings import embedding_file
-from napari_hsi_ssl.runs.job_inputs import Model, open_model, stored, told
-from napari_hsi_ssl.runs.map_jobs import own_answers
+from napari_hsi_ssl.runs.job_inputs import Model, open_model, told
+from napari_hsi_ssl.runs.map_jobs import own_answers, seen
 
 _HELD_OUT: Final = "the labelled pixels that the run was validated on"
 _APART: Final = 4
@@ -78,7 +78,7 @@ def trust(
     report: dict[str, Any] = {"calibration": found.to_json() if found is not None else None}
     if clouds is not None:
         yield Progress(message="what the labelled pixels look like")
-        taught, judged = ({str(cube["name"]): stored(network, cube) for cube in cubes} for cubes in (references, validation))
+        taught, judged = ({str(cube["name"]): seen(network, card, inlet, cube) for cube in cubes} for cubes in (references, validation))
         held_out = (judged, _labels(validation, judged), _HELD_OUT) if judged else None
         made = fit_clouds(taught, _labels(references, taught), held_out=held_out, guard=_APART, seed=config.seed)
         made.write(Path(clouds))

@@ -47,7 +47,7 @@ def export(source: Path, to: Path, key: str | None = None) -> Steps[dict[str, An
     return {"source": str(source), "to": str(to)}
 
 
-def _place(source: Path, found: ClassMap) -> tuple[places.GeoTags | None, str | None]:
+def place_of(source: Path, found: ClassMap) -> tuple[places.GeoTags | None, str | None]:
     """Return the place on the earth of the cube that a map of a project was made of, for GeoTIFF and for ENVI."""
     folder = source.absolute().parent.parent
     if not (folder / "project.json").exists():
@@ -63,7 +63,7 @@ def _place(source: Path, found: ClassMap) -> tuple[places.GeoTags | None, str | 
 
 def _export_map(source: Path, to: Path) -> None:
     found = load_map(source)
-    tags, map_info = _place(source, found)
+    tags, map_info = place_of(source, found)
     if to.suffix == ".hdr":
         write_envi_classification(to, found.labels, found.classes, map_info)
     elif to.suffix in {".tif", ".tiff"}:

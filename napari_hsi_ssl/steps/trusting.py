@@ -97,7 +97,7 @@ def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, re
         Folder for what only this map needs.
     """
     own = config.method == "distil"
-    kept = _kept(folder) if own else None
+    kept = _kept(folder, config) if own else None
     with_clouds = "typicality" in wanted_layers(config)
     need = config.calibrate and kept is None
     if not (need or with_clouds):
@@ -119,8 +119,7 @@ def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, re
         clouds=str(clouds) if with_clouds else None,
     )
     if own and need:
-        content = {"schema_version": SCHEMA_VERSION, "model_sha256": files.file_hash(folder.model_path), "calibration": found["calibration"]}
-        files.write_json(folder.path / "calibration.json", content)
+        files.write_json(folder.path / "calibration.json", {"schema_version": SCHEMA_VERSION, **_answers(folder, config), "calibration": found["calibration"]})
     kept = {"calibration": found["calibration"]} if need else kept
     return _trust(kept if config.calibrate else None, clouds if with_clouds else None, config, {"kept": "calibration.json"} if own else {}, found)
 
@@ -167,10 +166,15 @@ def _trust(kept: Mapping[str, Any] | None, clouds: object, config: ClassifyConfi
     return Trust(calibration, clouds, told)
 
 
-def _kept(folder: RunFolder) -> dict[str, Any] | None:
+def _answers(folder: RunFolder, config: ClassifyConfig) -> dict[str, Any]:
+    """Return whose answers are calibrated: those of this network, asked in this way."""
+    return {"model_sha256": files.file_hash(folder.model_path), "exits": config.exits, "exit_at": config.exit_at, "turns": config.turns}
+
+
+def _kept(folder: RunFolder, config: ClassifyConfig) -> dict[str, Any] | None:
     path = folder.path / "calibration.json"
     content = read_json(path) if path.exists() else {}
-    whole = content.get("model_sha256") == files.file_hash(folder.model_path) and "calibration" in content
+    whole = "calibration" in content and all(content.get(name) == value for name, value in _answers(folder, config).items())
     return {"calibration": content["calibration"]} if whole else None
 
 
