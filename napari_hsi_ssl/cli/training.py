@@ -132,7 +132,7 @@ def distil(
     label_smoothing: Annotated[float | None, typer.Option(help="share of a label that the other classes get (0.05)")] = None,
     balance: Annotated[str | None, typer.Option(help="classes of few labels: none, weights or sampling")] = None,
     augment: Strengths = None,
-    whiten: Annotated[bool | None, typer.Option("--whiten", help="all components of the same spread")] = None,
+    whiten: Annotated[float | None, typer.Option(help="0: components keep their proportions; 1: all have the same spread (0)")] = None,
     freeze: Annotated[bool | None, typer.Option("--freeze", help="with --init: train only the exits, and learned inlets")] = None,
     epochs: Epochs = None,
     batch_size: BatchSize = None,

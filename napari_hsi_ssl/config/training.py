@@ -167,7 +167,12 @@ class DistilConfig(TrainerConfig):
     )
     widths: tuple[int, ...] = Field((48, 64, 96), description="of the stages, each of which ends in an exit")
     blocks: int = Field(1, ge=1, description="residual blocks a stage; those of the initial trunk where there is one")
-    whiten: bool = Field(False, description="divide every component by its own spread, not all by that of the first")
+    whiten: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="0: components keep their true proportions; 1: all have the same spread; in between: those that vary little speak up",
+    )
     augment: AugmentConfig = AugmentConfig(gain=0.0, offset=0.0, noise=0.0, drop=0.0, cutout=0.0)
     freeze: bool = Field(False, description="with an initial trunk: train only the exits, and inlets that are learned")
 

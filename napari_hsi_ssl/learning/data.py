@@ -34,15 +34,18 @@ def input_settings(offset: NDArray[np.floating], gain: NDArray[np.floating], sou
     return {"source": source, "offset": [float(v) for v in offset], "gain": [float(v) for v in gain], "background": background}
 
 
-def component_gain(variance: NDArray[np.floating], whiten: bool) -> NDArray[np.float64]:
+def component_gain(variance: NDArray[np.floating], whiten: float) -> NDArray[np.float64]:
     """Return the factors (k,) that turn stored scores of unit spread into network input.
 
-    Whitened, every component keeps its unit spread; else the first has it and the others their true proportion to it.
+    Parameters
+    ----------
+    variance : float array (k,)
+    whiten : float
+        1: every component keeps its unit spread; 0: the first has it and the others their true proportion to it; in between that proportion
+        to the power 1 − whiten.
     """
-    if whiten:
-        return np.ones(variance.size)
-    proportion: NDArray[np.float64] = np.sqrt(np.maximum(variance, 0) / max(float(variance[0]), np.finfo(np.float64).tiny))
-    return proportion
+    proportion = np.sqrt(np.maximum(variance, 0) / max(float(variance[0]), np.finfo(np.float64).tiny))
+    return np.asarray(proportion ** (1.0 - whiten), dtype=np.float64)
 
 
 def standardisation(images: Sequence[Image], areas: Sequence[NDArray[np.bool_]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

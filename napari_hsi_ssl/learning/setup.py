@@ -167,7 +167,7 @@ def _cameras(config: RunConfig, cubes: Sequence[_Cube]) -> dict[str, DomainInput
     return {cube.name: domains[cube.domain] for cube in cubes}
 
 
-def _card(config: RunConfig, cubes: list[_Cube], window: int, whiten: bool, resolve: Resolve, architecture: dict[str, Any]) -> Card:
+def _card(config: RunConfig, cubes: list[_Cube], window: int, whiten: float, resolve: Resolve, architecture: dict[str, Any]) -> Card:
     channels = _variance(config, None, resolve).size if config.domains else cubes[0].image.shape[2]
     bands = config.distil is not None and config.distil.input == "bands"
     if bands:

@@ -71,6 +71,7 @@ def test_without_whitening_components_keep_their_proportions():
     variance = np.array([4.0, 1.0, 0.25])
     np.testing.assert_allclose(component_gain(variance, whiten=False), [1, 0.5, 0.25])
     np.testing.assert_allclose(component_gain(variance, whiten=True), [1, 1, 1])
+    np.testing.assert_allclose(component_gain(variance, whiten=0.5), np.sqrt([1, 0.5, 0.25]))
 
 
 def index(size=4):
