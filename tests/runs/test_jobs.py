@@ -175,7 +175,8 @@ def test_an_embedding_is_made_once_and_anew_when_anything_changes(made, tmp_path
     other = run(jobs.embed(cube={**target(made, "a1"), "area": None}, **arguments))
     assert other["made"]
     assert other["path"] != first["path"]
-    assert run(jobs.embed(cube={**target(made, "a1"), "scores": str(made.root / "inlet" / "a2.npy")}, **arguments))["path"] != first["path"]
+    elsewhere = {**arguments, "cache": str(tmp_path / "elsewhere")}
+    assert run(jobs.embed(cube={**target(made, "a1"), "scores": str(made.root / "inlet" / "a2.npy")}, **elsewhere))["path"] != first["path"]
     save_model(tmp_path, build_model(made.card, 2), made.card)
     assert run(jobs.embed(cube=target(made, "a1"), **{**arguments, "model": str(tmp_path / "model.safetensors")}))["path"] != first["path"]
     with open(first["path"], "r+b") as stream:
