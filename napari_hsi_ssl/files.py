@@ -161,10 +161,10 @@ def let_go(array: object) -> None:
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
-def write_tiff(path: Path, array: NDArray[np.generic]) -> None:
-    """Write a 2-D array as a TIFF file atomically."""
+def write_tiff(path: Path, array: NDArray[np.generic], description: str | None = None) -> None:
+    """Write a 2-D array as a TIFF file atomically, with an ASCII text that describes it where given."""
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, array, photometric="minisblack", compression="zlib")
+        tifffile.imwrite(temporary, array, photometric="minisblack", compression="zlib", description=description)
 
 
 def digest_bytes(content: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import tempfile
 import time
@@ -24,6 +25,7 @@ from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.evaluate import need_model
 from napari_hsi_ssl.steps.features import as_they_are, beside, features, is_run
+from napari_hsi_ssl.steps.learned_from import MARK, label_hashes
 from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
 from napari_hsi_ssl.steps.trusting import Trust, labelled_inputs, marked, network_inputs, trust_of_features, trust_of_run, wanted_layers
 
@@ -75,7 +77,7 @@ def classify(
             yield Progress(number, len(names), f"classifying {name}")
             started = time.monotonic()
             found, early = yield from _one(project, folder, config, name, references, classes, trust, Path(scratch))
-            made = {**early, **_made_with(config, names, train), **(trust.told or {}), "command": _command(project, run, config, name, train)}
+            made = {**early, **_made_with(project, config, names, train), **(trust.told or {}), "command": _command(project, run, config, name, train)}
             provenance = {**_provenance(project, folder, config, name), **made}
             maps.append({**_keep(project, run, config, name, replace(found, provenance=provenance), started, out), **early})
     return {"run": run, "method": config.method, "maps": maps, "seconds": time.monotonic() - begun}
@@ -113,7 +115,7 @@ def _by_features(
             "cube": name,
             "config_hash": digest(config.model_dump(mode="json")),
             **told,
-            **_made_with(config, names, train),
+            **_made_with(project, config, names, train),
             **(trust.told or {}),
             "cube_hash": (project.entry(name).fingerprint or {}).get("hash"),
             "command": _command(project, run, config, name, train),
@@ -137,7 +139,7 @@ def _keep(project: Project, run: str, config: ClassifyConfig, name: str, found: 
     if found.layers:
         report["layers"] = {layer: str(layer_path(path, layer)) for layer in found.layers}
     if out is not None:
-        files.write_tiff(out, found.labels)
+        files.write_tiff(out, found.labels, json.dumps({MARK: str(path.absolute())}))
         report["out"] = str(out)
     return report
 
@@ -197,10 +199,10 @@ def _provenance(project: Project, folder: RunFolder, config: ClassifyConfig, cub
     }
 
 
-def _made_with(config: ClassifyConfig, cubes: Sequence[str], train: Mapping[str, Path] | None) -> dict[str, Any]:
-    """Return what else `steps.explain` must know to look behind a map."""
+def _made_with(project: Project, config: ClassifyConfig, cubes: Sequence[str], train: Mapping[str, Path] | None) -> dict[str, Any]:
+    """Return what else `steps.explain` and `steps.learned_from` must know to look behind a map."""
     files_of = {cube: str(Path(path).absolute()) for cube, path in (train or {}).items()}
-    return {"settings": config.model_dump(mode="json"), "cubes": list(cubes), **({"train": files_of} if files_of else {})}
+    return {"settings": config.model_dump(mode="json"), "cubes": list(cubes), **({"train": files_of} if files_of else {"labels_sha256": label_hashes(project)})}
 
 
 def _command(project: Project, run: str, config: ClassifyConfig, cube: str, train: Mapping[str, Path] | None) -> str:

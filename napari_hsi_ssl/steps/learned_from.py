@@ -133,9 +133,9 @@ def in_words(report: Mapping[str, Any]) -> str:
     return f"{report['trained_on']:,} of the scored pixels were trained on; on the other {held['n']:,} OA is {held['oa']:.1%}, AA {held['aa']:.1%}. {words}"
 
 
-def hashes(project: Project, train: Mapping[str, Path] | None) -> dict[str, str]:
-    """Return what names the project's own labels, by cube, where a map learns from these; a map keeps it, so that later labels are not taken for them."""
-    return {} if train else {cube: files.file_hash(project.labels_path(cube)) for cube in sorted(project.labelled)}
+def label_hashes(project: Project) -> dict[str, str]:
+    """Return what names the project's own labels, by cube; a map that learned from them keeps it, so that later labels are not taken for them."""
+    return {cube: files.file_hash(project.labels_path(cube)) for cube in sorted(project.labelled)}
 
 
 def _unchanged(project: Project, told: Mapping[str, Any]) -> None:

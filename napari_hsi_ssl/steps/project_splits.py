@@ -16,7 +16,8 @@ from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import ConfigError, HsiError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps.learned_from import learned_from
+from napari_hsi_ssl.steps.judge import score
+from napari_hsi_ssl.steps.learned_from import in_words, learned_from
 from napari_hsi_ssl.steps.splits import ROLES, write_folds
 from napari_hsi_ssl.steps.train import read_training_labels
 
@@ -150,6 +151,21 @@ def held_out_labels(project: Project, map_path: Path, cube: str) -> Path | None:
             if cube in test and train.keys() == own.keys() and all(_same(card.parent / path, own[name]) for name, path in train.items()):
                 return card.parent / test[cube]
     return None
+
+
+def score_held_out(project: Project, map_path: Path, cube: str, labels: Path) -> Steps[dict[str, Any]]:
+    """Score a map of the project with the test labels of its split, or with others where it learned from no split.
+
+    Returns
+    -------
+    dict
+        As `steps.judge.score`, with ``path`` (of the map), ``labels`` (those it was scored with), ``of_split`` and ``worth``: what the
+        accuracy is worth, in words.
+    """
+    yield Progress(message="looking for the labels it learned from")
+    own = held_out_labels(project, map_path, cube)
+    report = yield from score(map_path, own or labels)
+    return {**report, "path": str(map_path), "labels": str(own or labels), "of_split": own is not None, "worth": in_words(report)}
 
 
 def _same(path: Path, labels: NDArray[np.int32]) -> bool:

@@ -51,9 +51,9 @@ def sides(tmp_path, truth):
     return found
 
 
-def by_spectra(project, train=None, cubes=("one",)):
-    made = run(classify(project, "spectra", ClassifyConfig(k=5), list(cubes), train))
-    return project.folder / "maps" / f"{made['maps'][0]['cube']}--spectra--knn.tif"
+def by_spectra(project, train=None, out=None):
+    run(classify(project, "spectra", ClassifyConfig(k=5), ["one"], train, out))
+    return project.map_path("one", "spectra", "knn")
 
 
 def test_a_score_carries_the_audit_of_its_labels(project, sides, truth):
@@ -80,6 +80,17 @@ def test_pixels_that_were_trained_on_are_told_apart(project, sides, truth, tmp_p
     memory = run(score(path, sides["train"]))
     assert memory["audit"] is None
     assert in_words(memory) == "Every scored pixel was trained on: this measures memory."
+
+
+def test_labels_that_have_changed_since_are_not_taken_for_those_it_learned_from(project, sides, truth):
+    train = tifffile.imread(sides["train"])
+    project.save_labels("one", train)
+    path = by_spectra(project)
+    np.testing.assert_array_equal(learned_from(path).labels["one"], train)
+    project.save_labels("one", truth)
+    report = run(score(path, sides["test"]))
+    assert report["audit"] is None
+    assert "the labels of 'one' have changed since the map was learned from them" in report["audit_note"]
 
 
 def test_labels_of_other_cubes_share_nothing(project, sides, truth, tmp_path):
@@ -110,9 +121,8 @@ def test_a_self_distillation_run_keeps_its_labels_and_its_window(project, sides,
 
 
 def test_a_copy_of_a_map_leads_back_to_it(project, sides, tmp_path):
-    path = by_spectra(project, {"one": sides["train"]})
     copy = tmp_path / "copy.tif"
-    tifffile.imwrite(copy, tifffile.imread(path), description=json.dumps({MARK: str(path)}))
+    path = by_spectra(project, {"one": sides["train"]}, out=copy)
     assert run(score(copy, sides["test"]))["audit"] == run(score(path, sides["test"]))["audit"]
     tifffile.imwrite(copy, 3 - tifffile.imread(path), description=json.dumps({MARK: str(path)}))
     with pytest.raises(LabelError, match="another map by now"):

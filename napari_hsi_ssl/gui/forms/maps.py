@@ -17,7 +17,8 @@ from napari_hsi_ssl.gui.layers import role_of
 from napari_hsi_ssl.gui.swipe import Comparison
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.export import export
-from napari_hsi_ssl.steps.judge import compare, score
+from napari_hsi_ssl.steps.judge import compare
+from napari_hsi_ssl.steps.project_splits import score_held_out
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
@@ -183,12 +184,14 @@ class MapList(QWidget):
                 return
             form.memory.used("labels", Path(path))
             labels = Path(path)
-        form.done = recipe.score(chosen[0], labels)
-        form.run(score(chosen[0], labels), self._scored, "scoring the map", writes=False)
+        form.run(score_held_out(form.project, chosen[0], form.desk.cube, labels), self._scored, "scoring the map", writes=False)
 
     def _scored(self, report: dict[str, Any]) -> None:
-        self._tell(f"OA {report['oa']:.1%} · AA {report['aa']:.1%} · kappa {report['kappa']:.3f} on {report['n']:,} labelled pixels.")
-        self.form.warn("Pixels it learned from count here too: for an honest figure, score against labels that were held out.")
+        self.form.done = recipe.score(Path(report["path"]), Path(report["labels"]))
+        whose = "test pixels of its split" if report["of_split"] else "labelled pixels"
+        self._tell(f"OA {report['oa']:.1%} · AA {report['aa']:.1%} · kappa {report['kappa']:.3f} on {report['n']:,} {whose}. {report['worth']}")
+        if report["audit"] is None or report["trained_on"]:
+            self.form.warn("Pixels it learned from may count here too: for an honest figure, score against labels that were held out.")
         self.form.desk.result_made.emit("score", report)
         self.form.desk.plot_wanted.emit("results")
 
