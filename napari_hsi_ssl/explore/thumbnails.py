@@ -61,10 +61,11 @@ def thumbnail(cube: xr.DataArray, side: int = SIDE) -> NDArray[np.uint8]:
     """Return a colour picture (h, w, 3) of every n-th pixel of a cube: three bands are read, and of them only those rows."""
     step = max(1, math.ceil(max(cube.shape[:2]) / side))
     nodata = cube.attrs.get("nodata")
-    return np.stack([_stretched(np.asarray(cube.data[::step, ::step, band], dtype=np.float32), nodata) for band in _three_bands(cube)], axis=-1)
+    return np.stack([_stretched(np.asarray(cube.data[::step, ::step, band], dtype=np.float32), nodata) for band in three_bands(cube)], axis=-1)
 
 
-def _three_bands(cube: xr.DataArray) -> tuple[int, ...]:
+def three_bands(cube: xr.DataArray) -> tuple[int, ...]:
+    """Return three bands as red, green and blue: the file's own, those the eye would see, or some spread over all."""
     count, centres = cube.sizes["band"], wavelengths(cube)
     given: Any = cube.attrs.get("default_bands")
     if given is not None and len(given) == 3 and all(0 <= int(band) < count for band in given):

@@ -56,7 +56,7 @@ class Desk(QObject):
     pixel_pinned : Signal(str, int, int)
         Name of the cube, y and x of a pixel whose spectrum the user has just pinned.
     plot_wanted : Signal(str)
-        The plot to bring to the front of the explorer dock: "spectra", "scatter", "patches", "training" or "results".
+        The plot to bring to the front of the explorer dock: "spectra", "scatter", "patches", "training", "results" or "why".
     message : Signal(str, str)
         Words for the user and their level: "info", "warning" or "error"; with the level "over" these words no longer hold.
     step_done : Signal()

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from qtpy.QtWidgets import QWidget
 
-ROLES = ("cube", "rgb", "pcs", "confidence", "map", "swipe", "clusters", "heat", "mask", "labels", "selection", "grid", "draw", "picks")
+ROLES = (
+    "cube", "rgb", "pcs", "confidence", "map", "swipe", "differences", "painted", "sureness", "clusters", "heat", "mask", "labels", "strokes", "selection",
+    "grid", "next", "draw", "picks",
+)  # fmt: skip
 """From the bottom of the stack to its top."""
-STAYING = ("draw", "picks")
+STAYING = ("draw", "why", "picks")
 """Roles of no cube: their layer is emptied and hidden rather than taken away, which would have napari collect garbage."""
 _TITLES = {
     "clusters": "clusters", "cube": "bands", "rgb": "RGB", "confidence": "confidence", "map": "map",
     "mask": "mask", "labels": "labels", "grid": "patches", "heat": "patch coverage", "selection": "selection",
+    "strokes": "strokes", "painted": "painted map", "sureness": "painted map confidence", "next": "paint next",
 }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.gui.farewell import when_destroyed
-from napari_hsi_ssl.gui.layers import add_layer, canvas_widget, cube_of, find
+from napari_hsi_ssl.gui.layers import add_layer, canvas_widget, cube_of
 from napari_hsi_ssl.gui.mask_layers import label_colours
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Comparison(QObject):
         start[:, : self._column] = self._codes[0][:, : self._column]
         layer = Labels(start, name=f"{cube_of(first)} swipe", opacity=first.opacity, colormap=label_colours(colours))
         layer.features = {"index": [0, *colours], "class": ["unlabelled", *names]}
-        self._layer = add_layer(viewer, layer, "swipe", cube_of(first))
+        self._layer = add_layer(viewer, layer, "swipe", cube_of(first), maps=(first.name, second.name))
         first.visible = second.visible = False
         if native is not None:
             self.handle = Handle(native)
@@ -311,8 +311,3 @@ def _tell(comparison: ref[Comparison], slot: str, event: object = None) -> None:
 def _leave(watched: list[tuple[Any, Any]], *_: object) -> None:
     for event, slot in watched:
         event.disconnect(slot)
-
-
-def swipe_layer(viewer: Viewer) -> Labels | None:
-    """Return the layer that holds both maps during a swipe."""
-    return find(viewer, "swipe")

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QTabWidget, QWidget
 from napari_hsi_ssl.gui.busy import BusyRow
 from napari_hsi_ssl.gui.canvas import canvas_for
 from napari_hsi_ssl.gui.desk import Desk
+from napari_hsi_ssl.gui.explain import WhyControl
 from napari_hsi_ssl.gui.farewell import when_destroyed
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.plots import reading
@@ -27,15 +28,16 @@ from napari_hsi_ssl.gui.plots.spectra_control import SpectraControl
 from napari_hsi_ssl.gui.plots.theme import Theme
 from napari_hsi_ssl.gui.plots.training import TrainingPlot
 from napari_hsi_ssl.gui.plots.training_control import TrainingControl
+from napari_hsi_ssl.gui.plots.why import WhyView
 from napari_hsi_ssl.patches.preview import PatchPreview
 from napari_hsi_ssl.patches.sheet import Example
 
 _HEIGHT = 220
-_TABS = {"spectra": "Spectra", "scatter": "Scatter", "loadings": "Components", "patches": "Patches", "training": "Training", "results": "Result"}
+_TABS = {"spectra": "Spectra", "scatter": "Scatter", "loadings": "Components", "patches": "Patches", "training": "Training", "results": "Result", "why": "Why"}
 
 
 class ExplorerDock(QTabWidget):
-    """Spectra | Scatter | Components | Patches | Training | Result, kept up to date by the desk.
+    """Spectra | Scatter | Components | Patches | Training | Result | Why, kept up to date by the desk.
 
     Parameters
     ----------
@@ -49,10 +51,10 @@ class ExplorerDock(QTabWidget):
         self.jobs = Jobs(self)
         theme = Theme.named(desk.viewer.theme)
         self.spectra, self.scatter, self.training, self.results = SpectraPlot(theme), ScatterPlot(theme), TrainingPlot(theme), ResultsView(theme)
-        self.patches, self.loadings = PatchesView(theme), LoadingsView(theme)
+        self.patches, self.loadings, self.why = PatchesView(theme), LoadingsView(theme), WhyView(theme)
         self._plots: dict[str, QWidget] = {
             "spectra": self.spectra, "scatter": self.scatter, "loadings": self.loadings, "patches": self.patches, "training": self.training,
-            "results": self.results,
+            "results": self.results, "why": self.why,
         }  # fmt: skip
         for name, plot in self._plots.items():
             self.addTab(plot, _TABS[name])
@@ -63,6 +65,7 @@ class ExplorerDock(QTabWidget):
         self.control = SpectraControl(desk, self.spectra, self.pointer, self.jobs, self)
         self.brushing = ScatterControl(desk, self.scatter, self.loadings, self.jobs, self)
         self.watching = TrainingControl(desk, self.training, self.jobs, self)
+        self.asking = WhyControl(desk, self.why, self.pointer, self)
         self._connect()
         self._project_changed()
         self._bands_shown()
@@ -99,7 +102,7 @@ class ExplorerDock(QTabWidget):
     # -- tabs -----------------------------------------------------------------------------------------------------------
 
     def show_plot(self, name: str) -> None:
-        """Bring a plot to the front: "spectra", "scatter", "loadings", "patches", "training" or "results"."""
+        """Bring a plot to the front: "spectra", "scatter", "loadings", "patches", "training", "results" or "why"."""
         if name in self._plots:
             self.setCurrentWidget(self._plots[name])
 
@@ -113,6 +116,7 @@ class ExplorerDock(QTabWidget):
         self.pointer.following = shown is self.spectra
         if shown in {self.scatter, self.loadings}:
             self.brushing.show()
+        self.asking.set_active(shown is self.why)
         self._mark("", shown)
 
     def _mark(self, sign: str, plot: QWidget | None) -> None:
@@ -129,7 +133,7 @@ class ExplorerDock(QTabWidget):
 
     def _theme_changed(self) -> None:
         theme = Theme.named(self.desk.viewer.theme)
-        for plot in (self.spectra, self.scatter, self.loadings, self.patches, self.training, self.results):
+        for plot in (self.spectra, self.scatter, self.loadings, self.patches, self.training, self.results, self.why):
             plot.set_theme(theme)
 
     # -- project --------------------------------------------------------------------------------------------------------
