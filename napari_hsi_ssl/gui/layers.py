@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 ROLES = (
-    "cube", "rgb", "pcs", "confidence", "map", "swipe", "differences", "painted", "sureness", "clusters", "heat", "mask", "labels", "strokes", "selection",
-    "grid", "next", "draw", "picks",
+    "cube", "rgb", "pcs", "confidence", "map", "swipe", "differences", "painted", "sureness", "clusters", "heat", "mask", "labels", "split", "strokes", "selection",
+    "grid", "next", "draw", "why", "picks",
 )  # fmt: skip
 """From the bottom of the stack to its top."""
 STAYING = ("draw", "why", "picks")
@@ -32,6 +32,7 @@ STAYING = ("draw", "why", "picks")
 _TITLES = {
     "clusters": "clusters", "cube": "bands", "rgb": "RGB", "confidence": "confidence", "map": "map",
     "mask": "mask", "labels": "labels", "grid": "patches", "heat": "patch coverage", "selection": "selection",
+    "split": "split",
     "strokes": "strokes", "painted": "painted map", "sureness": "painted map confidence", "next": "paint next",
 }  # fmt: skip
 
