@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 ROLES = (
-    "cube", "rgb", "pcs", "confidence", "map", "swipe", "differences", "painted", "sureness", "clusters", "heat", "mask", "labels", "split", "strokes", "selection",
-    "grid", "next", "draw", "why", "picks",
+    "cube", "rgb", "pcs", "confidence", "map", "swipe", "differences", "painted", "sureness", "clusters", "heat", "mask", "labels", "split",
+    "strokes", "selection", "grid", "next", "draw", "why", "picks",
 )  # fmt: skip
 """From the bottom of the stack to its top."""
 STAYING = ("draw", "why", "picks")
