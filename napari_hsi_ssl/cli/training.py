@@ -130,7 +130,7 @@ def distil(
     feature_weight: Annotated[float | None, typer.Option(help="weight of the feature consistency between exits (0.05)")] = None,
     ramp_up: Annotated[float | None, typer.Option(metavar="SHARE", help="of the training, in which both weights rise to their full value (0)")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="share of a label that the other classes get (0.05)")] = None,
-    balance: Annotated[str | None, typer.Option(help="classes of few labels: none, weights or sampling")] = None,
+    balance: Annotated[str | None, typer.Option(help="classes of few labels: off, weights or sampling")] = None,
     augment: Strengths = None,
     whiten: Annotated[float | None, typer.Option(help="0: components keep their proportions; 1: all have the same spread (0)")] = None,
     freeze: Annotated[bool | None, typer.Option("--freeze", help="with --init: train only the exits, and learned inlets")] = None,

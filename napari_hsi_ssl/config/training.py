@@ -162,8 +162,8 @@ class DistilConfig(TrainerConfig):
     temperature: float = Field(3.0, gt=0, description="softens the targets between exits")
     ramp_up: float = Field(0.0, ge=0, le=1, description="share of the training in which the weights of both terms rise to their full value")
     label_smoothing: float = Field(0.05, ge=0, lt=1)
-    balance: Literal["none", "weights", "sampling"] = Field(
-        "none", description="classes of few labels: as they are, weighed so that every class counts the same, or drawn as often as the others"
+    balance: Literal["off", "weights", "sampling"] = Field(
+        "off", description="classes of few labels: as they are, weighed so that every class counts the same, or drawn as often as the others"
     )
     widths: tuple[int, ...] = Field((48, 64, 96), description="of the stages, each of which ends in an exit")
     blocks: int = Field(1, ge=1, description="residual blocks a stage; those of the initial trunk where there is one")
@@ -224,6 +224,14 @@ class ClassifyConfig(Settings):
             msg = "exit_at asks one exit after another, which neither exits 'mean' nor turns can do; choose one of them"
             raise ValueError(msg)
         return self
+
+
+class BatchConfig(Settings):
+    """How the maps of many cubes are made (`steps.batch`); what they are does not depend on it."""
+
+    workers: int = Field(1, ge=1, description="cubes that are mapped side by side, each by a process of its own")
+    cluster: str | None = Field(None, description="address of a dask scheduler, such as tcp://10.0.0.1:8786, whose workers see the project's folder")
+    again: bool = Field(False, description="make also the maps that are there already")
 
 
 class CubeInput(Settings):
