@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QWidget
 
 ROLES = (
-    "cube", "rgb", "pcs", "confidence", "map", "swipe", "differences", "painted", "sureness", "clusters", "heat", "mask", "labels", "split",
+    "cube", "rgb", "pcs", "confidence", "map", "live", "swipe", "differences", "painted", "sureness", "clusters", "heat", "mask", "labels", "split",
     "strokes", "selection", "grid", "next", "draw", "why", "picks",
 )  # fmt: skip
 """From the bottom of the stack to its top."""
 STAYING = ("draw", "why", "picks")
 """Roles of no cube: their layer is emptied and hidden rather than taken away, which would have napari collect garbage."""
 _TITLES = {
-    "clusters": "clusters", "cube": "bands", "rgb": "RGB", "confidence": "confidence", "map": "map",
+    "clusters": "clusters", "cube": "bands", "rgb": "RGB", "confidence": "confidence", "map": "map", "live": "live map",
     "mask": "mask", "labels": "labels", "grid": "patches", "heat": "patch coverage", "selection": "selection",
     "split": "split",
     "strokes": "strokes", "painted": "painted map", "sureness": "painted map confidence", "next": "paint next",

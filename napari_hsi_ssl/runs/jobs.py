@@ -31,6 +31,7 @@ from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.choices import devices
 from napari_hsi_ssl.runs.explain_jobs import exits
 from napari_hsi_ssl.runs.job_inputs import Area, area_of, open_model, place, stored, told
+from napari_hsi_ssl.runs.live_jobs import glance
 from napari_hsi_ssl.runs.map_jobs import classify, embed
 from napari_hsi_ssl.runs.rival_jobs import rival
 from napari_hsi_ssl.runs.trust_jobs import trust
@@ -121,7 +122,7 @@ def views(
 
 JOBS: dict[str, Callable[..., Steps[dict[str, Any]]]] = {
     "evaluate": evaluate, "embed": embed, "classify": classify, "views": views, "devices": devices, "exits": exits,
-    "trust": trust, "rival": rival,
+    "trust": trust, "rival": rival, "glance": glance,
 }  # fmt: skip
 
 

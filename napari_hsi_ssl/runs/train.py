@@ -136,6 +136,8 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
         "multiply_adds": card["multiply_adds"],
         "patches": objective.windows,
     }
+    if fabric.is_global_zero:
+        files.write_json(folder.path / "model.json", card)  # so that checkpoints can be looked at before there is a model
     states = States(folder.checkpoints, config.trainer.keep_checkpoints, folder.resolve(config.start) if config.start else None)
     outcome = None
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.gui.forms.pieces import ProgressRow, heading, plain_button, row
 from napari_hsi_ssl.gui.forms.runs_table import RunsTable, TwiceButton
+from napari_hsi_ssl.gui.live_map import LiveMap
 from napari_hsi_ssl.steps.runs import cancel_run, delete_run
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ class RunsPanel(QWidget):
         self.live.cancel.setToolTip("Save and stop; the run can be resumed later")
         self.live.cancel.clicked.connect(self.stop)
         self.live.hide()
+        self.mapping = QCheckBox("Map of this cube at every checkpoint")
+        self.mapping.setToolTip(
+            "While a run trains: a rough class map of the current cube by its newest checkpoint and the project's labels (kNN on a grid of pixels), "
+            "at low priority and rarely enough that the training loses a few per cent at most"
+        )
+        self.mapping.hide()
+        self.live_map = LiveMap(form, self)
+        self.mapping.toggled.connect(self.live_map.look)
         self.table = RunsTable()
         self.table.itemSelectionChanged.connect(self._chosen)
         self.resume = plain_button("Resume", "Go on with the chosen run from its last checkpoint")
@@ -56,6 +65,7 @@ class RunsPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
         layout.addWidget(self.live)
+        layout.addWidget(self.mapping)
         layout.addWidget(heading("Runs"))
         layout.addWidget(self.table)
         layout.addLayout(row(self.resume, self.branching, self.curves, None, self.delete))
@@ -122,6 +132,7 @@ class RunsPanel(QWidget):
     def _show_live(self) -> None:
         run = self.shown_live()
         self.live.setVisible(bool(run))
+        self.mapping.setVisible(bool(run))
         if not run and "in the background" in self._form.words.text():
             self._form.say("")  # how it ended stands above the forms
         if run:
