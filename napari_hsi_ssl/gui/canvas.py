@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Labels
 from napari.utils.events import Event
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -300,11 +301,9 @@ class Canvas(QObject):
         """Show a saved map, when it is one of the current cube."""
         cube = Path(path).stem.split("--")[0]
         if cube == self.desk.cube:
-            from napari_hsi_ssl.cubes.writers import load_map
+            self._jobs.call(_saved_map, Path(path), on_result=lambda found: self._show_map(cube, path, *found), label="map", on_error=self._failed)
 
-            self._jobs.call(load_map, Path(path), on_result=lambda found: self._show_map(cube, path, found), label="map", on_error=self._failed)
-
-    def _show_map(self, cube: str, path: str, found: ClassMap) -> None:
+    def _show_map(self, cube: str, path: str, found: ClassMap, images: tuple[str, ...]) -> None:
         if not self.desk.alive:
             return
         for role in ("mask", "labels", "grid"):
@@ -312,7 +311,8 @@ class Canvas(QObject):
             if layer is not None:
                 layer.visible = False
         name = Path(path).stem.replace("--", " · ")
-        result_layers.show_map(self.desk.viewer, cube, found.labels, found.classes, name)
+        shown = result_layers.show_map(self.desk.viewer, cube, found.labels, found.classes, name)
+        shown.metadata["hsi"] |= {"path": path, "images": images}
         # Each new layer costs the window a tenth of a second and more: the hidden one waits until the map is drawn.
         self._waiting.append((cube, name, found))
         QTimer.singleShot(_PAUSE_MS, self._show_confidence)
@@ -322,6 +322,20 @@ class Canvas(QObject):
         cube, name, found = self._waiting.pop(0)
         if self.desk.alive and cube == self.desk.cube:
             result_layers.show_confidence(self.desk.viewer, cube, found.confidence, name)
+
+    def show_image_of_map(self, layer: Labels, name: str) -> None:
+        """Show an image that goes with a map in place of its classes, read when it is asked for first; "" shows the classes again."""
+        if not name or result_layers.layer_of(self.desk.viewer, layer, name) is not None:
+            result_layers.show_layer(self.desk.viewer, layer, name)
+            return
+        from napari_hsi_ssl.cubes.writers import load_layer
+
+        path = Path(layer.metadata["hsi"]["path"])
+        self._jobs.call(load_layer, path, name, on_result=partial(self._show_image, layer, name), slot="image", label=name, on_error=self._failed)
+
+    def _show_image(self, layer: Labels, name: str, image: NDArray[np.float32]) -> None:
+        if self.desk.alive and layer in self.desk.viewer.layers:
+            result_layers.show_layer(self.desk.viewer, layer, name, image)
 
     def _look_failed(self, error: BaseException, sentence: str, details: str) -> None:
         self._no_look = sentence
@@ -334,6 +348,13 @@ class Canvas(QObject):
 def canvas_for(desk: Desk) -> Canvas:
     """Return the canvas of a desk, the same one at every call."""
     return desk.findChild(Canvas) or Canvas(desk)
+
+
+def _saved_map(path: Path) -> tuple[ClassMap, tuple[str, ...]]:
+    """Return a saved map, and which images go with it."""
+    from napari_hsi_ssl.cubes.writers import load_map, map_layers
+
+    return load_map(path), ("confidence", *map_layers(path))
 
 
 def _open(project: Project, name: str, config: ViewConfig) -> Steps[tuple[CubePicture, NDArray[Any] | None, NDArray[Any] | None, Classes]]:

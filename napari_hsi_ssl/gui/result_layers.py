@@ -69,7 +69,7 @@ def show_map(viewer: Viewer, cube: str, labels: NDArray[np.integer], classes: Cl
     """Show a class map (y, x); an older map of the same name is updated in place."""
     layer = next((old for old in viewer.layers if role_of(old) == "map" and old.name == name), None)
     for other in viewer.layers:
-        if other is not layer and role_of(other) in {"map", "confidence"}:
+        if other is not layer and role_of(other) in {"map", "confidence", "differences"}:
             other.visible = False  # of a stack of maps only the topmost would be seen, whichever was asked for
     if layer is None:
         look = {"colormap": class_colours(classes), "features": class_names(classes)}
@@ -205,7 +205,10 @@ def forget_layers(viewer: Viewer, layer: Labels) -> None:
 
 
 def show_differences(viewer: Viewer, cube: str, found: NDArray[np.int32], classes: Classes, name: str) -> Labels:
-    """Show where two maps differ and who says what, over both; an older comparison is updated in place."""
+    """Show where two maps differ and who says what, in place of both, whose colours mean something else; an older one is updated in place."""
+    for other in viewer.layers:
+        if role_of(other) in {"map", "confidence", "swipe"}:
+            other.visible = False
     layer = find(viewer, "differences", cube)
     if layer is None:
         look = {"colormap": class_colours(classes), "features": class_names(classes)}

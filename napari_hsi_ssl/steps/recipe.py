@@ -22,6 +22,8 @@ from napari_hsi_ssl.config import (
     PcaConfig,
     PretrainConfig,
     Settings,
+    SplitConfig,
+    TableConfig,
     UmapConfig,
     ViewConfig,
 )
@@ -198,6 +200,13 @@ def labels_of_all(project: Path, table: Path | None = None) -> Recipe:
     return _of_project("labels", project, {"folders": True}, "labels", called("labels_from_folders", "project"))
 
 
+def split(project: Path, config: SplitConfig) -> Recipe:
+    """Divide the labels of a project."""
+    changed = changes(config)
+    call = called("split_project", "project", called("SplitConfig", **changed))
+    return _of_project("split", project, changed, "project_splits", call, "SplitConfig")
+
+
 # -- prepared spectra -------------------------------------------------------------------------------------------------
 
 
@@ -275,11 +284,18 @@ def pretrain(project: Path, config: PretrainConfig, init: str | None = None) -> 
     return _of_project("pretrain", project, {**named, **changed, "init": init}, "train", call, "PretrainConfig")
 
 
-def distil(project: Path, config: DistilConfig, init: str | None = None) -> Recipe:
-    """Train the self-distillation network on the labels."""
+def distil(
+    project: Path,
+    config: DistilConfig,
+    init: str | None = None,
+    train: Mapping[str, Path] | None = None,
+    validation: Mapping[str, Path] | None = None,
+) -> Recipe:
+    """Train the self-distillation network on the labels of the project, or on given ones."""
     changed = changes(config)
-    call = called("distil", "project", called("DistilConfig", **changed), init=init)
-    return _of_project("distil", project, {**changed, "init": init}, "train", call, "DistilConfig")
+    sides = {role: {cube: path.absolute() for cube, path in (part or {}).items()} or None for role, part in (("train", train), ("validation", validation))}
+    call = called("distil", "project", called("DistilConfig", **changed), init=init, **sides)
+    return _of_project("distil", project, {**changed, "init": init, **sides}, "train", call, "DistilConfig")
 
 
 def branch(project: Path, run: str, kind: str, changed: Mapping[str, Any], step: int | None = None) -> Recipe:
@@ -295,6 +311,10 @@ def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[st
     where: dict[str, Any] = {"all": True} if cubes is None else {"cube": list(cubes)}
     call = called("classify", "project", repr(run), called("ClassifyConfig", **changed), cubes=None if cubes is None else list(cubes), train=files)
     options = {"run": run, "method": config.method, **changed, **where, "train": files}
+    if "layers" in options:
+        options["layer"] = list(options.pop("layers"))
+    if "calibrate" in options:
+        options["no_calibrate"] = not options.pop("calibrate")
     return _of_project("classify", project, options, "classify", call, "ClassifyConfig")
 
 
@@ -321,10 +341,26 @@ def evaluate(project: Path, run: str, config: EvaluateConfig) -> Recipe:
     return _of_project("evaluate", project, {"run": run, **changed}, "evaluate", call, "EvaluateConfig")
 
 
+def baselines(project: Path, train: Mapping[str, Path], test: Mapping[str, Path], config: TableConfig) -> Recipe:
+    """Score rivals on one split."""
+    sides = {"train": {cube: path.absolute() for cube, path in train.items()}, "test": {cube: path.absolute() for cube, path in test.items()}}
+    changed = changes(config)
+    call = called("baselines", "project", *map(literal, sides.values()), called("TableConfig", **changed))
+    named = {"steps" if name == "max_steps" else name: value for name, value in changed.items()}
+    rows = {"rows": ",".join(config.rows)} if "rows" in named else {}
+    return _of_project("baselines", project, {**sides, **named, **rows}, "baselines", call, "TableConfig")
+
+
 def score(found: Path, truth: Path) -> Recipe:
     """Score a map against labels."""
     found, truth = found.absolute(), truth.absolute()
     return Recipe("score", (str(found),), {"labels": truth}, script(None, "judge", called("score", literal(found), literal(truth))))
+
+
+def areas(found: Path, labels: Path) -> Recipe:
+    """Estimate the areas of a map's classes."""
+    found, labels = found.absolute(), labels.absolute()
+    return Recipe("areas", (str(found),), {"labels": labels}, script(None, "areas", called("areas", literal(found), literal(labels))))
 
 
 def compare(first: Path, second: Path, truth: Path | None) -> Recipe:

@@ -500,10 +500,11 @@ def test_maps_are_listed_shown_scored_and_exported(opened, qtbot, tmp_path):
     assert f"OA {1 - 20 / 480:.1%}" in one.words.text(), one.words.text()
     layer = result_layers.map_layers(opened.desk.viewer)[0]
     qtbot.waitUntil(lambda: result_layers.confidence_of(opened.desk.viewer, layer) is not None, timeout=5000)
-    one.look.confidence.setChecked(True)
+    one.look.show_image("confidence")
     assert result_layers.confidence_of(opened.desk.viewer, layer).visible
     assert not layer.visible
-    one.look.confidence.setChecked(False)
+    one.look.show_image("")
+    assert layer.visible
     one.look.opacity.setValue(30)
     assert layer.opacity == pytest.approx(0.3)
     one.maps.export_map(path, tmp_path / "out" / "map.csv")

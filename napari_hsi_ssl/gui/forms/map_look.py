@@ -13,6 +13,7 @@ from napari_hsi_ssl.gui.canvas import Canvas
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.forms.labels import swatch
 from napari_hsi_ssl.gui.forms.pieces import QUIET, Words, boxed, listen, row
+from napari_hsi_ssl.gui.layers import find
 from napari_hsi_ssl.gui.swipe import Comparison
 
 _EVERY_MS = 30
@@ -84,7 +85,7 @@ class MapLook(QWidget):
     def show_image(self, name: str) -> None:
         """Show an image that goes with the map in place of its classes, "" for the classes."""
         self.images.setCurrentIndex(max(0, self.images.findData(name)))
-        layer = self._shown()
+        layer = result_layers.shown_map(self.desk.viewer, self.desk.cube)
         if layer is not None:
             self.canvas.show_image_of_map(layer, str(self.images.currentData()))
 
@@ -115,8 +116,11 @@ class MapLook(QWidget):
         self._later.start()
 
     def _shown(self) -> Labels | None:
-        maps = self.comparison.maps
-        return maps[0] if maps is not None else result_layers.shown_map(self.desk.viewer, self.desk.cube)
+        maps, viewer, cube = self.comparison.maps, self.desk.viewer, self.desk.cube
+        if maps is not None:
+            return maps[0]
+        differences = find(viewer, "differences", cube)
+        return differences if differences is not None and differences.visible else result_layers.shown_map(viewer, cube)
 
     def _map_shown(self, _path: str) -> None:
         before = self.sure.blockSignals(True)

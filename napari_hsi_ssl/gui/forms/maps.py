@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QFileDialog, QListWidget, QListWidgetItem, QShortcut, QVBoxLayout, QWidget
@@ -16,8 +17,9 @@ from napari_hsi_ssl.gui.forms.pieces import QUIET, heading, plain_button, row, w
 from napari_hsi_ssl.gui.layers import role_of
 from napari_hsi_ssl.gui.swipe import Comparison
 from napari_hsi_ssl.steps import recipe
+from napari_hsi_ssl.steps.areas import areas
 from napari_hsi_ssl.steps.export import export
-from napari_hsi_ssl.steps.judge import compare
+from napari_hsi_ssl.steps.judge import compare, difference_map
 from napari_hsi_ssl.steps.project_splits import score_held_out
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ class MapList(QWidget):
             button.clicked.connect(partial(self.compare_by_eye, mode))
         self.why = plain_button("Why?", f"Click a pixel of the map: votes, exits and the labelled pixels most like it ({_WHY})")
         self.why.clicked.connect(lambda: form.desk.plot_wanted.emit("why"))
+        self.areas = plain_button("Areas…", "What each class really covers, with its 95 % interval: the map's areas corrected by its errors on labels")
+        self.areas.clicked.connect(self.adjust_areas)
         self.seen = words_label(QUIET)
         self.seen.hide()
         for keys, button in ((_SWIPE, self.swipe), (_BLINK, self.blink), (_WHY, self.why)):
@@ -74,7 +78,7 @@ class MapList(QWidget):
         layout.addWidget(heading("Maps of this cube"))
         layout.addWidget(self.list)
         layout.addLayout(row(self.show_map, self.score, self.compare, self.export))
-        layout.addLayout(row(self.swipe, self.blink, self.why, None))
+        layout.addLayout(row(self.swipe, self.blink, self.why, self.areas, None))
         layout.addWidget(self.seen)
 
     # -- the list ---------------------------------------------------------------------------------------------------------
@@ -109,6 +113,7 @@ class MapList(QWidget):
         count = len(self.list.selectedItems())
         for button, on in ((self.show_map, count > 0), (self.score, count == 1), (self.compare, count == 2), (self.export, count == 1)):
             button.setEnabled(on)
+        self.areas.setEnabled(count == 1)
         for button in (self.swipe, self.blink):
             button.setEnabled(count == 2 or bool(self.comparison.mode))
         self.why.setEnabled(self.list.count() > 0)
@@ -204,10 +209,40 @@ class MapList(QWidget):
             form.run(compare(chosen[0], chosen[1], labels if labels.exists() else None), self._compared, "comparing the maps", writes=False)
 
     def _compared(self, report: dict[str, Any]) -> None:
-        test = report.get("mcnemar")
-        words = f" · McNemar p = {test['p']:.2g}" if test else ""
-        self._tell(f"The maps agree on {report['agreement']:.1%} of the pixels{words}.")
+        gain = report.get("difference")
+        interval = f" (95 %: {100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})" if gain and gain["low"] is not None else ""
+        words = f" Accuracy of the first less that of the second: {100 * gain['difference']:+.1f} points{interval}." if gain else ""
+        self._tell(f"The maps agree on {report['agreement']:.1%} of the pixels; where they differ is coloured by who says what.{words}")
         self.form.desk.result_made.emit("compare", report)
+        self.form.desk.plot_wanted.emit("results")
+        chosen = self.chosen()
+        if len(chosen) == 2:
+            self.form.jobs.call(difference_map, *chosen, on_result=self._show_differences, slot="differences", label="differences")
+
+    def _show_differences(self, found: ClassMap) -> None:
+        form = self.form
+        if form.desk.alive and found.labels.shape == _shape(form):
+            result_layers.show_differences(form.desk.viewer, form.desk.cube, found.labels.astype(np.int32), found.classes, f"{form.desk.cube} differences")
+            form.look.refresh()
+
+    def adjust_areas(self) -> None:
+        """Estimate the areas of the chosen map's classes with the errors that the cube's labels show."""
+        form, chosen = self.form, self.chosen()
+        if form.project is None or len(chosen) != 1:
+            return
+        path, _ = QFileDialog.getOpenFileName(self, "Labels that did not teach the map", form.memory.folder("labels"))
+        if path:
+            form.memory.used("labels", Path(path))
+            self.areas_by(chosen[0], Path(path))
+
+    def areas_by(self, found: Path, labels: Path) -> None:
+        """Estimate areas by a label file."""
+        self.form.done = recipe.areas(found, labels)
+        self.form.run(areas(found, labels), self._areas_known, "areas", writes=False)
+
+    def _areas_known(self, report: dict[str, Any]) -> None:
+        self._tell(f"Areas by {report['n']:,} labelled pixels: the map is right on {report['overall']:.1%} ± {100 * report['overall_error']:.1f} of its area.")
+        self.form.desk.result_made.emit("areas", report)
         self.form.desk.plot_wanted.emit("results")
 
     def _ask_export(self) -> None:
@@ -224,6 +259,10 @@ class MapList(QWidget):
         form = self.form
         form.done = recipe.export(source, to)
         form.run(export(source, to), lambda report: form.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
+
+
+def _shape(form: Form) -> tuple[int, ...]:
+    return form.project.entry(form.desk.cube).shape[:2] if form.project is not None and form.desk.cube else ()
 
 
 def _read(paths: list[Path]) -> dict[Path, ClassMap]:

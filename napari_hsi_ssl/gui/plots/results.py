@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSplitter,
+    QStackedWidget,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -36,8 +37,10 @@ from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.files import write_bytes
 from napari_hsi_ssl.gui.plots.confusion import ConfusionPlot
 from napari_hsi_ssl.gui.plots.legend import swatch
-from napari_hsi_ssl.gui.plots.tables import Table, accuracy_table, area_table, class_table, confusion_csv, plain_table, score_words
+from napari_hsi_ssl.gui.plots.reliability import ReliabilityPlot
+from napari_hsi_ssl.gui.plots.tables import Table, accuracy_table, area_table, baselines_table, class_table, confusion_csv, plain_table, score_words
 from napari_hsi_ssl.gui.plots.theme import Theme
+from napari_hsi_ssl.gui.plots.trust_tables import agreement_table, areas_table
 
 _SIDE_WIDTH = 166
 _WORDS_WIDTH = 128
@@ -84,8 +87,14 @@ def report_of(kind: str, report: Mapping[str, Any]) -> Result:
     """Return a report of `steps.judge` as a result: a score with its confusion matrix, any other as a plain table."""
     # A report that does not say of what it is must not replace the one before it.
     title = f"{kind} · {report.get('map') or time.strftime('%H:%M:%S')}".replace("--", " · ")
+    if "rows" in report and "reference" in report:
+        return Result(title, baselines_table(report))
     if "confusion" in report and "names" in report:
         return Result(title, class_table(report), report)
+    if "differences" in report:
+        return Result(title, agreement_table(report))
+    if "judged_share" in report:
+        return Result(title, areas_table(report))
     return Result(title, plain_table(report))
 
 
@@ -262,11 +271,21 @@ class _ScoreView(QWidget):
         self._side = QVBoxLayout()
         self._side.addWidget(self.words)
         self._side.addWidget(self.cell)
+        shown: QWidget = scroll
+        if report.get("reliability"):
+            shown = QStackedWidget()
+            self.reliability = ReliabilityPlot(report, theme)
+            for page in (scroll, self.reliability):
+                shown.addWidget(page)
+            self.believed = QPushButton("Reliability", checkable=True)
+            self.believed.setToolTip("Confidence of the map against its accuracy, instead of the confusion matrix")
+            self.believed.toggled.connect(lambda on: shown.setCurrentIndex(int(on)))
+            self._side.addWidget(self.believed)
         self._side.addStretch()
         self._both = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._both.setContentsMargins(0, 0, 0, 0)
         self._both.addLayout(self._side)
-        self._both.addWidget(scroll, 1)
+        self._both.addWidget(shown, 1)
         self._arrange(wide=True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.mapping.baselines.rows import row_of
 
 _SIMPLE = {"mean_spectrum": "Mean spectrum", "mean_pca": "Mean PCA spectrum", "mean_pca_spectrum": "Mean PCA spectrum", "mean_scores": "Mean PCA spectrum"}
 _WORDS = {
@@ -101,6 +102,33 @@ def accuracy_table(report: Mapping[str, Any]) -> Table:
     return Table(("Features", f"kNN (k = {report.get('k', 20)})", "Linear probe"), tuple(rows), ("text", "percent", "percent"), note=note)
 
 
+def baselines_table(report: Mapping[str, Any]) -> Table:
+    """Return a table of rivals (`steps.table`): accuracies, with 95 % intervals and differences from the reference where they were repeated."""
+    rows = report["rows"]
+    repeated = any(row.get("oa_interval") for row in rows)
+    columns, formats = ["Row", "OA", "AA", "κ"], ["text", "percent", "percent", "number"]
+    if repeated:
+        reference = row_of(report["reference"]).label
+        columns = ["Row", "OA", "95 %", "AA", "95 %", "κ", "OA − reference", "95 %", "p"]
+        formats = ["text", "percent", "text", "percent", "text", "number", "percent", "text", "number"]
+
+    def cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        if not repeated:
+            return row_of(row["key"]).label, row["oa"], row["aa"], row["kappa"], row["seconds"]
+        spans = [_span(row.get(f"{name}_interval")) for name in ("oa", "aa", "difference")]
+        plain = (row_of(row["key"]).label, row["oa"], spans[0], row["aa"], spans[1], row["kappa"])
+        return *plain, row.get("difference"), spans[2], row.get("p"), row["seconds"]
+
+    note = report.get("notes", "")
+    if repeated:
+        note = f"Reference: {reference}. {note}"
+    return Table((*columns, "Seconds"), tuple(cells(row) for row in rows), (*formats, "number"), note=note)
+
+
+def _span(interval: Sequence[float] | None) -> str | None:
+    return None if interval is None else f"{100 * interval[0]:.1f} … {100 * interval[1]:.1f}"
+
+
 def area_table(areas: Mapping[str, int], classes: Classes, confidence: float | None = None) -> Table:
     """Return the area of every class of a map, in pixels and as a share of what was classified."""
     total = sum(areas.values())
@@ -133,6 +161,7 @@ def score_words(report: Mapping[str, Any]) -> str:
     spread = f"\n95 %: {100 * interval[0]:.1f}–{100 * interval[1]:.1f}" if interval else ""
     return (
         f"OA {100 * report['oa']:.1f} %{spread}\nAA {100 * report['aa']:.1f} %\nκ {report['kappa']:.3f}\n{report['n']:,} labelled pixels"
+        + (f"\nECE {100 * report['ece']:.1f} %" if "ece" in report else "")
     )  # fmt: skip
 
 
