@@ -139,7 +139,7 @@ def _print(report: object, indent: str = "") -> None:
         typer.echo(f"{indent}{report}")
         return
     for key, value in report.items():
-        if key == "rows" and "table" in report:
+        if key in {"rows", "notes"} and "table" in report:
             continue  # the table says the same, to be read
         if key == "table":
             typer.echo(f"\n{value}")

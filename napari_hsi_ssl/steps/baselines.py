@@ -54,7 +54,8 @@ def baselines(
     Returns
     -------
     dict
-        As `steps.table.table` returns it, without the single results, with ``table``: the same as text. ``cube`` names the only cube.
+        As `steps.table.table` returns it, without the single results, with ``notes`` (what must be known to read it) and ``table``: the same
+        as text. ``cube`` names the only cube.
 
     Raises
     ------
@@ -68,6 +69,7 @@ def baselines(
     chosen: list[Fold] = [fold_of(project, train or {}, test or {})] if folds is None else read_folds(project, folds, cube, only)
     report = yield from table(project, chosen, config or TableConfig(), run)
     results = report.pop("results")
+    report["notes"] = notes(report)
     report["table"] = markdown(report)
     if len(report["cubes"]) == 1:
         report = {"cube": report["cubes"][0], **report}
@@ -97,7 +99,7 @@ def markdown(report: Mapping[str, Any]) -> str:
     padded = [[line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))] for line in lines]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     body = "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
-    return f"{body}\n\n{notes(report)}\n"
+    return f"{body}\n\n{report['notes']}\n"
 
 
 def notes(report: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from napari_hsi_ssl.config import PatchConfig, PcaConfig, PretrainConfig, SplitC
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError
+from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.baselines import baselines, markdown
 from napari_hsi_ssl.steps.cubes import new
 from napari_hsi_ssl.steps.folds import read_folds
@@ -199,6 +200,17 @@ def test_text_has_a_row_a_rival_and_says_what_must_be_known(work):
     assert lines[3].startswith("| kNN (k = 5) on standardised spectra")
     assert f"{100 * report['rows'][1]['oa']:.1f}" in lines[3]
     assert "Position alone, without any spectrum" in lines[-1]
+
+
+def test_copied_texts_make_the_same_table(work):
+    config = TableConfig(rows=("position", "cnn1d"), seeds=2, seed=3, max_steps=5)
+    made = recipe.baselines(work.one, work.train, work.test, config)
+    first = command(*made.words)
+    space = {"__name__": "__main__"}
+    exec(compile(made.python, "copied", "exec"), space)
+    assert space["report"]["rows"][1]["oa"] == first["rows"][1]["oa"]
+    assert first["rows"][1]["seeds"] == 2
+    assert "--steps 5" in made.command
 
 
 def test_bad_input_is_told_in_one_sentence(work, tmp_path):

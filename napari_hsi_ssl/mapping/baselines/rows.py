@@ -24,7 +24,8 @@ class Row:
     key : str
         As it is asked for; ``distil:bands/5`` is the key ``distil`` with an input and a window of its own, ``distil:chosen`` with those
         that do best on parts of the training labels.
-    words : str
+    label, words : str
+        Short, for narrow tables, and in full.
     kind : {"plain", "cnn", "distil", "trunk", "choice"}
         Plain ones need no torch. A choice stands for the one of `candidates` that does best on parts of the training labels.
     window : int
@@ -38,6 +39,7 @@ class Row:
     """
 
     key: str
+    label: str
     words: str
     kind: Kind
     window: int
@@ -65,22 +67,22 @@ class Row:
 ROWS: Final = {
     row.key: row
     for row in (
-        Row("position", "position alone (1-NN on row and column)", "plain", 1, seeded=False),
-        Row("knn", "kNN (k = 5) on standardised spectra", "plain", 1, seeded=False),
-        Row("svm", "RBF SVM on standardised spectra", "plain", 1),
-        Row("forest", "random forest on spectra", "plain", 1),
-        Row("lda", "shrinkage LDA on the 5×5 mean", "plain", 5, seeded=False),
-        Row("trees", "extremely randomised trees on 30 PCs and their 5×5, 9×9 and 15×15 means", "plain", 15),
-        Row("svm-means", "RBF SVM on 30 PCs and their 15×15 mean", "plain", 15),
-        Row("cnn1d", "1-D CNN on spectra (Hu et al. 2015)", "cnn", 1),
-        Row("cnn2d", "2-D CNN on 5×5 windows of 30 PCs (Makantasis et al. 2015)", "cnn", 5),
-        Row("cnn3d", "3-D CNN on 5×5 windows of all bands (Ben Hamida et al. 2018)", "cnn", 5),
-        Row("outside", "best rival from outside, chosen on parts of the training labels", "choice", 0),
-        Row("none", "multi-exit network without distillation", "distil", 0),
-        Row("distil", "multi-exit network with self-distillation", "distil", 0),
-        Row("random", "random trunk, frozen, with a linear head", "trunk", 0),
-        Row("pretrained", "pretrained trunk, frozen, with a linear head", "trunk", 0, needs_run=True),
-        Row("tuned", "pretrained trunk, fine-tuned with self-distillation", "trunk", 0, needs_run=True),
+        Row("position", "Position alone", "position alone (1-NN on row and column)", "plain", 1, seeded=False),
+        Row("knn", "kNN", "kNN (k = 5) on standardised spectra", "plain", 1, seeded=False),
+        Row("svm", "RBF SVM", "RBF SVM on standardised spectra", "plain", 1),
+        Row("forest", "Random forest", "random forest on spectra", "plain", 1),
+        Row("lda", "LDA, 5×5 mean", "shrinkage LDA on the 5×5 mean", "plain", 5, seeded=False),
+        Row("trees", "Extra trees, means", "extremely randomised trees on 30 PCs and their 5×5, 9×9 and 15×15 means", "plain", 15),
+        Row("svm-means", "SVM, PCs and mean", "RBF SVM on 30 PCs and their 15×15 mean", "plain", 15),
+        Row("cnn1d", "1-D CNN", "1-D CNN on spectra (Hu et al. 2015)", "cnn", 1),
+        Row("cnn2d", "2-D CNN", "2-D CNN on 5×5 windows of 30 PCs (Makantasis et al. 2015)", "cnn", 5),
+        Row("cnn3d", "3-D CNN", "3-D CNN on 5×5 windows of all bands (Ben Hamida et al. 2018)", "cnn", 5),
+        Row("outside", "Best from outside", "best rival from outside, chosen on parts of the training labels", "choice", 0),
+        Row("none", "No distillation", "multi-exit network without distillation", "distil", 0),
+        Row("distil", "Self-distillation", "multi-exit network with self-distillation", "distil", 0),
+        Row("random", "Random trunk", "random trunk, frozen, with a linear head", "trunk", 0),
+        Row("pretrained", "Pretrained trunk", "pretrained trunk, frozen, with a linear head", "trunk", 0, needs_run=True),
+        Row("tuned", "Fine-tuned trunk", "pretrained trunk, fine-tuned with self-distillation", "trunk", 0, needs_run=True),
     )
 }
 """By key, in the order of the table."""
@@ -107,15 +109,18 @@ def row_of(text: str) -> Row:
         return row
     if row.kind == "distil" and variant == CHOSEN:
         whose = "" if base == "distil" else " as for distil"
-        return replace(row, key=text.strip(), words=f"{row.words}, input and window chosen on parts of the training labels{whose}", kind="choice")
-    source, slash, side = variant.partition("/")
-    if row.kind != "distil" or source not in _INPUTS or (slash and not (side.isdigit() and int(side) > 0)):
+        words = f"{row.words}, input and window chosen on parts of the training labels{whose}"
+        return replace(row, key=text.strip(), label=f"{row.label}, chosen", words=words, kind="choice")
+    source, slash, window_text = variant.partition("/")
+    if row.kind != "distil" or source not in _INPUTS or (slash and not (window_text.isdigit() and int(window_text) > 0)):
         raise ConfigError(
             f"'{text}' names no row, expected a variant only of distil or none, such as distil:bands, distil:bands/5, none:pcs/9 or distil:chosen."
         )
-    window = int(side) if slash else 0
+    window = int(window_text) if slash else 0
     words = f"{row.words}, {_INPUTS[source]}" + (f", window {window}" if window else "")
-    return replace(row, key=f"{base}:{source}" + (f"/{window}" if window else ""), words=words, window=window, input="bands" if source == "bands" else "pcs")
+    exact = source + (f"/{window}" if window else "")
+    side: Literal["bands", "pcs"] = "bands" if source == "bands" else "pcs"
+    return replace(row, key=f"{base}:{exact}", label=f"{row.label}, {exact}", words=words, window=window, input=side)
 
 
 def rows_of(texts: Sequence[str], run: bool) -> tuple[Row, ...]:
