@@ -132,7 +132,8 @@ class WhyControl(QObject):
 
     def _arrived(self, *_: object) -> None:
         if self._going is not None and self._going[0] == self.desk.cube and canvas_for(self.desk).picture is not None:
-            (_, y, x), self._going = self._going, None
+            y, x = self._going[1:]
+            self._going = None
             camera = self.desk.viewer.scene.camera
             camera.center = (*camera.center[:-2], float(y), float(x))
 
@@ -144,11 +145,11 @@ def _answer(project: Project, case: Case | None, path: Path, y: int, x: int) -> 
     if case is None:
         case = yield from open_case(project, path)
     report = yield from explain_pixel(project, case, y, x)
-    places = [(case.cube, y, x), *((row["cube"], row["y"], row["x"]) for row in report["neighbours"])]
+    places: list[tuple[str, int, int]] = [(case.cube, y, x), *((row["cube"], row["y"], row["x"]) for row in report["neighbours"])]
     pictures: dict[tuple[str, int, int], NDArray[np.uint8]] = {}
-    for cube in dict.fromkeys(name for name, *_ in places):
+    for cube in dict.fromkeys(str(place[0]) for place in places):
         here = [place for place in places if place[0] == cube]
-        pictures |= dict(zip(here, crops(project.cube(cube), [(at, column) for _, at, column in here], REACH), strict=True))
+        pictures |= dict(zip(here, crops(project.cube(cube), [place[1:] for place in here], REACH), strict=True))
     return case, report, [pictures[place] for place in places]
 
 

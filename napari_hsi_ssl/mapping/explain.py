@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.mapping.classifiers import LinearProbe, fit_linear
-from napari_hsi_ssl.mapping.maps import Embedding, Method, choose_references, scaling
+from napari_hsi_ssl.mapping.maps import Embedding, Method, choose_references, decider, scaling
+from napari_hsi_ssl.metrics.calibration import tempered
 from napari_hsi_ssl.metrics.neighbours import nearest
 
 
@@ -57,7 +57,7 @@ class Why:
     numbers : int64 array (c,)
         Classes, those with most votes first; classes without any are left out.
     shares : float64 array (c,)
-        Of the votes, or probabilities.
+        Of the votes, or probabilities, as calibrated as the map's confidence is.
     nearest : intp array (m,)
         The most similar references, the nearest first.
     distances : float64 array (m,)
@@ -81,27 +81,26 @@ class Explainer:
         Neighbours that vote.
     standardised : bool
         As `mapping.maps.decider` has it.
+    temperature : float, optional
+        Of the map's confidence.
     """
 
-    def __init__(self, references: References, method: Method, k: int = 20, *, standardised: bool = True) -> None:
+    def __init__(self, references: References, method: Method, k: int = 20, *, standardised: bool = True, temperature: float | None = None) -> None:
         self.references = references
-        self._k = k
-        self._probe: LinearProbe | None = fit_linear(references.features, references.numbers) if method == "linear" else None
+        self._decide = decider(method, references.features, references.numbers, min(k, len(references.numbers)), standardised=standardised)
+        self._temperature = temperature
         self._mean, self._spread = scaling(references.features) if standardised else (np.zeros(1), np.ones(1))
         self._compared = (references.features - self._mean) / self._spread
 
     def why(self, query: NDArray[np.floating], count: int = 8) -> Why:
         """Say what speaks for the class of a pixel by its features (d,); ``count`` references are named."""
-        wanted = max(count, 0 if self._probe is not None else self._k)
+        (_, shares), *_ = self._decide.answers(query[None])
+        said = shares if self._temperature is None else tempered(self._decide.log(shares), self._temperature)
+        # A temperature gives every class something: what had no vote is still left out.
+        numbers, said = ranked(self._decide.classes, np.where(shares[0] > 0, said[0], 0))
         compared = ((np.asarray(query, dtype=np.float64) - self._mean) / self._spread).astype(np.float32)
-        found, far = nearest(self._compared, compared[None], min(wanted, len(self._compared)))
-        if self._probe is not None:
-            numbers, shares = self._probe.classes, self._probe.proba(query).astype(np.float64)
-        else:
-            numbers, votes = np.unique(self.references.numbers[found[0, : self._k]], return_counts=True)
-            shares = votes / votes.sum()
-        numbers, shares = ranked(numbers, shares)
-        return Why(numbers, shares, found[0, :count], far[0, :count])
+        found, far = nearest(self._compared, compared[None], min(count, len(self._compared)))
+        return Why(numbers, said, found[0], far[0])
 
 
 def ranked(numbers: NDArray[np.integer], shares: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from typing import Any
 
 from napari_hsi_ssl.errors import RunError
-from napari_hsi_ssl.learning.data import Scale, background_level, fill_background, gather, pad_frame
 from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.mapping.embed import best_way, predict_cube
+from napari_hsi_ssl.mapping.embed import Asker
+from napari_hsi_ssl.mapping.frames import Frame
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.runs.job_inputs import area_of, open_model, stored
-
-_MARGIN: Final = 64
-"""Pixels around a window that can play a part in what the trunk sees there; a multiple of every stride."""
 
 
 def exits(*, model: str, inlet: str, cube: Mapping[str, Any], at: Sequence[int]) -> Steps[dict[str, Any]]:
@@ -39,36 +32,18 @@ def exits(*, model: str, inlet: str, cube: Mapping[str, Any], at: Sequence[int])
     Raises
     ------
     RunError
-        When the network has no exits, or the pixel is not measured.
+        When the network has no exits, or the pixel is not used or not measured.
     """
     yield Progress(message="asking the exits")
     network, card = open_model(model, inlet)
     if not isinstance(network, DistilNetwork):
         raise RunError("this run was pretrained without labels, so it has no exits to ask; explain a map of a self-distillation run.")
-    image, (y, x) = stored(network, cube), at
-    area = area_of(cube["area"], image.shape[:2])
-    if not np.isfinite(np.asarray(image[y, x])).all():
-        raise RunError(f"the pixel at row {y}, column {x} was not measured in every band, so the network says nothing of it; choose another.")
-    level = background_level(image, card, area)
-    window = int(card["window"])
-    if best_way(card) == "windows":
-        found = _by_window(network, card, fill_background(np.asarray(image), card, area, level), y, x, window)
-    else:
-        top, left = (max(0, (place - 2 * window - _MARGIN) // _MARGIN * _MARGIN) for place in (y, x))
-        part = np.s_[top : y + 2 * window + _MARGIN + 1, left : x + 2 * window + _MARGIN + 1]
-        filled = fill_background(np.asarray(image[part]), card, area[part], level)
-        said = []
-        for leave in range(len(network.exits)):
-            image = yield from predict_cube(network, card, filled, np.ones(filled.shape[:2], dtype=bool), leave=leave)
-            said.append(image[y - top, x - left])
-        found = np.stack(said)
-    return {"numbers": list(card["classes"]["numbers"]), "exits": found.astype(float).tolist()}
-
-
-def _by_window(network: DistilNetwork, card: Any, filled: NDArray[Any], y: int, x: int, window: int) -> NDArray[np.float32]:  # noqa: ANN401
-    scaled = Scale(card)(torch.from_numpy(filled)).numpy()
-    windows = gather([pad_frame(scaled, window)], np.zeros(1, dtype=np.intp), np.array([y]), np.array([x]), window)
-    device = next(network.parameters()).device
-    with torch.inference_mode():
-        said = network(torch.from_numpy(windows).to(device).permute(0, 3, 1, 2))
-    return np.stack([logits.softmax(-1)[0].float().cpu().numpy() for logits in said])
+    scores, (y, x) = stored(network, cube), at
+    asker = Asker(network, card, leaves=range(len(network.exits)))
+    part = Frame(scores, card, area_of(cube["area"], scores.shape[:2])).part((slice(y, y + 1), slice(x, x + 1)), asker.margin)
+    said = asker.values(part)
+    if not len(said):
+        raise RunError(
+            f"the pixel at row {y}, column {x} is outside the mask or not measured in every band, so the network says nothing of it; choose another."
+        )
+    return {"numbers": list(card["classes"]["numbers"]), "exits": said.reshape(len(network.exits), -1).astype(float).tolist()}

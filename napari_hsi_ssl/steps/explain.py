@@ -60,6 +60,8 @@ class Case:
         ``number``, ``name``, ``colour``, ``n`` (pixels), ``mean`` and ``sd`` (lists, None in bad bands) of every class.
     run : RunFolder or None
         The self-distillation run, whose exits can be asked.
+    temperature : float or None
+        By which the map's confidence is calibrated.
     """
 
     path: Path
@@ -71,6 +73,7 @@ class Case:
     embedding: Embedding
     means: list[dict[str, Any]]
     run: RunFolder | None
+    temperature: float | None
 
 
 def explain(project: Project, map_path: Path, y: int, x: int, neighbours: int = 8) -> Steps[dict[str, Any]]:
@@ -108,9 +111,11 @@ def open_case(project: Project, map_path: Path) -> Steps[Case]:
     yield Progress(message="fitting")
     standardised = folder is not None or not as_they_are(run)
     references = References.of(images, labels, config.references, config.seed)
-    explainer = Explainer(references, "linear" if method == "linear" else "knn", config.k, standardised=standardised)
+    calibration = told.get("calibration")  # words where it could not be done
+    temperature = calibration["temperature"] if isinstance(calibration, dict) else None
+    explainer = Explainer(references, "linear" if method == "linear" else "knn", config.k, standardised=standardised, temperature=temperature)
     means = yield from _class_means(project, cube, labels, found.classes)
-    return Case(map_path, cube, found, config, labels, explainer, embedding, means, folder)
+    return Case(map_path, cube, found, config, labels, explainer, embedding, means, folder, temperature)
 
 
 def explain_pixel(project: Project, case: Case, y: int, x: int, neighbours: int = 8) -> Steps[dict[str, Any]]:
@@ -143,8 +148,9 @@ def explain_pixel(project: Project, case: Case, y: int, x: int, neighbours: int 
     exits: list[dict[str, Any]] = []
     if case.run is not None:
         said = yield from _ask_exits(project, case.run, case.cube, y, x)
-        exits = [{"exit": number, "votes": _ranked(classes, said["numbers"], shares)} for number, shares in enumerate(said["exits"], start=1)]
-        votes = exits[-1]["votes"]
+        answers = np.asarray(said["exits"])
+        exits = [{"exit": number, "votes": _ranked(classes, said["numbers"], shares)} for number, shares in enumerate(answers, start=1)]
+        votes = _ranked(classes, said["numbers"], _calibrated(_deciding(answers, case.config), case.temperature))
     references = case.explainer.references
     near = [
         {"cube": references.cubes[references.cube[row]], "y": int(references.y[row]), "x": int(references.x[row]),
@@ -170,8 +176,18 @@ def explain_pixel(project: Project, case: Case, y: int, x: int, neighbours: int 
         "bad": np.flatnonzero(_bad(cube)).tolist(),
         "quantity": str(cube.attrs.get("quantity", "unknown")),
         "means": case.means,
-        "note": "" if votes and votes[0]["number"] == decided else "Labels, mask or model have changed since the map was made: the votes are those of now.",
+        "note": _note(found, decided, votes),
     }
+
+
+def _note(found: ClassMap, decided: int, votes: list[dict[str, Any]]) -> str:
+    unlike = found.provenance.get("typicality")
+    unknown = unlike.get("name") if isinstance(unlike, dict) else None
+    if unknown is not None and _class(found.classes, decided)["name"] == unknown:
+        return "It is unlike the labelled pixels, so the map leaves it without one of their classes; the votes are what it would have been."
+    if votes and votes[0]["number"] == decided:
+        return ""
+    return "Labels, mask or model have changed since the map was made: the votes are those of now."
 
 
 # -- what the map was made from -------------------------------------------------------------------------------------------
@@ -302,7 +318,22 @@ def _shares(classes: Classes, numbers: NDArray[np.integer], shares: NDArray[np.f
     return [{**_class(classes, number), "share": share} for number, share in zip(numbers.tolist(), shares.tolist(), strict=True)]
 
 
-def _ranked(classes: Classes, numbers: list[int], shares: list[float]) -> list[dict[str, Any]]:
+def _ranked(classes: Classes, numbers: list[int], shares: NDArray[np.floating]) -> list[dict[str, Any]]:
     from napari_hsi_ssl.mapping.explain import ranked
 
-    return _shares(classes, *ranked(np.asarray(numbers), np.asarray(shares)))
+    return _shares(classes, *ranked(np.asarray(numbers), shares))
+
+
+def _deciding(answers: NDArray[np.float64], config: ClassifyConfig) -> NDArray[np.float64]:
+    """Return the probabilities (c,) that decide, of those of every exit (e, c), by the settings of the map."""
+    if config.exits == "mean":
+        return np.asarray(answers.mean(axis=0))
+    if config.exit_at is None or not (sure := answers.max(axis=1) >= config.exit_at).any():
+        return np.asarray(answers[-1])
+    return np.asarray(answers[sure.argmax()])
+
+
+def _calibrated(shares: NDArray[np.float64], temperature: float | None) -> NDArray[np.float64]:
+    from napari_hsi_ssl.metrics.calibration import tempered
+
+    return shares if temperature is None else tempered(np.log(np.maximum(shares, np.finfo(np.float32).tiny)), temperature)

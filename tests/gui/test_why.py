@@ -75,7 +75,7 @@ def test_a_click_shows_what_the_step_says(bench, qtbot):
     assert "<b>bean</b>" in dock.why.words.text()
     assert dock.why.words.textFormat() == Qt.TextFormat.PlainText, "a name from a file is no markup"
     assert dock.why.near.count() == 1 + len(expected["neighbours"])
-    assert dock.why.classes.texts()[0] == f"<b>bean</b> · {expected['votes'][0]['share']:.0%}"
+    assert dock.why.classes.texts()[0] == f"{expected['votes'][0]['share']:.0%} · <b>bean</b>"
     assert not dock.why.exits.isVisible()
     marked = layers.find(viewer, "why")
     assert marked.visible

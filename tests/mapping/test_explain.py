@@ -21,19 +21,21 @@ def made(seed=0, side=24, dims=6):
 
 
 @pytest.mark.parametrize(("method", "standardised"), [("knn", True), ("knn", False), ("linear", True)])
-def test_the_votes_are_those_of_the_map(method, standardised):
+@pytest.mark.parametrize("temperature", [None, 1.7])
+def test_the_votes_are_those_of_the_map(method, standardised, temperature):
     images, labels = made()
     features, numbers = labelled_features(images, labels, 120, 3)
-    found, sure = run(decide_map(images["a"], np.ones((24, 24), bool), decider(method, features, numbers, 7, standardised=standardised)))
+    decided = run(decide_map(images["a"], np.ones((24, 24), bool), decider(method, features, numbers, 7, standardised=standardised), temperature))
+    found, sure = decided.labels, decided.confidence
     references = References.of(images, labels, 120, 3)
     np.testing.assert_array_equal(references.features, features)
     np.testing.assert_array_equal(references.numbers, numbers)
-    explainer = Explainer(references, method, 7, standardised=standardised)
+    explainer = Explainer(references, method, 7, standardised=standardised, temperature=temperature)
     for y, x in np.random.default_rng(1).integers(2, 24, (40, 2)):
         why = explainer.why(images["a"][y, x])
         assert why.numbers[0] == found[y, x]
         assert why.shares[0] == pytest.approx(sure[y, x], abs=1e-6)
-        assert why.shares.sum() == pytest.approx(1, abs=1e-5)
+        assert why.shares.sum() <= 1 + 1e-6
 
 
 def test_the_places_are_those_of_the_labels():

@@ -21,8 +21,8 @@ _NOTHING = "Click a pixel of a map on the image to see why it has its class."
 _SHOWN = 2
 """Classes whose mean spectra are drawn at first: the winner and the one behind it."""
 _QUANTITIES = {"dn": "Digital number", "radiance": "Radiance", "reflectance": "Reflectance"}
-_ICON = 84
-_SIDE = 190
+_ICON, _FACTOR = 68, 4
+_SIDE = 210
 
 
 class WhyView(QWidget):
@@ -48,6 +48,8 @@ class WhyView(QWidget):
         self.classes.setToolTip("Votes for each class, or its probability; tick a class to see the mean of its labelled pixels ± one standard deviation")
         self.classes.toggled.connect(self._toggled)
         self.exits = QListWidget()
+        self.exits.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.exits.setTextElideMode(Qt.TextElideMode.ElideRight)
         self.exits.setSelectionMode(QListWidget.SelectionMode.NoSelection)
         self.exits.setToolTip("What each exit of the network says of this pixel, from the first to the deepest")
         self.plot = pg.PlotWidget()
@@ -77,7 +79,7 @@ class WhyView(QWidget):
         for place, (part, stretch) in enumerate(((side, 0), (self.plot, 3), (self.near, 2))):
             split.addWidget(part)
             split.setStretchFactor(place, stretch)
-        split.setSizes([_SIDE + 20, 420, 3 * _ICON + 60])
+        split.setSizes([_SIDE + 20, 380, 3 * _ICON + 120])
         whole = QVBoxLayout(self)
         whole.setContentsMargins(6, 6, 6, 4)
         whole.addWidget(split)
@@ -108,12 +110,12 @@ class WhyView(QWidget):
         """Show a report; the first picture (n, n, 3) is of the pixel itself, the others of the neighbours in their order."""
         self._report = report
         name, sure = report["class"]["name"], report["confidence"]
-        words = f"Row {report['y']}, column {report['x']} · {report['cube']}\n{name}, confidence {sure:.2f}"
+        words = f"Row {report['y']}, column {report['x']}\n{name}, {sure:.2f} sure"
         self.words.setText(f"{words}\n{report['note']}" if report["note"] else words)
         shares = {row["name"]: row["share"] for row in report["votes"]}
         named = {row["name"]: row["colour"] for row in (*report["votes"], *report["means"])}
         self._chosen = {report["class"]["name"], *list(shares)[:_SHOWN]}
-        entries = [(one, f"{one} · {shares[one]:.0%}" if one in shares else one, colour, one in self._chosen) for one, colour in named.items()]
+        entries = [(one, f"{shares[one]:.0%} · {one}" if one in shares else one, colour, one in self._chosen) for one, colour in named.items()]
         self.classes.set_entries(entries)
         self._list_exits(report["exits"])
         self._list_near(report, pictures)
@@ -126,7 +128,7 @@ class WhyView(QWidget):
         self.exits.setVisible(bool(exits))
         for row in exits:
             best = row["votes"][0]
-            item = QListWidgetItem(swatch(best["colour"]), f"exit {row['exit']}: {best['name']} · {best['share']:.0%}")
+            item = QListWidgetItem(swatch(best["colour"]), f"exit {row['exit']} · {best['share']:.0%} {best['name']}")
             item.setToolTip(" · ".join(f"{vote['name']} {vote['share']:.1%}" for vote in row["votes"][:4]))
             self.exits.addItem(item)
 
@@ -135,7 +137,7 @@ class WhyView(QWidget):
         own = {"cube": report["cube"], "y": report["y"], "x": report["x"], **report["class"]}
         for row, picture in zip((own, *report["neighbours"]), pictures, strict=True):
             far = f"{row['distance']:.3f}" if "distance" in row else "this pixel"
-            item = QListWidgetItem(_icon(framed(picture, row["colour"])), f"{_short(row['name'])}\n{far}")
+            item = QListWidgetItem(_icon(framed(picture, row["colour"], _FACTOR)), f"{_short(row['name'])}\n{far}")
             item.setData(Qt.ItemDataRole.UserRole, (row["cube"], row["y"], row["x"]))
             item.setToolTip(f"{row['name']} · {row['cube']} · row {row['y']}, column {row['x']}" + (f" · distance {far}" if "distance" in row else ""))
             item.setTextAlignment(Qt.AlignmentFlag.AlignHCenter)
