@@ -21,8 +21,8 @@ REPRESENTATIVES: Final = 192
 """Of the painted pixels, by which kNN decides: neighbours within a stroke say the same."""
 _SHARPNESS: Final = 20.0
 """Logits are cosines times this, where a head has no scale of its own (prototypes and neighbours)."""
-_PENALTY: Final = 10.0
-"""C of the logistic head."""
+_PENALTY: Final = 1.0
+"""C of the logistic head: larger ones are hardly better, and surer of what was never painted."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,10 @@ from skimage.measure import approximate_polygon, find_contours
 
 _CELLS: Final = 250_000
 """The image is looked at on a grid of at most this many cells."""
-_LEAST_DOUBT: Final = 0.05
+_LEAST_DOUBT: Final = 0.005
 """Where the map is surer than this nothing is suggested."""
+_FAINT: Final = 0.25
+"""Nor where there is less doubt than this share of the first suggestion's."""
 _EDGE: Final = 0.7
 """A region ends where the doubt falls below this share of its peak's."""
 
@@ -75,7 +77,7 @@ def suggest(confidence: NDArray[np.floating], known: NDArray[np.bool_], strokes:
     while len(found) < count:
         row, column = (int(place) for place in np.unravel_index(int(left.argmax()), left.shape))
         peak = float(left[row, column])
-        if peak < _LEAST_DOUBT:
+        if peak < max(_LEAST_DOUBT, _FAINT * found[0].doubt if found else 0):
             break
         top, side = max(0, row - 2 * radius), max(0, column - 2 * radius)
         box = (slice(top, row + 2 * radius + 1), slice(side, column + 2 * radius + 1))

@@ -37,7 +37,7 @@ def test_every_head_tells_blobs_apart_in_their_own_numbers(kind, classes):
 def test_the_logistic_head_says_what_scikit_learn_says(classes):
     x, y = blobs(300, classes, spread=1.0)
     scale = np.sqrt(x.shape[1])
-    theirs = LogisticRegression(C=10.0, class_weight="balanced", tol=1e-3, max_iter=1000).fit(scale * x, y).predict_proba(scale * x)
+    theirs = LogisticRegression(C=1.0, class_weight="balanced", tol=1e-3, max_iter=1000).fit(scale * x, y).predict_proba(scale * x)
     best, sure = fit_head("logistic", x, y).decide(x)
     np.testing.assert_array_equal(best, theirs.argmax(axis=1))
     np.testing.assert_allclose(sure, theirs.max(axis=1), atol=0.02)
