@@ -47,8 +47,14 @@ def classify(
     exit_at: Annotated[float | None, typer.Option(metavar="SHARE", help="distil: the first exit that is so sure decides, such as 0.95")] = None,
     turns: Annotated[bool | None, typer.Option("--turns", help="distil: mean over the eight turns and mirror images of every window")] = None,
     out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
+    workers: Annotated[int | None, typer.Option(help="cubes mapped side by side, each by a process of its own (1)")] = None,
+    cluster: Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help="map on the dask cluster at this address")] = None,
+    again: Annotated[bool, typer.Option("--again", help="with --all: make also the maps that are there already")] = False,
+    sheet: Annotated[Path | None, typer.Option(help="also write all maps as one picture (PNG)")] = None,
+    areas: Annotated[Path | None, typer.Option(help="also write the areas by class and cube (CSV)")] = None,
 ) -> Steps[Report]:
     """Make maps of whole cubes, with confidence and provenance."""
+    from napari_hsi_ssl.steps.batch import classify_many
     from napari_hsi_ssl.steps.classify import best_embedding
     from napari_hsi_ssl.steps.classify import classify as step
     from napari_hsi_ssl.steps.features import is_run
@@ -65,7 +71,10 @@ def classify(
         method = "distil" if is_run(run_name) and opened.run_folder(run_name).config.kind == "distil" else "knn"
     given = options_given(references=references, seed=seed, unknown=unknown, layers=layer, exits=exits, exit_at=exit_at, turns=turns)
     made = settings.ClassifyConfig.parse({"method": method, "k": k, "calibrate": calibrate, **given}, "classify")
-    return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
+    if out is not None:
+        return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
+    batch = settings.BatchConfig.parse(options_given(workers=workers, cluster=cluster, again=again or not every), "classify")
+    return classify_many(opened, run_name, made, cube, pairs(train, "--train"), batch=batch, sheet=sheet, areas=areas)
 
 
 @verb

@@ -17,6 +17,7 @@ from napari_hsi_ssl.config.splits import SplitConfig as SplitConfig
 from napari_hsi_ssl.config.tables import TableConfig as TableConfig
 from napari_hsi_ssl.config.training import RECIPES as RECIPES
 from napari_hsi_ssl.config.training import AugmentConfig as AugmentConfig
+from napari_hsi_ssl.config.training import BatchConfig as BatchConfig
 from napari_hsi_ssl.config.training import ClassifyConfig as ClassifyConfig
 from napari_hsi_ssl.config.training import CubeInput as CubeInput
 from napari_hsi_ssl.config.training import DistilConfig as DistilConfig

@@ -26,6 +26,7 @@ from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.evaluate import need_model
 from napari_hsi_ssl.steps.features import as_they_are, beside, features, is_run
 from napari_hsi_ssl.steps.learned_from import MARK, label_hashes
+from napari_hsi_ssl.steps.stamps import stamp
 from napari_hsi_ssl.steps.train import class_numbers, read_training_labels
 from napari_hsi_ssl.steps.trusting import Trust, labelled_inputs, marked, network_inputs, trust_of_features, trust_of_run, wanted_layers
 
@@ -78,6 +79,7 @@ def classify(
             started = time.monotonic()
             found, early = yield from _one(project, folder, config, name, references, classes, trust, Path(scratch))
             made = {**early, **_made_with(project, config, names, train), **(trust.told or {}), "command": _command(project, run, config, name, train)}
+            made["stamp"] = stamp(project, run, config, name, train)
             provenance = {**_provenance(project, folder, config, name), **made}
             maps.append({**_keep(project, run, config, name, replace(found, provenance=provenance), started, out), **early})
     return {"run": run, "method": config.method, "maps": maps, "seconds": time.monotonic() - begun}
@@ -119,6 +121,7 @@ def _by_features(
             **(trust.told or {}),
             "cube_hash": (project.entry(name).fingerprint or {}).get("hash"),
             "command": _command(project, run, config, name, train),
+            "stamp": stamp(project, run, config, name, train),
         }
         maps.append(_keep(project, run, config, name, ClassMap(decided.labels, classes, decided.confidence, provenance, layers), started, out))
     return {"run": run, "method": config.method, "maps": maps}
@@ -133,7 +136,7 @@ def _keep(project: Project, run: str, config: ClassifyConfig, name: str, found: 
         "cube": name,
         "path": str(path),
         "confidence": str(confidence_path(path)),
-        "areas": _areas(found),
+        "areas": areas_of(found),
         "seconds": time.monotonic() - started,
     }
     if found.layers:
@@ -226,7 +229,8 @@ def _command(project: Project, run: str, config: ClassifyConfig, cube: str, trai
     return shlex.join(parts)
 
 
-def _areas(found: ClassMap) -> dict[str, int]:
+def areas_of(found: ClassMap) -> dict[str, int]:
+    """Return how many pixels each class of a map covers, by name."""
     numbers, counts = np.unique(found.labels[found.labels != 0], return_counts=True)
     count = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
     return {name: int(count.get(number, 0)) for number, name in zip(found.classes.numbers, found.classes.names, strict=True)}
