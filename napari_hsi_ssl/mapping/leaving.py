@@ -9,6 +9,7 @@ with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import numpy as np
@@ -22,7 +23,7 @@ from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import gather
 from napari_hsi_ssl.learning.distil import DistilNetwork, Exit
 from napari_hsi_ssl.mapping.dense import StageGrid, dense_pool
-from napari_hsi_ssl.mapping.embed import Asker, Method, best_way, map_precision
+from napari_hsi_ssl.mapping.embed import Asker, Method, best_way
 from napari_hsi_ssl.mapping.frames import Part
 
 _CHECKED: Final = 8
@@ -57,7 +58,6 @@ class Leaver:
         config = TrunkConfig.parse(card["architecture"]["trunk"], "the model's card")
         self._reach = 2 * config.blocks  # pixels that a stage sees beyond each of its own
         self._device = next(model.parameters()).device
-        self._half = map_precision("auto", self._device.type == "cuda") == "bf16"
         self._trunk_cost, self._exit_cost = stage_costs(model, self._window)
         self._left = np.zeros(len(model.exits), dtype=np.int64)
         self._spent = self._whole = 0.0
@@ -67,7 +67,7 @@ class Leaver:
         """Return the class probabilities (n, c) of a tile's used pixels, row by row, by the first exit of each that is sure."""
         if not part.used.any():
             return np.empty((0, self._classes), dtype=np.float32)
-        with torch.inference_mode(), torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+        with torch.inference_mode():
             found, depth = self._densely(part) if self.asker.method == "dense" else self._by_windows(part)
         self._left += np.bincount(depth, minlength=self._left.size)
         if self._tiles % _CHECKED == 0:
@@ -105,12 +105,12 @@ class Leaver:
         for start in range(0, y.size, _BATCH):
             rows = np.arange(start, min(y.size, start + _BATCH))
             windows = gather([part.values], np.zeros(rows.size, dtype=np.intp), y[rows], x[rows], self._window)
-            features = self._model.enter(torch.from_numpy(windows).to(self._device).permute(0, 3, 1, 2))
+            features = self._run(self._model.enter, torch.from_numpy(windows).to(self._device).permute(0, 3, 1, 2))
             self._whole += rows.size * float(sum(self._trunk_cost) + sum(self._exit_cost))
             for number, leave in enumerate(self._model.exits):
-                features = self._model.trunk.stages[number](features)
+                features = self._run(self._model.trunk.stages[number], features)
                 self._spent += rows.size * float(self._trunk_cost[number] + self._exit_cost[number])
-                said = leave(features)[1].float().softmax(-1)
+                said = leave(features.float())[1].softmax(-1)
                 sure = self._sure(said, number)
                 found[rows[sure]], depth[rows[sure]] = said.cpu().numpy()[sure], number
                 rows, features = rows[~sure], features[torch.from_numpy(~sure).to(self._device)]
@@ -124,15 +124,15 @@ class Leaver:
         undecided, box = part.used.copy(), np.s_[0:height, 0:width]
         self._whole += sum(self._cost(number, height, width) for number in range(exits))
         # A map begins as far above and left of its first pixel's window as the stages to come see.
-        features = _inner(self._model.enter(torch.from_numpy(part.values).to(self._device).permute(2, 0, 1)[None]), 1)
+        features = _inner(self._run(self._model.enter, torch.from_numpy(part.values).to(self._device).permute(2, 0, 1)[None]), 1)
         for number in range(exits):
             beyond = self._reach * (exits - 1 - number)
             size = cast("tuple[int, int]", undecided[box].shape)
             self._spent += self._cost(number, *size)
-            features = _inner(self._model.trunk.stages[number](features), self._reach)
+            features = _inner(self._run(self._model.trunk.stages[number], features), self._reach)
             leave = cast("Exit", self._model.exits[number])
-            pooled = dense_pool(leave.pool, [StageGrid([[features]], beyond, size, 1, self._window)])
-            said = leave.classify(leave.feature(pooled).relu()).float().softmax(-1)
+            pooled = dense_pool(leave.pool, [StageGrid([[features.float()]], beyond, size, 1, self._window)])
+            said = leave.classify(leave.feature(pooled).relu()).softmax(-1)
             leaving = undecided[box] & self._sure(said, number)
             found[box][leaving], depth[box][leaving] = said.cpu().numpy()[leaving], number
             undecided[box] &= ~leaving
@@ -142,6 +142,11 @@ class Leaver:
             rows, columns = (slice(new.start - old.start, new.stop - old.start + around + 2 * beyond) for new, old in zip(next_box, box, strict=True))
             features, box = features[:, :, rows, columns], next_box
         return found[part.used], depth[part.used]
+
+    def _run(self, layers: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Run part of the trunk in the precision that `Asker` runs it in; exits decide in single precision."""
+        with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self.asker.precision == "bf16"):
+            return layers(x)
 
     def _sure(self, said: Tensor, number: int) -> NDArray[np.bool_]:
         if number == len(self._model.exits) - 1:
