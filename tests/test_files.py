@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,25 @@ def test_a_fingerprint_sees_size_and_content_of_a_large_sparse_file(tmp_path):
     with path.open("r+b") as stream:
         stream.write(b"changed")
     assert files.fingerprint(path) != first
+
+
+def test_a_large_array_is_spooled_to_a_file_that_goes_with_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert not isinstance(files.spool((3, 4), np.float32), np.memmap)
+    monkeypatch.setattr(files, "_SPOOL_BYTES", 40)
+    array = files.spool((3, 4), np.float32)
+    assert isinstance(array, np.memmap)
+    array[1] = 7
+    files.let_go(array)
+    np.testing.assert_array_equal(array, [[0] * 4, [7] * 4, [0] * 4])
+    del array
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_map_let_go_of_is_on_disk(tmp_path):
+    array = files.empty_npy(tmp_path / "a.npy", (5, 6))
+    array[2] = 3
+    files.let_go(array)
+    assert np.load(tmp_path / "a.npy")[2, 0] == 3
+    assert array[2, 5] == 3
+    files.let_go(np.zeros(3))  # of no file: nothing to do

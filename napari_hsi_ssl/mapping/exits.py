@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.learning.checkpoint import Card
@@ -88,11 +89,14 @@ def own_probabilities(
 
 def _ask(asker: Asker, values: Callable[[Part], NDArray[np.float32]], classes: int, frame: Frame) -> Steps[NDArray[np.float32]]:
     """Return the values (y, x, classes) of every used pixel, NaN elsewhere, a tile of the asker's at a time."""
-    out = np.full((*frame.shape, classes), np.nan, dtype=np.float32)
+    out = files.spool((*frame.shape, classes), np.float32)
     tiles = asker.tiles(frame.shape)
     for number, tile in enumerate(tiles, start=1):
         part = frame.part(tile, asker.margin)
-        out[tile][part.used] = values(part)
+        found = np.full((*part.used.shape, classes), np.nan, dtype=np.float32)
+        found[part.used] = values(part)
+        out[tile] = found
+        files.let_go(out)
         yield Progress(number, len(tiles), "classifying")
     return out
 

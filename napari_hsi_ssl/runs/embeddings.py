@@ -35,6 +35,19 @@ Tiles = dict[str, str]
 """What each tile was made from, by its place."""
 
 
+class Leafed:
+    """A memory map (y, x, d) of which whatever is asked for is copied and then let go, so that reading it through never fills the memory."""
+
+    def __init__(self, image: NDArray[np.floating]) -> None:
+        self._image = image
+        self.shape = image.shape
+
+    def __getitem__(self, which: Any) -> NDArray[np.floating]:  # noqa: ANN401 - rows, a mask, places
+        found = np.array(self._image[which])
+        files.let_go(self._image)
+        return found
+
+
 def embedding_file(network: Model, card: Card, model: Path, cube: Mapping[str, Any], cache: Path, memory: int | None = None) -> Steps[tuple[Path, bool]]:
     """Return the file of a cube's embedding, and whether any of it had to be made now.
 

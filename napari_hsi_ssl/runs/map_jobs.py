@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,10 @@ from napari_hsi_ssl.mapping.maps import Decided, choose_references, decide_map, 
 from napari_hsi_ssl.mapping.unknown import Clouds, Scaled, typicality_map
 from napari_hsi_ssl.metrics.calibration import disagreement, entropy, tempered
 from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.runs.embeddings import embedding_file
-from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored, told
+from napari_hsi_ssl.runs.embeddings import Leafed, embedding_file
+from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored, told, values_of
+
+_CHUNK_BYTES: Final = 64 * 2**20
 
 
 def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str) -> Steps[dict[str, Any]]:
@@ -88,7 +90,7 @@ def classify(
         used = {str(number): int(count) for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
         path, _ = yield from embedding_file(network, card, Path(model), cube, Path(cache))
         yield Progress(message="fitting")
-        embedding = open_scores(path)
+        embedding = Leafed(open_scores(path))
         decide = decider(config.method, features, numbers, config.k)
         decided = yield from decide_map(embedding, area_of(cube["area"], embedding.shape[:2]), decide, temperature)
     if "typicality" in wanted and clouds is not None:
@@ -109,35 +111,49 @@ def _references(
     for reference in references:
         path, _ = yield from embedding_file(network, card, model, reference, cache)
         paths.append(path)
-    embeddings = [open_scores(path) for path in paths]
+    embeddings = [Leafed(open_scores(path)) for path in paths]
     labels = []
     for reference, embedding in zip(references, embeddings, strict=True):
         image, _ = read_labels(reference["labels"], embedding.shape[:2])
-        labels.append(np.where(np.isfinite(embedding[..., 0]), image, 0))
+        labels.append(_measured(image, embedding))
     chosen = choose_references(labels, config.references, config.seed)
     features = np.concatenate([np.asarray(embedding[which], dtype=np.float32) for embedding, which in zip(embeddings, chosen, strict=True)])
     numbers = np.concatenate([image[which] for image, which in zip(labels, chosen, strict=True)])
     return features, numbers.astype(np.int64)
 
 
+def _measured(labels: NDArray[np.integer], embedding: Leafed) -> NDArray[np.integer]:
+    """Return labels (y, x) without those of pixels that have no embedding."""
+    found = labels.copy()
+    for row in np.flatnonzero(labels.any(axis=1)):
+        there = np.flatnonzero(labels[row])
+        found[row, there[~np.isfinite(embedding[row, there, 0])]] = 0
+    return found
+
+
 def own_answers(network: Model, card: Card, cube: Mapping[str, Any], config: ClassifyConfig) -> Steps[tuple[NDArray[np.float32], dict[str, Any]]]:
     """Return what a self-distillation network says of a cube: class probabilities (y, x, c), NaN where it says nothing, and what they took."""
     if not isinstance(network, DistilNetwork):
         raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
-    scores = stored(network, cube)
+    scores = values_of(network, cube)
     return (yield from own_probabilities(network, card, scores, area_of(cube["area"], scores.shape[:2]), config))
 
 
 def _decided(probabilities: NDArray[np.float32], card: Card, temperature: float | None) -> Decided:
-    inside = np.isfinite(probabilities[..., 0])
     numbers = np.asarray(card["classes"]["numbers"], dtype=np.int32)
-    said: NDArray[np.floating] = probabilities[inside]
-    best = said.argmax(axis=-1)
-    if temperature is not None:
-        said = tempered(np.log(np.maximum(said, np.finfo(np.float32).tiny)), temperature)
-    labels = np.zeros(inside.shape, dtype=np.int32)
-    confidence, undecided = np.zeros(inside.shape, dtype=np.float32), np.zeros(inside.shape, dtype=np.float32)
-    labels[inside], confidence[inside], undecided[inside] = numbers[best], said.max(axis=-1), entropy(said)
+    height, width, classes = probabilities.shape
+    labels = np.zeros((height, width), dtype=np.int32)
+    confidence, undecided = np.zeros((height, width), dtype=np.float32), np.zeros((height, width), dtype=np.float32)
+    step = max(1, _CHUNK_BYTES // (4 * width * classes))
+    for rows in (slice(top, top + step) for top in range(0, height, step)):
+        image = np.array(probabilities[rows])
+        files.let_go(probabilities)
+        inside = np.isfinite(image[..., 0])
+        said: NDArray[np.floating] = image[inside]
+        best = said.argmax(axis=-1)
+        if temperature is not None:
+            said = tempered(np.log(np.maximum(said, np.finfo(np.float32).tiny)), temperature)
+        labels[rows][inside], confidence[rows][inside], undecided[rows][inside] = numbers[best], said.max(axis=-1), entropy(said)
     return Decided(labels, confidence, undecided)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -205,10 +206,8 @@ def _client(batch: BatchConfig) -> Iterator[Any]:
     except ImportError as error:
         raise ConfigError('several workers need the package distributed, which is not installed; run `pip install "napari-hsi-ssl[cluster]"`.') from error
     if batch.cluster is None:
-        with (
-            LocalCluster(n_workers=batch.workers, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=None) as cluster,
-            Client(cluster) as client,
-        ):
+        here = {"n_workers": batch.workers, "threads_per_worker": 1, "processes": True, "dashboard_address": None, "memory_limit": None}
+        with LocalCluster(**here, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
             yield client
         return
     try:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import SCHEMA_VERSION, ClassifyConfig, read_json
-from napari_hsi_ssl.cubes.cube import Classes, ClassMap
+from napari_hsi_ssl.cubes.cube import Classes, ClassMap, row_blocks
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import ProjectError
-from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
 from napari_hsi_ssl.runs.folder import RunFolder
@@ -70,7 +70,11 @@ def network_inputs(project: Project, folder: RunFolder, name: str, scratch: Path
     path = scratch / f"{name}.bands.npy"
     if not path.exists():
         prepared = project.prepared(name, folder.config.chain, as_learnt(project, folder, name))
-        files.write_npy(path, np.asarray(prepared.data, dtype=np.float32))
+        out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=prepared.shape)
+        for rows, block in row_blocks(prepared):
+            out[rows] = block
+            files.let_go(out)
+            yield Progress(rows.stop, len(out), f"bands of {name}")
     return {"name": name, "scores": str(path)}
 
 
