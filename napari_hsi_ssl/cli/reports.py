@@ -25,3 +25,19 @@ def explain(
 
     y, x = numbers(at, 2, "--at") or (0, 0)
     return step(Project.open(project), found, y, x, neighbours)
+
+
+@verb
+def report(
+    project: ProjectFolder,
+    found: Annotated[Path, typer.Option("--map", help="a map of the project, its .tif")],
+    out: Annotated[Path, typer.Option(help="the page to write, .html")],
+    labels: Annotated[Path | None, typer.Option(help="the truth it is scored with; 0 = unlabelled")] = None,
+    train: Annotated[Path | None, typer.Option(help="its training labels, where it does not lead to them itself")] = None,
+    window: Annotated[int | None, typer.Option(help="with --train: side of the classifier's window in pixels")] = None,
+    baselines: Annotated[Path | None, typer.Option(help="a table written by baselines --out FILE.json")] = None,
+) -> Steps[Report]:
+    """Write one HTML page about a map: pictures, accuracies and what they are worth, areas, provenance."""
+    from napari_hsi_ssl.steps.report import report as step
+
+    return step(Project.open(project), found, out, labels, train=train, window=window, baselines=baselines)
