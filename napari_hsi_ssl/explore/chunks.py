@@ -53,15 +53,31 @@ def _blas() -> tuple[ThreadpoolController, int]:
     return controller, max(1, min(_MOST_THREADS, *threads)) if threads else 1
 
 
+_holding = threading.Lock()
+_holders: list[object] = []
+_limits: list[Any] = []
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[int]:
     """Let every BLAS call run in its own thread alone, and give the number of threads it would take otherwise (8 at most).
 
     Small products beside `map_chunks` belong in it too: the threads of a BLAS call spin for some 30 ms after it, in the way of ours.
+    The limit holds until the last of those who asked for it, in whatever threads, has done.
     """
     controller, threads = _blas()
-    with controller.limit(limits=1, user_api="blas"):
+    me = object()
+    with _holding:
+        if not _holders:
+            _limits.append(controller.limit(limits=1, user_api="blas"))
+        _holders.append(me)
+    try:
         yield threads
+    finally:
+        with _holding:
+            _holders.remove(me)
+            if not _holders:
+                _limits.pop().unregister()
 
 
 def map_chunks(

@@ -87,7 +87,7 @@ def show_next(viewer: Viewer, cube: str, suggestions: Sequence[Suggestion]) -> N
 
 def _edge(viewer: Viewer) -> float:
     """Return a width of lines in pixels of the image that is seen as about one and a half on the screen."""
-    return float(max(0.2, 1.5 / max(viewer.camera.zoom, 1e-3)))
+    return float(max(0.2, 1.5 / max(viewer.scene.camera.zoom, 1e-3)))
 
 
 def hide_painting(viewer: Viewer, cube: str) -> None:

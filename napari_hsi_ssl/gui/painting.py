@@ -322,7 +322,7 @@ class Painter(QObject):
             return None
         self._next = (self._next + 1) % len(self.suggestions)
         one = self.suggestions[self._next]
-        camera = self.desk.viewer.camera
+        camera = self.desk.viewer.scene.camera
         camera.center = (*camera.center[:-2], one.y, one.x)
         shown = painted_layers.looked_at(self._layer)
         extent = max(_CLOSE, 3 * float(np.ptp(one.outline, axis=0).max()))

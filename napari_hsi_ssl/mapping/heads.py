@@ -17,7 +17,7 @@ from napari_hsi_ssl.errors import LabelError
 
 MOST_EXAMPLES: Final = 3000
 """Painted pixels that a head is fitted on, every class its share."""
-REPRESENTATIVES: Final = 192
+REPRESENTATIVES: Final = 128
 """Of the painted pixels, by which kNN decides: neighbours within a stroke say the same."""
 _SHARPNESS: Final = 20.0
 """Logits are cosines times this, where a head has no scale of its own (prototypes and neighbours)."""
@@ -64,7 +64,7 @@ def fit_head(kind: HeadKind, features: NDArray[np.float32], numbers: NDArray[np.
     Parameters
     ----------
     kind : {"logistic", "prototype", "knn"}
-        Multinomial logistic regression, every class with the same weight; the nearest class mean; the nearest of at most 192 representatives
+        Multinomial logistic regression, every class with the same weight; the nearest class mean; the nearest of at most 128 representatives
         of the painted pixels (their k-means centres, each class its share).
     features : float32 array (n, d)
         Unit vectors.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.config import PaintConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import LabelError
+from napari_hsi_ssl.explore.chunks import one_blas_thread
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
@@ -141,18 +142,19 @@ def follow(
     x, y, outside = space.at(strokes)
     numbers = np.concatenate((y, ground.elsewhere[1]))
     check_painted(numbers, outside, ground.cube, classes)
-    head = fit_head(config.head, np.concatenate((x, ground.elsewhere[0])), numbers)
-    painted = np.bincount(y)
-    large = space.place.size > AT_ONCE
-    found = before.copy() if before is not None and large else PaintedMap.empty(space.shape, int(head.numbers.max()))
-    if int(head.numbers.max()) > np.iinfo(found.labels.dtype).max:
-        found = PaintedMap.empty(space.shape, int(head.numbers.max()))
-    told = -np.inf
-    for _ in fill_map(space, head, found, view, stale):
-        if large and time.perf_counter() - told >= _TELL_SECONDS:
-            told = time.perf_counter()
-            rough = max(1, round((space.place.size / AT_ONCE) ** 0.5))
-            yield Progress(data={"painted": Followed(found, False, *found.counts(rough), painted, outside, told - begun)})
+    with one_blas_thread():  # of so small products several threads are no quicker, and beside a training run many times slower
+        head = fit_head(config.head, np.concatenate((x, ground.elsewhere[0])), numbers)
+        painted = np.bincount(y)
+        large = space.place.size > AT_ONCE
+        found = before.copy() if before is not None and large else PaintedMap.empty(space.shape, int(head.numbers.max()))
+        if int(head.numbers.max()) > np.iinfo(found.labels.dtype).max:
+            found = PaintedMap.empty(space.shape, int(head.numbers.max()))
+        told = -np.inf
+        for _ in fill_map(space, head, found, view, stale):
+            if large and time.perf_counter() - told >= _TELL_SECONDS:
+                told = time.perf_counter()
+                rough = max(1, round((space.place.size / AT_ONCE) ** 0.5))
+                yield Progress(data={"painted": Followed(found, False, *found.counts(rough), painted, outside, told - begun)})
     seconds = time.perf_counter() - begun
     suggestions = suggest(found.confidence, space.place >= 0, strokes, config.suggestions) if config.suggestions else None
     return Followed(found, True, *found.counts(), painted, outside, seconds, suggestions)

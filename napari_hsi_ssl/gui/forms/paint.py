@@ -6,36 +6,27 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QHideEvent, QKeySequence
+from qtpy.QtGui import QHideEvent, QKeySequence
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
-    QColorDialog,
     QComboBox,
     QFormLayout,
-    QHeaderView,
-    QMenu,
     QShortcut,
     QSpinBox,
-    QTreeWidget,
-    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_hsi_ssl.config import PaintConfig
 from napari_hsi_ssl.cubes.cube import Classes
-from napari_hsi_ssl.gui.forms.copying import MENU_STYLE
 from napari_hsi_ssl.gui.forms.fields import tidy
-from napari_hsi_ssl.gui.forms.labels import swatch
+from napari_hsi_ssl.gui.forms.paint_classes import ClassTable
 from napari_hsi_ssl.gui.forms.pieces import QUIET, boxed, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.painting import Painter, read_ground
 from napari_hsi_ssl.gui.wording import in_window
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
-from napari_hsi_ssl.steps import classes as class_steps
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.features import beside
 from napari_hsi_ssl.steps.paint import paint, strokes_as_labels
@@ -69,7 +60,6 @@ class PaintPanel(QWidget):
         self._form = form
         self._wanted = False
         """Whether another cube is to be painted on once it is the current one."""
-        self._listing = False
         self.painter = Painter(form.desk, self)
         self.painter.followed.connect(self._tell)
         self.painter.told.connect(self._say_why)
@@ -105,28 +95,8 @@ class PaintPanel(QWidget):
     def _tools(self) -> QWidget:
         layout = QVBoxLayout()
         layout.setSpacing(5)
-        self.list = QTreeWidget()
-        self.list.setRootIsDecorated(False)
-        self.list.setHeaderLabels(["Class", "Area", "Sure", "Painted"])
-        for column, hint in enumerate(
-            ("Choose the class to paint with (Shift+1 … 9); double-click to rename it", "Share of the map", "Mean confidence", "Pixels")
-        ):
-            self.list.headerItem().setToolTip(column, hint)
-        self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.list.setMaximumHeight(190)
-        header = self.list.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((1, 58), (2, 52), (3, 64)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, width)
-        layout.addWidget(self.list)
-        self.add = plain_button("New class", "Add a class and paint with it (Shift+A)")
-        self.colour = plain_button("Colour…", "Another colour for the chosen class")
-        self.merge = plain_button("Merge into ▾", "Make the chosen class part of another one, in the strokes and labels of all cubes")
-        self.merge.setStyleSheet(MENU_STYLE)
-        self.merge.setMenu(QMenu(self.merge))
-        layout.addLayout(row(self.add, self.colour, self.merge, None))
+        self.table = ClassTable(self._form, self.painter)
+        layout.addWidget(self.table)
         self.brush = plain_button("Brush", "Paint with the chosen class (Shift+B)")
         self.eraser = plain_button("Eraser", "Take strokes away (Shift+E)")
         self.undo = plain_button("↶", "Take the last stroke back (Ctrl+Z)")
@@ -154,13 +124,8 @@ class PaintPanel(QWidget):
         self.start.clicked.connect(self.toggle)
         self.head.currentIndexChanged.connect(self._head_chosen)
         self.features.activated.connect(self._features_chosen)
-        self.list.currentItemChanged.connect(lambda *_: self._hold("paint"))
-        self.list.itemDoubleClicked.connect(lambda item, _column: self.list.editItem(item, 0))
-        self.list.itemChanged.connect(self._renamed)
+        self.table.picked.connect(lambda: self._hold("paint"))
         self.size.valueChanged.connect(lambda _: self._hold())
-        self.add.clicked.connect(lambda _=False: self.add_class())
-        self.colour.clicked.connect(self._ask_colour)
-        self.merge.menu().aboutToShow.connect(self._fill_merge)
         self.brush.clicked.connect(lambda: self._hold("paint"))
         self.eraser.clicked.connect(lambda: self._hold("erase"))
         self.undo.clicked.connect(lambda: self.painter.step(False))
@@ -179,7 +144,7 @@ class PaintPanel(QWidget):
     def _keys(self) -> None:
         done: dict[str, Callable[[], object]] = {
             "Shift+P": self.start.click,
-            "Shift+A": self.add.click,
+            "Shift+A": self.table.add.click,
             "Shift+B": self.brush.click,
             "Shift+E": self.eraser.click,
             "Shift+U": self.next.click,
@@ -188,7 +153,7 @@ class PaintPanel(QWidget):
             "Ctrl+Shift+Z": self.redo.click,
         }
         for number in range(1, 10):
-            done[f"Shift+{number}"] = partial(self._choose_row, number - 1)
+            done[f"Shift+{number}"] = partial(self.table.choose_row, number - 1)
         self.shortcuts = {}
         for keys, act in done.items():
             # A child of the panel: Qt lets a shortcut rest while its parent cannot be seen.
@@ -262,12 +227,12 @@ class PaintPanel(QWidget):
         self.painter.config = self.config()
         self.painter.begin(ground, strokes, classes)
         self.told.setText(_FIRST)
-        self._list(classes)
+        self.table.show_classes(classes)
         self.refresh()
-        if self.list.topLevelItemCount():
-            self.list.setCurrentItem(self.list.topLevelItem(0))
-        elif self.isVisible():
-            self.add_class("class 1")
+        if classes.numbers:
+            self.table.choose_row(0)
+        else:
+            self.table.add_class("class 1")
         self._hold("paint")
 
     def _not_begun(self, _error: BaseException, sentence: str) -> bool:
@@ -319,127 +284,27 @@ class PaintPanel(QWidget):
 
     # -- classes ------------------------------------------------------------------------------------------------------------
 
-    def _list(self, classes: Classes) -> None:
-        chosen = self.chosen()
-        self._listing = True
-        self.list.clear()
-        for number, name, colour in zip(classes.numbers, classes.names, classes.colours, strict=True):
-            item = QTreeWidgetItem([name, "", "", ""])
-            item.setIcon(0, swatch(colour))
-            item.setData(0, Qt.ItemDataRole.UserRole, number)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
-            for column in (1, 2, 3):
-                item.setTextAlignment(column, int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter))
-            self.list.addTopLevelItem(item)
-            if number == chosen:
-                self.list.setCurrentItem(item)
-        self._listing = False
-        if self.painter.latest is not None:
-            self._tell(self.painter.latest)
-
-    def chosen(self) -> int | None:
-        """Return the number of the class to paint with."""
-        item = self.list.currentItem()
-        return None if item is None else int(item.data(0, Qt.ItemDataRole.UserRole))
-
-    def _choose_row(self, index: int) -> None:
-        if self.painting and index < self.list.topLevelItemCount():
-            self.list.setCurrentItem(self.list.topLevelItem(index))
-
     def _hold(self, mode: str | None = None) -> None:
-        if self._listing or not self.painting:
+        if not self.painting:
             return
         layer = self.painter.layer
         mode = mode or (layer.mode if layer is not None else "paint")
         if mode == "pan_zoom" and layer is not None:
             layer.mode = mode
-        elif self.chosen() is not None:
-            self.painter.hold(self.chosen() or 1, mode, self.size.value())
-
-    def add_class(self, name: str | None = None) -> None:
-        """Add a class to the project and paint with it."""
-        if self._form.project is not None and self.painting:
-            self._form.run(class_steps.add_class(self._form.project, name), self._added, "a new class")
-
-    def _added(self, report: dict[str, Any]) -> None:
-        self._take(report)
-        for index in range(self.list.topLevelItemCount()):
-            item = self.list.topLevelItem(index)
-            if item.data(0, Qt.ItemDataRole.UserRole) == report["number"]:
-                self.list.setCurrentItem(item)
-
-    def _renamed(self, item: QTreeWidgetItem, column: int) -> None:
-        name, number = item.text(0).strip(), int(item.data(0, Qt.ItemDataRole.UserRole))
-        if self._listing or column or name == self.painter.classes.named.get(number):
-            return
-        self.change_class(number, name=name or None)
-
-    def change_class(self, number: int, name: str | None = None, colour: str | None = None) -> None:
-        """Rename or recolour a class of the project."""
-        if self._form.project is None:
-            return
-        steps = class_steps.change_class(self._form.project, number, name, colour)
-        self._form.run(steps, self._take, "changing the class", on_error=self._unchanged)
-
-    def _unchanged(self, _error: BaseException, sentence: str) -> bool:
-        self._list(self.painter.classes)
-        self._form.say(sentence, "warning")
-        return True
-
-    def _ask_colour(self) -> None:
-        number = self.chosen()
-        if number is not None:
-            colour = QColorDialog.getColor(QColor(self.painter.classes.coloured[number]), self, "Colour of the class")
-            if colour.isValid():
-                self.change_class(number, colour=colour.name())
-
-    def _fill_merge(self) -> None:
-        menu, chosen = self.merge.menu(), self.chosen()
-        menu.clear()
-        for number, name in self.painter.classes.named.items():
-            if number != chosen:
-                menu.addAction(swatch(self.painter.classes.coloured[number]), name).triggered.connect(partial(self.merge_into, number))
-
-    def merge_into(self, number: int, _checked: bool = False) -> None:
-        """Make the chosen class part of another one."""
-        project, chosen = self._form.project, self.chosen()
-        if project is not None and chosen is not None:
-            self._form.run(class_steps.merge_classes(project, chosen, number), partial(self._merged, chosen, number), "merging two classes")
-
-    def _merged(self, number: int, into: int, report: dict[str, Any]) -> None:
-        strokes = self.painter.strokes
-        if strokes is not None:
-            self.painter.put(np.where(strokes == number, into, strokes))
-        self._take(report)
-        self._form.say(f"{report['pixels']:,} labelled and painted pixels changed their class.")
-
-    def _take(self, report: dict[str, Any]) -> None:
-        classes = Classes.from_json(report["classes"])
-        self.painter.dress(classes)
-        self._list(classes)
-        self._form.desk.labels_changed.emit("")
+        elif self.table.chosen() is not None:
+            self.painter.hold(self.table.chosen() or 1, mode, self.size.value())
 
     def _classes_changed(self, _cube: str) -> None:
         project = self._form.project
         if self.painting and project is not None and project.classes != self.painter.classes:
             self.painter.dress(project.classes)
-            self._list(project.classes)
+            self.table.show_classes(project.classes)
 
     # -- the map --------------------------------------------------------------------------------------------------------------
 
     def _tell(self, found: Followed) -> None:
-        """Show areas, confidence and painted pixels of every class, and how long it took."""
-        total = max(1, int(found.pixels[1:].sum()))
-        self._listing = True
-        for index in range(self.list.topLevelItemCount()):
-            item = self.list.topLevelItem(index)
-            number = int(item.data(0, Qt.ItemDataRole.UserRole))
-            pixels, painted = (int(counts[number]) if number < counts.size else 0 for counts in (found.pixels, found.painted))
-            texts = f"{pixels / total:.1%}" if pixels else "–", f"{found.confidence[number]:.2f}" if pixels else "–", f"{painted:,}" if painted else "–"
-            for column, text in enumerate(texts, start=1):
-                if item.text(column) != text:
-                    item.setText(column, text)
-        self._listing = False
+        """Show what the map says of every class, how much is painted, and how long it took."""
+        self.table.tell(found)
         ground = self.painter.ground
         beside_it = sum(ground.painted.values()) if ground is not None else 0
         words = f"{int(found.painted.sum()):,} pixels painted"
@@ -453,11 +318,7 @@ class PaintPanel(QWidget):
     def _say_why(self, sentence: str) -> None:
         if sentence:
             self.told.setText(in_window(sentence[:1].upper() + sentence[1:]))
-            self._listing = True
-            for index in range(self.list.topLevelItemCount()):
-                for column in (1, 2):
-                    self.list.topLevelItem(index).setText(column, "–")
-            self._listing = False
+            self.table.tell_nothing()
             self.next.setEnabled(False)
 
     def go_next(self) -> None:
