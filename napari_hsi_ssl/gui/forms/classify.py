@@ -6,15 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui.forms.base import Form, Standing
+from napari_hsi_ssl.gui.forms.believing import Believing
+from napari_hsi_ssl.gui.forms.exits_choice import ExitChoice, told
 from napari_hsi_ssl.gui.forms.fields import ConfigFields, tidy
 from napari_hsi_ssl.gui.forms.map_look import MapLook
 from napari_hsi_ssl.gui.forms.maps import MapList
-from napari_hsi_ssl.gui.forms.pieces import plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.paint import PaintPanel
+from napari_hsi_ssl.gui.forms.pieces import Tabs, plain_button, primary, row, words_label
+from napari_hsi_ssl.gui.forms.rivals import Rivals
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.steps import recipe
@@ -28,6 +32,7 @@ _METHODS = {
     "linear": ("Linear probe", "One linear layer learns the classes from the features of labelled pixels: those of a pretrained run, or training-free ones"),
     "distil": ("Self-distillation network", "The network of a self-distillation run, which has learnt its classes itself"),
 }
+_LABELS = {"references": "Reference pixels", "k": "Neighbours", "calibrate": "Calibrate confidence"}
 _HINTS = {"k": "Number of neighbours that vote", "seed": "Seed of the choice of reference pixels"}
 
 
@@ -39,6 +44,10 @@ class ClassifyForm(Form):
 
     def build(self) -> None:
         """Lay the form out."""
+        self.tabs, outer, page = Tabs(), self.body, QWidget()
+        self.body = QVBoxLayout(page)
+        self.body.setContentsMargins(0, 6, 0, 0)
+        outer.addWidget(self.tabs)
         self._train_file: Path | None = None
         self.method = QComboBox()
         for name, (words, hint) in _METHODS.items():
@@ -70,8 +79,12 @@ class ClassifyForm(Form):
         )
         self.choose.clicked.connect(self.recommend)
         self.body.addLayout(row(self.choose, None))
-        self.fields = ConfigFields(ClassifyConfig, (), ("k", "references", "seed"), labels={"references": "Reference pixels", "k": "Neighbours"}, hints=_HINTS)
+        self.fields = ConfigFields(ClassifyConfig, (), ("k", "references", "calibrate", "seed"), labels=_LABELS, hints=_HINTS)
         self.body.addWidget(self.fields)
+        self.exits = ExitChoice()
+        self.body.addWidget(self.exits)
+        self.believing = Believing()
+        self.body.addWidget(self.believing)
         self.make = self.needs_project(primary("Make map", "Classify every used pixel; the map appears over the image and is saved in the project"))
         self.make.clicked.connect(self.make_maps)
         self.body.addWidget(self.make)
@@ -84,6 +97,8 @@ class ClassifyForm(Form):
         )
         self.judge.clicked.connect(self.evaluate)
         self.body.addLayout(row(self.judge, QLabel("by"), self.target, None))
+        self.rivals = Rivals(self)
+        self.body.addWidget(self.rivals)
         self.verdict = words_label("#d0d6dc")
         self.verdict.hide()
         self.body.addWidget(self.verdict)
@@ -94,6 +109,16 @@ class ClassifyForm(Form):
         self.look = MapLook(self.desk, self.canvas, self.maps.comparison)
         below = self.layout()
         below.insertWidget(below.count() - 1, self.look)
+        self.painting = PaintPanel(self)
+        self.tabs.addTab(page, "Map")
+        self.tabs.addTab(self.painting, "✎ Paint")
+        self.tabs.setTabToolTip(1, "Paint a few strokes, and a map follows the brush: no labels and no training needed")
+        self.tabs.currentChanged.connect(self._tab_shown)
+
+    def _tab_shown(self, index: int) -> None:
+        self.hush()
+        for part in (self.look, self.status):  # they are about maps that labels make
+            part.setVisible(index == 0)
 
     # -- state ------------------------------------------------------------------------------------------------------------
 
@@ -135,16 +160,19 @@ class ClassifyForm(Form):
         self.run_box.setCurrentIndex(max(0, self.run_box.findText(kept)) if names else -1)
         self.source.setEnabled(method != "distil")
         self.fields.show_field("k", method == "knn")
+        self.exits.setVisible(method == "distil")
         self.make.setEnabled(self.make.isEnabled() and not self.missing())
         self.choose.setEnabled(self.choose.isEnabled() and method != "distil" and not self.missing())
         self.make.setToolTip(self.missing() or "Classify every used pixel; the map appears over the image and is saved in the project")
         self.judge.setEnabled(self.judge.isEnabled() and method != "distil" and bool(run_of(self.run_box.currentText())))
+        self.rivals.refresh()
         self.maps.refresh()
         if self.project is not None and self.target.isEnabled() != (len(self.project.domains) > 1):
             # Where there is one domain there is nothing to tell apart by it.
             self.target.setEnabled(len(self.project.domains) > 1)
             self.target.setCurrentIndex(0 if self.target.isEnabled() else 1)
         self.look.refresh()
+        self.painting.refresh()
 
     def hush(self) -> None:
         """Take words and warnings away."""
@@ -170,7 +198,8 @@ class ClassifyForm(Form):
 
     def config(self) -> ClassifyConfig:
         """Return the settings as they stand."""
-        return ClassifyConfig.parse({**self.fields.value().model_dump(), "method": self.method.currentData()})
+        method = self.method.currentData()
+        return ClassifyConfig.parse({**self.fields.value().model_dump(), **self.believing.value(method), **self.exits.value(method), "method": method})
 
     def make_maps(self) -> None:
         """Classify the current cube, or all."""
@@ -193,6 +222,8 @@ class ClassifyForm(Form):
 
     def recipe(self) -> recipe.Recipe | None:
         """Return the map as it stands."""
+        if self.tabs.currentWidget() is self.painting:
+            return self.painting.recipe()
         project, run = self.project, self.run_box.currentText()
         if project is None or not self.desk.cube or not run:
             return None
@@ -204,7 +235,8 @@ class ClassifyForm(Form):
         count = len(report["maps"])
         for made in report["maps"]:
             self.desk.map_made.emit(made["path"])
-        self.say(f"{count} map{'s' * (count != 1)} saved in {max(1.0, seconds):.0f} s.")
+        early = next((told(made["early"]) for made in report["maps"] if "early" in made), "")
+        self.say(f"{count} map{'s' * (count != 1)} saved in {max(1.0, seconds):.0f} s.{early}")
 
     def evaluate(self) -> None:
         """Judge the chosen pretrained run."""
