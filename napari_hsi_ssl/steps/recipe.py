@@ -371,6 +371,13 @@ def compare(first: Path, second: Path, truth: Path | None) -> Recipe:
     return Recipe("compare", (str(first), str(second)), {"labels": truth}, script(None, "judge", call))
 
 
+def report(project: Path, found: Path, to: Path, truth: Path | None = None) -> Recipe:
+    """Write a page about a map."""
+    found, to, truth = found.absolute(), to.absolute(), truth.absolute() if truth is not None else None
+    call = called("report", "project", literal(found), literal(to), *([literal(truth)] if truth is not None else []))
+    return _of_project("report", project, {"map": found, "labels": truth, "out": to}, "report", call)
+
+
 def export(source: Path, to: Path, key: str | None = None) -> Recipe:
     """Write a map or a cube for other programs."""
     source, to = source.absolute(), to.absolute()

@@ -142,7 +142,7 @@ def judged_by(train: Images, validation: Images, window: int) -> Steps[tuple[dic
     dict of str to int32 array (y, x)
         The validation labels of classes that are trained; a warning names the others.
     dict
-        The audit.
+        The audit, with ``summary``: a sentence.
 
     Raises
     ------
@@ -159,7 +159,8 @@ def judged_by(train: Images, validation: Images, window: int) -> Steps[tuple[dic
     if unknown:
         yield Progress(message=f"classes {', '.join(map(str, unknown))} of the validation labels are not trained, so they are left out of it", warning=True)
     found = audit_cubes(train, kept, min([window, *(min(image.shape) for image in kept.values())]), role="validation")
-    yield Progress(message=in_short(found, "validation"), warning=found["overlap_share"] > 0, data={"type": "audit", **found})
+    found["summary"] = in_short(found, "validation")
+    yield Progress(message=found["summary"], warning=found["overlap_share"] > 0, data={"type": "audit", **found})
     return kept, found
 
 

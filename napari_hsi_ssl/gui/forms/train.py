@@ -12,6 +12,7 @@ from napari_hsi_ssl.gui.forms.branch_row import BranchRow
 from napari_hsi_ssl.gui.forms.cluster import WherePanel
 from napari_hsi_ssl.gui.forms.pieces import QUIET, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.forms.runs_panel import RunsPanel
+from napari_hsi_ssl.gui.forms.split import SplitPanel
 from napari_hsi_ssl.gui.forms.training_settings import TrainingSettings
 from napari_hsi_ssl.gui.plots.view_pairs import ViewsPreview
 from napari_hsi_ssl.progress import Progress, Steps
@@ -44,6 +45,10 @@ class TrainForm(Form):
         self.views = self.needs_project(plain_button("Preview views", "See pairs of views of a patch and set how strong they are"))
         self.views.clicked.connect(self.preview_views)
         self.body.addLayout(row(self.views, None))
+        self.split = SplitPanel(self)
+        self.split.changed.connect(self.refresh)
+        self.kinds.distil.changed.connect(lambda config: self.split.set_window(config.window))
+        self.body.addWidget(self.split)
         self.where = WherePanel()
         self.where.script_wanted.connect(lambda: self.start_training(submit=False))
         self.where.submit_wanted.connect(self.submit_run)
@@ -124,6 +129,7 @@ class TrainForm(Form):
         self.advice.setText(inlet + window_advice(self.pretrain.value().recipe, patches.get("size")))
         self.advice.setVisible(pretraining)
         self.views.setVisible(pretraining)
+        self.split.setVisible(not pretraining and not self.branch.run)
 
     def preview_views(self) -> None:
         """Show what a training with these settings would see of a patch."""
@@ -133,8 +139,9 @@ class TrainForm(Form):
         self._views.raise_()
 
     def project_opened(self) -> None:
-        """Ask for the settings of the project's runs, once they are listed."""
+        """Ask for the settings of the project's runs, once they are listed, and take over its split."""
         self._settings_wanted = True
+        self.split.project_opened()
 
     # -- acts -------------------------------------------------------------------------------------------------------------
 
@@ -158,7 +165,7 @@ class TrainForm(Form):
             return recipe.branch(self.project.folder, self.branch.run, *self._branched(config), step=self.branch.step)
         if isinstance(config, PretrainConfig):
             return recipe.pretrain(self.project.folder, config, self.kinds.trunk())
-        return recipe.distil(self.project.folder, config, self.kinds.trunk())
+        return recipe.distil(self.project.folder, config, self.kinds.trunk(), self.split.files("train"), self.split.files("validation"))
 
     def start_training(self, *, submit: bool = True) -> None:
         """Start the chosen kind of training, here or on the cluster; without ``submit`` the job script is only shown."""
@@ -177,12 +184,14 @@ class TrainForm(Form):
         elif isinstance(config, PretrainConfig):
             started = steps.pretrain(self.project, config, init=self.kinds.trunk(), detach=True, background=cluster is None, cluster=cluster)
         else:
-            started = steps.distil(self.project, config, init=self.kinds.trunk(), detach=True, background=cluster is None, cluster=cluster)
+            labels = {role: self.split.files(role) for role in ("train", "validation")}
+            started = steps.distil(self.project, config, **labels, init=self.kinds.trunk(), detach=True, background=cluster is None, cluster=cluster)
         self.run(started, self._started if submit else self._script_written, "starting the training" if submit else "writing the job script")
 
     def _started(self, report: dict[str, Any]) -> None:
         job = report.get("job")
-        self.say(f"Run '{report['run']}' is job {job} of the cluster." if job else f"Run '{report['run']}' is training in the background.")
+        worth = f" {report['audit']['summary']}" if "audit" in report else ""
+        self.say((f"Run '{report['run']}' is job {job} of the cluster." if job else f"Run '{report['run']}' is training in the background.") + worth)
         self.runs.choose(report["run"])
         self.branch.clear()
         self.desk.inlet_changed.emit()  # self-distillation fits a PCA where there is none
