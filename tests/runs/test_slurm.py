@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -107,6 +108,77 @@ def test_a_silent_controller_is_one_sentence_and_the_watcher_goes_on(tmp_path, m
         to_the_end(launch.follow(folder), lambda progress: heard.append((progress.message, progress.warning)))
     assert ("Slurm is silent. The run is still being watched.", True) in heard
     assert ("job 7: running", False) in heard
+
+
+@pytest.fixture
+def commands(tmp_path, monkeypatch):
+    """Put commands of the given texts in the place of Slurm's own."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
+
+    def put(**texts: str) -> None:
+        for name, text in texts.items():
+            (place / name).write_text(f"#!/bin/sh\n{text}\n")
+            (place / name).chmod(0o755)
+
+    return put
+
+
+def test_what_the_cluster_refuses_is_told_in_its_own_words(tmp_path, commands):
+    folder = write_pretrain_run(tmp_path / "runs" / "p")
+    commands(sbatch="echo 'sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified' >&2; exit 1")
+    with pytest.raises(RunError) as found:
+        submit(folder)
+    said = str(found.value)
+    assert said.startswith("run 'p': Slurm refused the job (sbatch: error: Batch job submission failed: Invalid account")
+    assert said.endswith("correct --partition, --account, --time, --gpus or --nodes, or edit job.sh in the run folder.")
+    assert folder.state == "new", "the run can be submitted again"
+
+
+def test_a_queue_that_disappears_is_waited_for_and_then_named(tmp_path, commands, monkeypatch):
+    folder = write_pretrain_run(tmp_path / "runs" / "p")
+    commands(sbatch="echo 7", squeue="echo RUNNING")
+    assert submit(folder) == "7"
+    monkeypatch.setattr(queue, "_QUEUE_SECONDS", 0.0)
+    monkeypatch.setattr(queue, "_PATIENCE_SECONDS", 0.5)
+    watching, heard = launch.follow(folder), []
+    heard.append(next(watching))
+    commands(squeue="echo 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)' >&2; exit 1")
+    with pytest.raises(RunError, match=r"^job 7: Slurm's squeue failed \(.*Unable to contact.*\); see whether the cluster is up, then try again\.$"):
+        to_the_end(watching, heard.append)
+    assert any(progress.warning and progress.message.endswith("The run is still being watched.") for progress in heard)
+    assert folder.state == "queued", "whether it trains is not known, so nothing is undone"
+
+
+def test_a_job_that_slurm_has_forgotten_is_no_longer_waited_for(tmp_path, commands, monkeypatch):
+    folder = write_pretrain_run(tmp_path / "runs" / "p")
+    commands(sbatch="echo 7", squeue="echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1", sacct="echo TIMEOUT")
+    submit(folder)
+    monkeypatch.setattr(queue, "_QUEUE_SECONDS", 0.0)
+    with pytest.raises(RunError, match=r"run 'p' stopped without a word \(Slurm says that job 7 is timeout\)"):
+        to_the_end(launch.follow(folder))
+    assert slurm.queued(folder) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Slurm sends signals")
+def test_a_time_limit_that_strikes_saves_and_asks_to_be_queued_again(tmp_path):
+    """As the job script runs it: Slurm sends SIGTERM before the limit, and the exit code says that the run wants to go on."""
+    folder = write_pretrain_run(tmp_path / "runs" / "p", epochs=5000)
+    told = {"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "SLURM_NNODES": "1", "SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_JOB_ID": "7"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_hsi_ssl.runs.train", str(folder.path), "--resume", "--slurm"], env={**os.environ, "OMP_NUM_THREADS": "1", **told}
+    )
+    try:
+        wait_until(lambda: folder.last("epoch") is not None or process.poll() is not None)
+        process.terminate()
+        assert process.wait(timeout=60) == slurm.AGAIN
+    finally:
+        process.kill()
+    saved = folder.last("requeued")
+    assert saved["message"] == f"the time is up: saved at step {saved['step']}, and queued again."
+    assert (folder.checkpoints / f"step-{saved['step']:09d}.pt").exists()
+    assert folder.state == "queued"
 
 
 # -- on the cluster -------------------------------------------------------------------------------------------------------------
