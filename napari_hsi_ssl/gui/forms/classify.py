@@ -47,7 +47,7 @@ class ClassifyForm(Form):
         self.tabs, outer, page = Tabs(), self.body, QWidget()
         self.body = QVBoxLayout(page)
         self.body.setContentsMargins(0, 6, 0, 0)
-        outer.addWidget(self.tabs)
+        outer.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignTop)
         self._train_file: Path | None = None
         self.method = QComboBox()
         for name, (words, hint) in _METHODS.items():
