@@ -38,6 +38,9 @@ def classify(
     every: Annotated[bool, typer.Option("--all", help="every cube of the project")] = False,
     train: Pairs = None,
     k: Annotated[int, typer.Option(help="neighbours of kNN")] = 20,
+    metric: Annotated[str | None, typer.Option(help="kNN: cosine or euclidean")] = None,
+    weights: Annotated[str | None, typer.Option(help="kNN: votes count alike (uniform), by distance, or by softmax")] = None,
+    temperature: Annotated[float | None, typer.Option(help="kNN with softmax: the smaller, the more the nearest count (0.07)")] = None,
     references: Annotated[int | None, typer.Option(help="at most this many labelled pixels serve as references (20000)")] = None,
     seed: Seed = None,
     calibrate: Annotated[bool, typer.Option(help="confidence as held-out labelled pixels bear it out")] = True,
@@ -69,7 +72,8 @@ def classify(
         run_name = latest_run(opened, "distil") if method == "distil" else best_embedding(opened)
     if method is None:
         method = "distil" if is_run(run_name) and opened.run_folder(run_name).config.kind == "distil" else "knn"
-    given = options_given(references=references, seed=seed, unknown=unknown, layers=layer, exits=exits, exit_at=exit_at, turns=turns)
+    voting = options_given(metric=metric, weights=weights, temperature=temperature, references=references, seed=seed)
+    given = {**voting, **options_given(unknown=unknown, layers=layer, exits=exits, exit_at=exit_at, turns=turns)}
     made = settings.ClassifyConfig.parse({"method": method, "k": k, "calibrate": calibrate, **given}, "classify")
     if out is not None:
         return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)

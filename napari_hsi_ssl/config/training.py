@@ -201,6 +201,9 @@ class ClassifyConfig(Settings):
 
     method: Literal["knn", "linear", "distil"] = "knn"
     k: int = Field(20, ge=1)
+    metric: Literal["cosine", "euclidean"] = Field("cosine", description="knn: what near means")
+    weights: Literal["uniform", "distance", "softmax"] = Field("uniform", description="knn: what a vote counts: as any other, 1 / distance, or by softmax")
+    temperature: float = Field(0.07, gt=0, description="knn, softmax: a vote counts exp(-distance / temperature)")
     references: int = Field(20000, ge=1, description="at most this many labelled pixels serve as references")
     exits: Literal["deepest", "mean"] = Field("deepest", description="distil: the deepest exit decides, or the mean of all exits' probabilities")
     exit_at: float | None = Field(None, gt=0, le=1, description="distil: the first exit whose probability reaches this decides; deeper ones are spared")

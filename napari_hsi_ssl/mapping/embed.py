@@ -36,7 +36,7 @@ EMBEDDING_VERSION: Final = 1
 """Raised when the same model and cube would give another embedding, so that cached ones are made anew."""
 PHASES: Final = 2
 """Starting points an axis from which the dense way runs a strided trunk."""
-TILE_BYTES: Final = 512 * 2**20
+TILE_BYTES: Final = 384 * 2**20
 """Memory that a tile takes on its way through a network, unless another limit is given."""
 _BATCH_VALUES: Final = 4 * 2**20
 _WINDOWS_SIDE: Final = 64  # of a tile whose pixels are asked one by one: small, for it may take seconds

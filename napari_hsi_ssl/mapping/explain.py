@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.mapping.maps import Embedding, Method, choose_references, decider, scaling
+from napari_hsi_ssl.mapping.maps import Embedding, Method, Vote, choose_references, decider, scaling
 from napari_hsi_ssl.metrics.calibration import tempered
 from napari_hsi_ssl.metrics.neighbours import nearest
 
@@ -83,11 +83,22 @@ class Explainer:
         As `mapping.maps.decider` has it.
     temperature : float, optional
         Of the map's confidence.
+    vote : Vote, optional
+        How the neighbours of kNN vote.
     """
 
-    def __init__(self, references: References, method: Method, k: int = 20, *, standardised: bool = True, temperature: float | None = None) -> None:
+    def __init__(
+        self,
+        references: References,
+        method: Method,
+        k: int = 20,
+        *,
+        standardised: bool = True,
+        temperature: float | None = None,
+        vote: Vote | None = None,
+    ) -> None:
         self.references = references
-        self._decide = decider(method, references.features, references.numbers, min(k, len(references.numbers)), standardised=standardised)
+        self._decide = decider(method, references.features, references.numbers, min(k, len(references.numbers)), standardised=standardised, vote=vote)
         self._temperature = temperature
         self._mean, self._spread = scaling(references.features) if standardised else (np.zeros(1), np.ones(1))
         self._compared = (references.features - self._mean) / self._spread

@@ -9,10 +9,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.errors import LabelError
 from napari_hsi_ssl.mapping.classifiers import fit_linear
 from napari_hsi_ssl.metrics.calibration import entropy, tempered
-from napari_hsi_ssl.metrics.neighbours import knn_shares_chunks
+from napari_hsi_ssl.metrics.neighbours import Metric, Weights, knn_shares_chunks
 from napari_hsi_ssl.progress import Progress, Steps
 
 _CHUNK_BYTES = 128 * 2**20
@@ -117,8 +118,24 @@ class Decider:
         return logs
 
 
-def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True) -> Decider:
-    """Return what classifies features by references: kNN (cosine) or a logistic head, both on standardised features.
+@dataclass(frozen=True)
+class Vote:
+    """How the nearest references vote, as `metrics.neighbours.knn_vote` has it."""
+
+    metric: Metric = "cosine"
+    weights: Weights = "uniform"
+    temperature: float = 0.07
+
+    @classmethod
+    def of(cls, config: ClassifyConfig) -> Vote:
+        """Return what the settings of a map say."""
+        return cls(config.metric, config.weights, config.temperature)
+
+
+def decider(
+    method: Method, features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True, vote: Vote | None = None
+) -> Decider:
+    """Return what classifies features by references: kNN or a logistic head, both on standardised features.
 
     Parameters
     ----------
@@ -130,6 +147,8 @@ def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.i
         Neighbours of kNN.
     standardised : bool
         False where the features are scaled as they are meant to be compared; the logistic head standardises in any case.
+    vote : Vote, optional
+        Of kNN; by cosine, all alike, by default.
 
     Returns
     -------
@@ -144,13 +163,18 @@ def decider(method: Method, features: NDArray[np.floating], labels: NDArray[np.i
             yield slice(0, len(query)), probe.proba(query)
 
         return Decider(classes, by_head)
+    chosen = vote or Vote()
+
+    def shares(references: NDArray[np.floating], query: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
+        return knn_shares_chunks(references, labels, query, k, chosen.metric, weights=chosen.weights, temperature=chosen.temperature)
+
     if not standardised:
-        return Decider(classes, lambda query: knn_shares_chunks(features, labels, query, k), k)
+        return Decider(classes, lambda query: shares(features, query), k)
     mean, spread = scaling(features)
     references = (np.asarray(features, dtype=np.float64) - mean) / spread
 
     def by_neighbours(query: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
-        return knn_shares_chunks(references, labels, ((query - mean) / spread).astype(np.float32), k)
+        return shares(references, ((query - mean) / spread).astype(np.float32))
 
     return Decider(classes, by_neighbours, k)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hsi_ssl.errors import LabelError
-from napari_hsi_ssl.mapping.maps import Decider, Embedding, Method, decider, labelled_features
+from napari_hsi_ssl.mapping.maps import Decider, Embedding, Method, Vote, decider, labelled_features
 from napari_hsi_ssl.mapping.recommend import Fold, Labels, split_parts
 from napari_hsi_ssl.metrics.calibration import brier, fit_temperature, reliability, tempered
 from napari_hsi_ssl.patches.splits import split_labels
@@ -25,6 +25,9 @@ _JUDGED: Final = 3000
 """Labelled pixels of a part that teach and that judge, at most."""
 _FEWEST: Final = 20
 _PARTS: Final = 3
+_DRAWS: Final = 3
+"""Splits into parts, each of them anew: one alone may leave a stretch of the scene to nobody."""
+_BLOCKS: Final = (36, 30, 24, 18, 12, 8, 5)
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,8 @@ def judged_parts(labels: Labels, guard: int, seed: int = 0) -> tuple[list[Fold],
     str
         How they lie to each other, in words.
     """
-    for distance in (guard, guard // 2, guard // 4):
-        if parts := split_parts(labels, distance, seed):
+    for distance in dict.fromkeys((guard, guard // 2, guard // 4)):
+        if parts := [part for draw in range(_DRAWS) for part in split_parts(labels, distance, seed + draw, blocks=_BLOCKS, shared=1)]:
             return parts, f"parts of the training labels, whole cubes or blocks at least {distance} pixels apart"
     try:
         split = {name: split_labels(image, "random", folds=_PARTS, seed=seed) for name, image in labels.items() if np.any(image)}
@@ -113,7 +116,15 @@ def judged_parts(labels: Labels, guard: int, seed: int = 0) -> tuple[list[Fold],
 
 
 def calibrate_head(
-    images: Mapping[str, Embedding], labels: Labels, method: Method, k: int = 20, *, standardised: bool = True, guard: int = 0, seed: int = 0
+    images: Mapping[str, Embedding],
+    labels: Labels,
+    method: Method,
+    k: int = 20,
+    *,
+    standardised: bool = True,
+    vote: Vote | None = None,
+    guard: int = 0,
+    seed: int = 0,
 ) -> Calibration | None:
     """Fit the temperature of kNN or of the logistic head on parts of its own training labels.
 
@@ -122,7 +133,7 @@ def calibrate_head(
     images : mapping of str to Embedding
         Features (y, x, d) of the labelled cubes.
     labels : mapping of str to int array (y, x)
-    method, k, standardised
+    method, k, standardised, vote
         As `mapping.maps.decider` has them.
     guard : int
         How far features of one pixel see, so that no judged pixel was seen in training.
@@ -139,7 +150,7 @@ def calibrate_head(
         if classes_of(taught).size < 2 or classes_of(judged).size == 0:
             continue
         x, y = labelled_features(images, taught, _REFERENCES, seed)
-        decide = decider(method, x, y, min(k, len(y)), standardised=standardised)
+        decide = decider(method, x, y, min(k, len(y)), standardised=standardised, vote=vote)
         asked, truth = labelled_sample(images, judged, _JUDGED, seed)
         to_be_had = np.isin(truth, decide.classes)
         columns = np.full((int(to_be_had.sum()), numbers.size), -np.inf)

@@ -18,7 +18,7 @@ from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import component_gain, open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
-from napari_hsi_ssl.mapping.maps import Decided, choose_references, decide_map, decider
+from napari_hsi_ssl.mapping.maps import Decided, Vote, choose_references, decide_map, decider
 from napari_hsi_ssl.mapping.unknown import Clouds, Scaled, typicality_map
 from napari_hsi_ssl.metrics.calibration import disagreement, entropy, tempered
 from napari_hsi_ssl.progress import Progress, Steps
@@ -91,7 +91,7 @@ def classify(
         path, _ = yield from embedding_file(network, card, Path(model), cube, Path(cache))
         yield Progress(message="fitting")
         embedding = Leafed(open_scores(path))
-        decide = decider(config.method, features, numbers, config.k)
+        decide = decider(config.method, features, numbers, config.k, vote=Vote.of(config))
         decided = yield from decide_map(embedding, area_of(cube["area"], embedding.shape[:2]), decide, temperature)
     if "typicality" in wanted and clouds is not None:
         image = seen(network, card, inlet, cube)

@@ -13,7 +13,7 @@ from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import open_scores
-from napari_hsi_ssl.mapping.maps import Embedding, Method
+from napari_hsi_ssl.mapping.maps import Embedding, Method, Vote
 from napari_hsi_ssl.mapping.trust import Calibration, calibrate, calibrate_head
 from napari_hsi_ssl.mapping.unknown import fit_clouds
 from napari_hsi_ssl.progress import Progress, Steps
@@ -74,7 +74,7 @@ def trust(
         yield Progress(message="calibrating the confidence")
         method: Method = "linear" if config.method == "linear" else "knn"
         guard = int(card["window"]) - 1
-        found = calibrate_head(images, _labels(references, images), method, config.k, guard=guard, seed=config.seed)
+        found = calibrate_head(images, _labels(references, images), method, config.k, vote=Vote.of(config), guard=guard, seed=config.seed)
     report: dict[str, Any] = {"calibration": found.to_json() if found is not None else None}
     if clouds is not None:
         yield Progress(message="what the labelled pixels look like")

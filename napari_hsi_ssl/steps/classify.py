@@ -89,7 +89,7 @@ def _by_features(
     project: Project, run: str, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None
 ) -> Steps[dict[str, Any]]:
     """Classify by spectra, or by the training-free embedding, alone or beside that of a run."""
-    from napari_hsi_ssl.mapping.maps import decide_map, decider, labelled_features
+    from napari_hsi_ssl.mapping.maps import Vote, decide_map, decider, labelled_features
     from napari_hsi_ssl.mapping.unknown import typicality_map
 
     if config.method == "distil":
@@ -101,7 +101,8 @@ def _by_features(
     # A labelled pixel is looked at whatever the mask says.
     areas = {name: project.area(name) | (labels[name] > 0 if name in labels else False) for name in dict.fromkeys([*labels, *names])}
     found, told = yield from features(project, run, areas)
-    decide = decider(config.method, *labelled_features(found, labels, config.references, config.seed), config.k, standardised=not as_they_are(run))
+    x, y = labelled_features(found, labels, config.references, config.seed)
+    decide = decider(config.method, x, y, config.k, standardised=not as_they_are(run), vote=Vote.of(config))
     yield Progress(message="calibrating the confidence")
     trust = trust_of_features(found, labels, config, standardised=not as_they_are(run))
     maps = []
@@ -212,6 +213,9 @@ def _command(project: Project, run: str, config: ClassifyConfig, cube: str, trai
     parts = ["napari-hsi-ssl", "classify", str(project.folder), "--cube", cube, "--run", run, "--method", config.method]
     if config.method == "knn":
         parts += ["--k", str(config.k)]
+        parts += ["--metric", config.metric] if config.metric != "cosine" else []
+        parts += ["--weights", config.weights] if config.weights != "uniform" else []
+        parts += ["--temperature", f"{config.temperature:g}"] if config.weights == "softmax" else []
     if not config.calibrate:
         parts += ["--no-calibrate"]
     if config.unknown is not None:

@@ -31,7 +31,7 @@ from napari_hsi_ssl.steps.train import read_training_labels
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.mapping.explain import Explainer
-    from napari_hsi_ssl.mapping.maps import Embedding
+    from napari_hsi_ssl.mapping.maps import Embedding, Method
 
 _PIXELS_A_CLASS: Final = 1000
 """As many labelled pixels make the mean spectrum of a class at most."""
@@ -93,6 +93,7 @@ def open_case(project: Project, map_path: Path) -> Steps[Case]:
         When what it was made from is gone.
     """
     from napari_hsi_ssl.mapping.explain import Explainer, References
+    from napari_hsi_ssl.mapping.maps import Vote
 
     yield Progress(message=f"reading {map_path.name}")
     found = load_map(map_path)
@@ -113,7 +114,8 @@ def open_case(project: Project, map_path: Path) -> Steps[Case]:
     references = References.of(images, labels, config.references, config.seed)
     calibration = told.get("calibration")  # words where it could not be done
     temperature = calibration["temperature"] if isinstance(calibration, dict) else None
-    explainer = Explainer(references, "linear" if method == "linear" else "knn", config.k, standardised=standardised, temperature=temperature)
+    way: Method = "linear" if method == "linear" else "knn"
+    explainer = Explainer(references, way, config.k, standardised=standardised, temperature=temperature, vote=Vote.of(config))
     means = yield from _class_means(project, cube, labels, found.classes)
     return Case(map_path, cube, found, config, labels, explainer, embedding, means, folder, temperature)
 

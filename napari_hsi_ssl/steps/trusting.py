@@ -130,11 +130,14 @@ def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, re
 
 def trust_of_features(images: Mapping[str, Embedding], labels: Mapping[str, NDArray[np.int32]], config: ClassifyConfig, *, standardised: bool) -> Trust:
     """Return what maps by spectra or training-free features can be believed by."""
+    from napari_hsi_ssl.mapping.maps import Vote
     from napari_hsi_ssl.mapping.trust import calibrate_head
     from napari_hsi_ssl.mapping.unknown import fit_clouds
 
     method: Method = "linear" if config.method == "linear" else "knn"
-    found = calibrate_head(images, labels, method, config.k, standardised=standardised, guard=_REACH, seed=config.seed) if config.calibrate else None
+    how = (images, labels, method, config.k)
+    vote = Vote.of(config)
+    found = calibrate_head(*how, standardised=standardised, vote=vote, guard=_REACH, seed=config.seed) if config.calibrate else None
     clouds: Clouds | None = fit_clouds(images, labels, guard=_REACH, seed=config.seed) if "typicality" in wanted_layers(config) else None
     told = {"typicality": {"held_out": int(clouds.held_out.size), "source": clouds.source}} if clouds is not None else {}
     return _trust({"calibration": found.to_json() if found is not None else None} if config.calibrate else None, clouds, config, {}, told)

@@ -75,6 +75,21 @@ def test_a_map_equals_scikit_learns(method, monkeypatch):
     assert seen[-1].done == seen[-1].total == 5
 
 
+@pytest.mark.parametrize(("metric", "weights"), [("euclidean", "uniform"), ("cosine", "distance"), ("euclidean", "distance")])
+@pytest.mark.parametrize("standardised", [True, False])
+def test_votes_are_counted_as_asked(metric, weights, standardised):
+    embedding, truth = scene()
+    features, numbers = embedding[1:3].reshape(-1, 3).astype(np.float64), truth[1:3].ravel()
+    asked = embedding[[0, 3, 4]].reshape(-1, 3).astype(np.float32)
+    decide = maps.decider("knn", features, numbers, 5, standardised=standardised, vote=maps.Vote(metric, weights))
+    (rows, shares), *_ = decide.answers(asked)
+    scaler = StandardScaler().fit(features) if standardised else None
+    left, right = (features, asked) if scaler is None else (scaler.transform(features), scaler.transform(asked.astype(np.float64)))
+    expected = KNeighborsClassifier(5, algorithm="brute", metric=metric, weights=weights).fit(left, numbers).predict_proba(right)
+    assert rows == slice(0, len(asked))
+    np.testing.assert_allclose(shares, expected, atol=1e-4)
+
+
 def test_an_empty_area_gives_an_empty_map():
     embedding, truth = scene()
     decided = run(maps.decide_map(embedding, np.zeros(truth.shape, dtype=bool), maps.decider("knn", embedding.reshape(-1, 3), truth.ravel(), k=1)))
