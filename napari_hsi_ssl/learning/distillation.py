@@ -124,18 +124,19 @@ class Distillation:
         return {} if self._past is None else {"past": self._past}
 
     def remember(self, memory: dict[str, Tensor]) -> None:
-        """Take up a saved memory.
+        """Take up a saved memory; a branch of a run with another direction has none, and begins without a past.
 
         Raises
         ------
         RunError
             When it is of other labels.
         """
-        if self._past is None:
-            return
         saved = memory.get("past")
-        if saved is None or saved.shape != self._past.shape:
-            raise RunError("the saved state holds no earlier outputs of these labelled pixels, which direction 'past' goes on from; start another run.")
+        if self._past is None or saved is None:
+            return
+        if saved.shape != self._past.shape:
+            found, expected = (f"{count} pixels and {classes} classes" for count, classes in (saved.shape, self._past.shape))
+            raise RunError(f"the saved state holds earlier outputs of {found}, expected {expected}; put the run's own checkpoints back.")
         self._past = saved
 
     def _view(self, scores: Tensor, step: int, share: Share) -> Tensor:
