@@ -80,10 +80,11 @@ class Comparison(QObject):
         if viewer is None:
             return
         self.maps, self.mode = (first, second), "swipe"
-        self._codes, colours, names = _coded(first, second)
+        codes, colours, names = _coded(first, second)
+        self._codes = codes
         self._column = first.data.shape[1] // 2
-        start = self._codes[1].copy()
-        start[:, : self._column] = self._codes[0][:, : self._column]
+        start = codes[1].copy()
+        start[:, : self._column] = codes[0][:, : self._column]
         layer = Labels(start, name=f"{cube_of(first)} swipe", opacity=first.opacity, colormap=label_colours(colours))
         layer.features = {"index": [0, *colours], "class": ["unlabelled", *names]}
         self._layer = add_layer(viewer, layer, "swipe", cube_of(first), maps=(first.name, second.name))
@@ -282,24 +283,24 @@ def _position(event: QMouseEvent) -> QPointF:
     return event.position() if hasattr(event, "position") else event.localPos()
 
 
-def _coded(*maps: Labels) -> tuple[tuple[NDArray[np.integer], ...], dict[int, str], list[str]]:
-    """Return the maps in codes that tell their classes apart, the colours of the codes, and their names."""
+def _coded(first: Labels, second: Labels) -> tuple[tuple[NDArray[np.integer], NDArray[np.integer]], dict[int, str], list[str]]:
+    """Return two maps in codes that tell their classes apart, the colours of the codes, and their names."""
     known: list[tuple[int, str, str]] = []  # of all maps: the number in its map, colour, name
     spans: list[Sequence[int]] = []
-    for layer in maps:
+    for layer in (first, second):
         classes: Classes = layer.metadata["hsi"].get("classes", Classes((), (), ()))
         start = len(known)
         known += list(zip(classes.numbers, classes.colours, classes.names, strict=True))
         spans.append(range(start, len(known)))
     kind = np.uint8 if len(known) < 255 else np.uint16
     coded = []
-    for layer, span in zip(maps, spans, strict=True):
+    for layer, span in zip((first, second), spans, strict=True):
         labels = np.asarray(layer.data)
         table = np.zeros(max(int(labels.max(initial=0)), *(known[place][0] for place in span), 0) + 1, dtype=kind)
         for place in span:
             table[known[place][0]] = place + 1
         coded.append(table[np.maximum(labels, 0)])
-    return tuple(coded), {place + 1: colour for place, (_, colour, _) in enumerate(known)}, [name for *_, name in known]
+    return (coded[0], coded[1]), {place + 1: colour for place, (_, colour, _) in enumerate(known)}, [name for *_, name in known]
 
 
 def _tell(comparison: ref[Comparison], slot: str, event: object = None) -> None:

@@ -313,8 +313,6 @@ def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[st
     options = {"run": run, "method": config.method, **changed, **where, "train": files}
     if "layers" in options:
         options["layer"] = list(options.pop("layers"))
-    if "calibrate" in options:
-        options["no_calibrate"] = not options.pop("calibrate")
     return _of_project("classify", project, options, "classify", call, "ClassifyConfig")
 
 

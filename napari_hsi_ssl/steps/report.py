@@ -27,6 +27,7 @@ from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.areas import areas
 from napari_hsi_ssl.steps.judge import score
 from napari_hsi_ssl.steps.learned_from import in_words
+from napari_hsi_ssl.steps.project_splits import held_out_labels
 
 _SIDE = 420
 """Longest side of the pictures, about; small maps are enlarged, large ones thinned."""
@@ -66,7 +67,7 @@ def report(
     Returns
     -------
     dict
-        ``to``, ``bytes``, and with labels ``oa``, ``aa``, ``kappa`` and ``worth`` (what the accuracy is worth, in words).
+        ``to``, ``map``, ``labels``, and with labels ``oa``, ``aa``, ``kappa`` and ``worth`` (what the accuracy is worth, in words).
 
     Raises
     ------
@@ -99,11 +100,18 @@ def report(
     if table is not None:
         _rivals(made, table)
     _provenance(made, found)
-    text = made.text().encode()
-    files.write_bytes(out, text)
+    files.write_bytes(out, made.text().encode())
     yield Progress(3, 3, f"{out.name} is written")
     told = {} if scored is None else {key: scored[key] for key in ("oa", "aa", "kappa")} | {"worth": in_words(scored)}
-    return {"to": str(out), "bytes": len(text), "map": str(map_path), **told}
+    return {"to": str(out), "map": str(map_path), "labels": None if labels is None else str(labels), **told}
+
+
+def report_held_out(project: Project, map_path: Path, cube: str, out: Path) -> Steps[dict[str, Any]]:
+    """Write a page about a map of the project, scored with the test labels of its split, else with the cube's labels, else with none."""
+    yield Progress(message="looking for the labels it learned from")
+    labels = held_out_labels(project, map_path, cube)
+    own = project.labels_path(cube)
+    return (yield from report(project, map_path, out, labels or (own if own.exists() else None)))
 
 
 # -- sections -------------------------------------------------------------------------------------------------------------

@@ -117,9 +117,32 @@ def test_a_class_of_the_map_without_labels_has_no_bar(qtbot):
     truth, predicted = np.array([2, 2, 5, 5]), np.array([2, 9, 5, 5])
     plot = ConfusionPlot(report(truth, predicted, CLASSES), Theme.named("dark"))
     qtbot.addWidget(plot)
-    bars = next(item for item in plot.bars.items if type(item).__name__ == "BarGraphItem")
-    assert bars.opts["width"].tolist() == [50.0, 100.0]
+    recall, precision, _ = (item for item in plot.bars.items if type(item).__name__ == "BarGraphItem")
+    assert recall.opts["width"].tolist() == [50.0, 100.0]
+    assert precision.opts["width"].tolist() == [100.0, 100.0]
     assert plot._shares[2].tolist() == [0, 0, 0]
+
+
+def test_the_matrix_tells_counts_or_percent(view):
+    found = score()
+    view.add(report_of("score", {**found, "map": "a--b--knn"}))
+    plot, counts = view.content.findChild(ConfusionPlot), np.array(found["confusion"])
+    assert [text.toPlainText() for text in plot._written] == [f"{count:,}" for count in counts[counts > 0]]
+    view.content.percent.click()
+    shares = 100 * counts / counts.sum(axis=1, keepdims=True)
+    assert [text.toPlainText() for text in plot._written] == [f"{share:.0f}" for share in shares[counts > 0]]
+    drawn = [item for item in plot.matrix.items if type(item).__name__ == "TextItem"]
+    assert len(drawn) == np.count_nonzero(counts), "the counts would shine through"
+
+
+def test_a_page_is_asked_for_where_map_and_labels_are_known(view, tmp_path, monkeypatch, qtbot):
+    view.add(report_of("score", {**score(), "map": "a--b--knn"}))
+    assert not view.html_button.isEnabled(), "an older result does not say which map it is of"
+    view.add(report_of("score", {**score(), "map": "a--b--knn", "path": "/m/a--b--knn.tif", "labels": "/l.tif"}))
+    monkeypatch.setattr("napari_hsi_ssl.gui.plots.results.QFileDialog.getSaveFileName", lambda *words: (str(tmp_path / words[2]), ""))
+    with qtbot.waitSignal(view.page_wanted, timeout=1000) as asked:
+        view.html_button.click()
+    assert asked.args == ["/m/a--b--knn.tif", "/l.tif", str(tmp_path / "a--b--knn.html")]
 
 
 def test_a_comparison_is_a_plain_table():

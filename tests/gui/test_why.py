@@ -108,6 +108,26 @@ def test_a_pixel_outside_the_map_is_one_sentence(bench, qtbot):
     assert "No map lies over the image" in dock.why.words.text()
 
 
+def test_a_scored_map_becomes_a_page(bench, qtbot, tmp_path):
+    """From the Result tab and from Export: both hold the same figures."""
+    project, dock, form = bench.desk.project, explorer(bench), bench.forms["classify"]
+    truth = np.where(np.arange(40)[:, None] < 4, 2, 1) * np.ones((1, 36), dtype=np.int32)
+    run(save_painted(project, SCENE, truth.astype(np.int32), {}))
+    form.refresh()
+    form.maps.score_map()
+    qtbot.waitUntil(lambda: dock.results.current is not None and dock.results.current.score is not None, timeout=30_000)
+    score = dock.results.current.score
+    dock.results.page_wanted.emit(score["path"], score["labels"], str(tmp_path / "one.html"))
+    qtbot.waitUntil((tmp_path / "one.html").exists, timeout=30_000)
+    form.maps.export_map(project.map_path(SCENE, "spectra", "knn"), tmp_path / "two.html")
+    qtbot.waitUntil(lambda: "two.html is written" in form.words.text(), timeout=30_000)
+    assert form.done.command.startswith("napari-hsi-ssl report")
+    for name in ("one", "two"):
+        text = (tmp_path / f"{name}.html").read_text(encoding="utf-8")
+        assert f"{score['oa']:.1%}" in text
+        assert "&lt;b&gt;bean&lt;/b&gt;" in text
+
+
 def test_the_canvas_is_still_panned_by_a_drag(bench, qtbot):
     """A drag is no question."""
     dock = explorer(bench)

@@ -23,6 +23,7 @@ from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train, view
+from napari_hsi_ssl.steps import report as page
 from tests.gui.conftest import write_cube
 
 PRETRAIN = PretrainConfig.from_recipe("pixel", epochs=1, batch_size=4, max_steps=2, seed=3, projection=16, weight_decay=1e-3, devices=1)
@@ -121,6 +122,9 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
         "compare": (
             recipe.compare(maps["learned"], maps["taught"], truth), lambda: judge.compare(maps["learned"], maps["taught"], truth)
         ),
+        "report": (
+            recipe.report(folder, maps["learned"], home / "page.html", truth), lambda: page.report(project, maps["learned"], home / "page.html", truth)
+        ),
         "export": (recipe.export(maps["learned"], home / "areas.csv"), lambda: export.export(maps["learned"], home / "areas.csv")),
     }  # fmt: skip
 
@@ -128,7 +132,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
 NAMES = (
     "new", "add", "add calibrated", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders",
     "view", "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "patches",
-    "pretrain", "distil", "classify", "classify all", "evaluate", "score", "compare", "export",
+    "pretrain", "distil", "classify", "classify all", "evaluate", "score", "compare", "report", "export",
 )  # fmt: skip
 _TIMES = {"seconds", "created", "time", "finished", "started", "pid", "host", "pixels_per_second", "throughput"}
 

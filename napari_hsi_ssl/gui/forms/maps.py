@@ -21,11 +21,12 @@ from napari_hsi_ssl.steps.areas import areas
 from napari_hsi_ssl.steps.export import export
 from napari_hsi_ssl.steps.judge import compare, difference_map
 from napari_hsi_ssl.steps.project_splits import score_held_out
+from napari_hsi_ssl.steps.report import report_held_out
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
 
-_EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv)"
+_EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv);;Report (*.html)"
 _SWIPE, _BLINK, _WHY = "Shift+W", "Shift+B", "Shift+Y"
 
 
@@ -52,7 +53,7 @@ class MapList(QWidget):
         self.show_map = plain_button("Show", "Lay the chosen map over the image")
         self.score = plain_button("Score", "Overall and average accuracy, kappa and confusion against this cube's labels")
         self.compare = plain_button("Compare", "Agreement of two chosen maps, and whether one is better (McNemar)")
-        self.export = plain_button("Export…", "ENVI classification, GeoTIFF, PNG with legend, or a CSV of areas")
+        self.export = plain_button("Export…", "ENVI classification, GeoTIFF, PNG with legend, a CSV of areas, or a page that reports on the map")
         self.show_map.clicked.connect(lambda: [form.desk.map_made.emit(str(path)) for path in self.chosen()])
         self.score.clicked.connect(self.score_map)
         self.compare.clicked.connect(self.compare_maps)
@@ -255,10 +256,18 @@ class MapList(QWidget):
                 self.export_map(chosen[0], Path(path))
 
     def export_map(self, source: Path, to: Path) -> None:
-        """Write a map for other programs; the ending of the name says how."""
+        """Write a map for other programs, or a page about it; the ending of the name says how."""
         form = self.form
+        if to.suffix.lower() in {".html", ".htm"} and form.project is not None:
+            form.run(report_held_out(form.project, source, form.desk.cube, to), self._reported, "writing the report", writes=False)
+            return
         form.done = recipe.export(source, to)
         form.run(export(source, to), lambda report: form.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
+
+    def _reported(self, told: dict[str, Any]) -> None:
+        labels = told["labels"]
+        self.form.done = recipe.report(self.form.project.folder, Path(told["map"]), Path(told["to"]), Path(labels) if labels else None)
+        self.form.say(f"{told['to']} is written.")
 
 
 def _shape(form: Form) -> tuple[int, ...]:

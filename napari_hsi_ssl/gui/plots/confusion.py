@@ -1,4 +1,4 @@
-"""A confusion matrix as a heat map, with the accuracy of every class as a bar in the same row."""
+"""A confusion matrix as a heat map, with recall, precision and F1 of every class as bars in the same row."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _NUMBERS_UP_TO = 10
 _NAME_LETTERS = 22
 _TITLE_PIXELS = 18
 _LEAST_WIDTH = 280
+_BARS = {"accuracy": ("recall", "#56b4e9"), "precision": ("precision", "#e69f00"), "f1": ("F1", "#009e73")}
+_THICK = 0.26
 
 
 class ConfusionPlot(pg.GraphicsLayoutWidget):
@@ -26,6 +28,9 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
 
     pointed = Signal(str)
     """What the cell under the pointer means, in words; "" outside."""
+
+    numbered = _NUMBERS_UP_TO
+    """With as many classes numbers have room in the cells."""
 
     def __init__(self, report: Mapping[str, Any], theme: Theme) -> None:
         super().__init__()
@@ -49,13 +54,12 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         count = len(self._names)
         image = pg.ImageItem(self._shares, axisOrder="row-major")
         image.setLevels((0.0, 1.0))
-        table = _ramp(theme)
+        self._table = table = _ramp(theme)
+        self._written: list[pg.TextItem] = []
         image.setLookupTable(table)
         image.setRect(QRectF(0, 0, count, count))
         self.matrix.addItem(image)
-        if count <= _NUMBERS_UP_TO:
-            for row, column in np.ndindex(count, count):
-                self._write(row, column, table)
+        self.write(shares=False)
         rows = [(index + 0.5, shortened(f"{number} {name}")) for index, (number, name) in enumerate(zip(self._numbers, self._names, strict=True))]
         self.matrix.getAxis("left").setTicks([rows])
         every = 1 + count // 13
@@ -63,15 +67,18 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         self.matrix.setLabel("bottom", "Class in the map")
         self.matrix.setLabel("left", "Class in the labels")
         # A class of the map that has no labelled pixel has no accuracy, and so no bar.
-        accuracies = [report["per_class"].get(str(number), {}).get("accuracy") for number in self._numbers]
-        known = [(index, accuracy) for index, accuracy in enumerate(accuracies) if accuracy is not None]
-        places = np.array([index + 0.5 for index, _ in known])
-        widths = np.array([100 * accuracy for _, accuracy in known])
-        self.bars.addItem(pg.BarGraphItem(x0=0, y=places, height=0.7, width=widths, brush=theme.legible("#56b4e9"), pen=None))
+        named = []
+        for number, (key, (word, colour)) in enumerate(_BARS.items()):
+            figures = [report["per_class"].get(str(of), {}).get(key) for of in self._numbers]
+            known = [(index, figure) for index, figure in enumerate(figures) if figure is not None]
+            places = np.array([index + 0.5 + _THICK * (number - 1) for index, _ in known])
+            widths = np.array([100 * figure for _, figure in known])
+            self.bars.addItem(pg.BarGraphItem(x0=0, y=places, height=_THICK, width=widths, brush=theme.legible(colour), pen=None))
+            named.append(f'<span style="color:{theme.legible(colour)}">{word}</span>')
         average = pg.InfiniteLine(100 * report["aa"], angle=90, pen=pg.mkPen(theme.accent, width=1.5))
         average.setToolTip("average accuracy (AA)")
         self.bars.addItem(average, ignoreBounds=True)
-        self.bars.setLabel("bottom", "Accuracy (%)")
+        self.bars.setLabel("bottom", f"{', '.join(named)} (%)")
         self.bars.getAxis("left").setStyle(showValues=False)
         self.bars.getAxis("bottom").setTicks([[(share, str(share)) for share in (0, 50, 100)]])  # the bars may be narrow
         self.bars.setYLink(self.matrix)
@@ -89,18 +96,27 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         # pyqtgraph leaves out labels that are wider than the axis it has planned, and plans before it knows them.
         names.setWidth(max(letters.horizontalAdvance(text) for _, text in rows) + 12 + _TITLE_PIXELS)
 
-    def _write(self, row: int, column: int, table: NDArray[np.uint8]) -> None:
-        if self._counts[row, column] == 0:
-            return
-        red, green, blue = table[int(255 * self._shares[row, column])][:3].tolist()
+    def write(self, *, shares: bool) -> None:
+        """Write counts into the cells, or percent of the row; nothing where there are too many."""
+        for text in self._written:
+            self.matrix.removeItem(text)
+        self._written.clear()
+        count = len(self._names)
+        for row, column in np.ndindex(count, count) if count <= self.numbered else ():
+            if self._counts[row, column]:
+                self._write(row, column, f"{100 * self._shares[row, column]:.0f}" if shares else f"{self._counts[row, column]:,}")
+
+    def _write(self, row: int, column: int, words: str) -> None:
+        red, green, blue = self._table[int(255 * self._shares[row, column])][:3].tolist()
         cell = f"#{red:02x}{green:02x}{blue:02x}"
         ink = max(("#000000", "#ffffff"), key=lambda colour: contrast(colour, cell))
-        text = pg.TextItem(f"{self._counts[row, column]:,}", color=QColor(ink), anchor=(0.5, 0.5))
+        text = pg.TextItem(words, color=QColor(ink), anchor=(0.5, 0.5))
         font = QFont()
         font.setPointSize(8)
         text.setFont(font)
         text.setPos(column + 0.5, row + 0.5)
         self.matrix.addItem(text, ignoreBounds=True)
+        self._written.append(text)
 
     def words(self, row: int, column: int) -> str:
         """Say what a cell means."""

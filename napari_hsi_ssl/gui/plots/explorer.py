@@ -31,6 +31,7 @@ from napari_hsi_ssl.gui.plots.training_control import TrainingControl
 from napari_hsi_ssl.gui.plots.why import WhyView
 from napari_hsi_ssl.patches.preview import PatchPreview
 from napari_hsi_ssl.patches.sheet import Example
+from napari_hsi_ssl.steps.report import report
 
 _HEIGHT = 220
 _TABS = {"spectra": "Spectra", "scatter": "Scatter", "loadings": "Components", "patches": "Patches", "training": "Training", "results": "Result", "why": "Why"}
@@ -86,6 +87,7 @@ class ExplorerDock(QTabWidget):
         desk.map_made.connect(self._map_made)
         desk.result_made.connect(self._result_made)
         desk.plot_wanted.connect(self.show_plot)
+        self.results.page_wanted.connect(self._write_page)
         self.currentChanged.connect(self._tab_changed)
         self.pointer.pinned.connect(partial(_tell, ref(self), "_pinned_news"))
         self.spectra.pin_button.toggled.connect(lambda: self._mark("", self.spectra))
@@ -200,6 +202,15 @@ class ExplorerDock(QTabWidget):
 
     def _map_made(self, path: str) -> None:
         self.jobs.start(reading.map_result(Path(path)), self._show_result, label="areas of the map", on_error=self._failed)
+
+    def _write_page(self, found: str, labels: str, to: str) -> None:
+        project = self.desk.project
+        if project is not None:
+            steps = report(project, Path(found), Path(to), Path(labels))
+            self.jobs.start(steps, self._page_written, label="report", slot="report", on_error=self._failed)
+
+    def _page_written(self, told: dict[str, Any]) -> None:
+        self.desk.message.emit(f"{told['to']} is written.", "info")
 
     def _show_result(self, result: Result) -> None:
         self.results.add(result)

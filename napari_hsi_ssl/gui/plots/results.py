@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -99,7 +99,15 @@ def report_of(kind: str, report: Mapping[str, Any]) -> Result:
 
 
 class ResultsView(QWidget):
-    """A list of results and the one that is chosen."""
+    """A list of results and the one that is chosen.
+
+    Attributes
+    ----------
+    page_wanted : Signal(str, str, str)
+        Map, labels and page: a report of the map, scored with the labels, is to be written there.
+    """
+
+    page_wanted = Signal(str, str, str)
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -118,11 +126,14 @@ class ResultsView(QWidget):
         self.csv_button.setToolTip("Save the numbers as CSV")
         self.png_button = QPushButton("PNG…", clicked=self._save_png)
         self.png_button.setToolTip("Save what is shown as a picture")
+        self.html_button = QPushButton("HTML…", clicked=self._save_page)
+        self.html_button.setToolTip("Save one page about the map: pictures, accuracies and what they are worth, areas, how it was made")
         self.content: QWidget = QLabel(_NOTHING, wordWrap=True)
 
         buttons = QHBoxLayout()
         buttons.setSpacing(2)
-        for button in (self.copy_button, self.csv_button, self.png_button):
+        for button in (self.copy_button, self.csv_button, self.png_button, self.html_button):
+            button.setStyleSheet("padding: 3px 4px;")  # napari's own padding makes the row wider than the list
             buttons.addWidget(button)
         left, right = QWidget(), QWidget()
         side = QVBoxLayout(left)
@@ -199,6 +210,7 @@ class ResultsView(QWidget):
     def _enable(self) -> None:
         for button in (self.copy_button, self.csv_button, self.png_button):
             button.setEnabled(self.current is not None)
+        self.html_button.setEnabled(self.current is not None and "path" in (self.current.score or {}))
 
     # -- export -----------------------------------------------------------------------------------------------------------
 
@@ -216,6 +228,13 @@ class ResultsView(QWidget):
         path, _ = QFileDialog.getSaveFileName(self, "Save picture", "result.png", "PNG (*.png)")
         if path:
             self.content.grab().save(path, "PNG")
+
+    def _save_page(self) -> None:
+        score = self.current.score if self.current is not None else None
+        if score is not None and "path" in score:
+            path, _ = QFileDialog.getSaveFileName(self, "Save report", f"{Path(score['path']).stem}.html", "Page (*.html)")
+            if path:
+                self.page_wanted.emit(score["path"], score["labels"], path)
 
 
 def tabs(text: str) -> str:
@@ -271,6 +290,11 @@ class _ScoreView(QWidget):
         self._side = QVBoxLayout()
         self._side.addWidget(self.words)
         self._side.addWidget(self.cell)
+        if len(report["names"]) <= plot.numbered:
+            self.percent = QPushButton("Percent", checkable=True)
+            self.percent.setToolTip("Percent of each class's labelled pixels in the cells, instead of how many")
+            self.percent.toggled.connect(lambda on: plot.write(shares=on))
+            self._side.addWidget(self.percent)
         shown: QWidget = scroll
         if report.get("reliability"):
             shown = QStackedWidget()
