@@ -43,7 +43,7 @@ def classify(
     temperature: Annotated[float | None, typer.Option(help="kNN with softmax: the smaller, the more the nearest count (0.07)")] = None,
     references: Annotated[int | None, typer.Option(help="at most this many labelled pixels serve as references (20000)")] = None,
     seed: Seed = None,
-    calibrate: Annotated[bool, typer.Option(help="confidence as held-out labelled pixels bear it out")] = True,
+    calibrate: Annotated[str, typer.Option(help="confidence as held-out labelled pixels bear it out: far from those that teach, or near; or no")] = "far",
     unknown: Annotated[float | None, typer.Option(metavar="SHARE", help="mark what is unlike training, at this share of false alarms, such as 0.05")] = None,
     layer: Annotated[list[str] | None, typer.Option(help="entropy, disagreement or typicality beside the map; may be repeated")] = None,
     exits: Annotated[str | None, typer.Option(help="distil: deepest, or mean of all exits")] = None,

@@ -209,7 +209,9 @@ class ClassifyConfig(Settings):
     exit_at: float | None = Field(None, gt=0, le=1, description="distil: the first exit whose probability reaches this decides; deeper ones are spared")
     turns: bool = Field(False, description="distil: the mean over the eight turns and mirror images of every window, at eight times the cost")
     seed: int = 0
-    calibrate: bool = Field(True, description="confidence as held-out labelled pixels bear it out, not as the classifier says it")
+    calibrate: Literal["far", "near", "no"] = Field(
+        "far", description="confidence as held-out labelled pixels bear it out: far from those that teach, as most of a scene is, or near; no: as it is said"
+    )
     unknown: float | None = Field(
         None, gt=0, lt=1, description="mark what is unlike training; the share of false alarms among pixels like the held-out labelled ones, such as 0.05"
     )

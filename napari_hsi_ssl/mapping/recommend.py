@@ -7,7 +7,7 @@ labels to themselves may let the program choose.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,22 +77,37 @@ def held_out_parts(labels: Labels, guard: int) -> list[Fold]:
     return found
 
 
-def split_parts(labels: Labels, guard: int, seed: int) -> list[Fold]:
-    """Split labels once, as `held_out_parts` does several times over; no part when none would leave two classes on both sides."""
+def split_parts(labels: Labels, guard: int, seed: int, *, blocks: Sequence[int] = _BLOCKS, shared: int = 2) -> list[Fold]:
+    """Split labels once, as `held_out_parts` does several times over.
+
+    Parameters
+    ----------
+    labels, guard, seed
+        As `held_out_parts` has them.
+    blocks : sequence of int
+        Sides of the blocks that are tried, in pixels, one after another.
+    shared : int
+        Classes that both sides must have.
+
+    Returns
+    -------
+    list of Fold
+        Empty when no split leaves two parts or more that can be used.
+    """
     if len(labels) >= _CUBES:
         order = np.random.default_rng(seed).permutation(list(labels))
         parts = [order[start::_PARTS] for start in range(_PARTS)]
         folds: list[Fold] = [({name: labels[name] for name in labels if name not in part}, {name: labels[name] for name in part}) for part in parts]
-        if usable := [fold for fold in folds if _shared(*fold).size >= 2]:
+        if usable := [fold for fold in folds if _shared(*fold).size >= shared]:
             return usable
-    for block in _BLOCKS:
+    for block in blocks:
         try:
             split = {name: split_labels(image, "blocks", block=block, guard=guard, folds=_PARTS, seed=seed) for name, image in labels.items() if image.any()}
         except LabelError:
             continue
         sides = [[{name: parts[number][side] for name, parts in split.items()} for side in (0, 1)] for number in range(_PARTS)]
         folds = [(train, judged) for train, judged in sides]
-        if len(usable := [fold for fold in folds if _shared(*fold).size >= 2 and min(map(_count, fold)) >= _FEWEST]) > 1:
+        if len(usable := [fold for fold in folds if _shared(*fold).size >= shared and min(map(_count, fold)) >= _FEWEST]) > 1:
             return usable
     return []
 

@@ -87,7 +87,7 @@ def calibrate(log_probabilities: ArrayLike, codes: ArrayLike, source: str) -> Ca
     return Calibration(temperature, int(true.size), source, first, second, brier(before, true), brier(after, true))
 
 
-def judged_parts(labels: Labels, guard: int, seed: int = 0) -> tuple[list[Fold], str]:
+def judged_parts(labels: Labels, guard: int, seed: int = 0, *, near: bool = False) -> tuple[list[Fold], str]:
     """Split labels into parts of which each judges what the others teach, spatially apart where they reach far enough.
 
     Parameters
@@ -96,6 +96,8 @@ def judged_parts(labels: Labels, guard: int, seed: int = 0) -> tuple[list[Fold],
         By cube; 0 = unlabelled.
     guard : int
         Pixels wanted between those that teach and those that judge; a half or a quarter of them where the labels do not allow more.
+    near : bool
+        Draw the parts at random instead, so that pixels judge beside those that teach.
 
     Returns
     -------
@@ -104,7 +106,7 @@ def judged_parts(labels: Labels, guard: int, seed: int = 0) -> tuple[list[Fold],
     str
         How they lie to each other, in words.
     """
-    for distance in dict.fromkeys((guard, guard // 2, guard // 4)):
+    for distance in dict.fromkeys(() if near else (guard, guard // 2, guard // 4)):
         if parts := [part for draw in range(_DRAWS) for part in split_parts(labels, distance, seed + draw, blocks=_BLOCKS, shared=1)]:
             return parts, f"parts of the training labels, whole cubes or blocks at least {distance} pixels apart"
     try:
@@ -112,7 +114,7 @@ def judged_parts(labels: Labels, guard: int, seed: int = 0) -> tuple[list[Fold],
     except LabelError:
         return [], ""
     sides: list[list[Labels]] = [[{name: both[number][side] for name, both in split.items()} for side in (0, 1)] for number in range(_PARTS)]
-    return [(taught, judged) for taught, judged in sides], "parts of the training labels drawn at random, which lie beside each other: the figures flatter"
+    return [(taught, judged) for taught, judged in sides], "parts of the training labels drawn at random, beside those that teach: true of near pixels alone"
 
 
 def calibrate_head(
@@ -124,6 +126,7 @@ def calibrate_head(
     standardised: bool = True,
     vote: Vote | None = None,
     guard: int = 0,
+    near: bool = False,
     seed: int = 0,
 ) -> Calibration | None:
     """Fit the temperature of kNN or of the logistic head on parts of its own training labels.
@@ -137,13 +140,15 @@ def calibrate_head(
         As `mapping.maps.decider` has them.
     guard : int
         How far features of one pixel see, so that no judged pixel was seen in training.
+    near : bool
+        Judge by pixels beside those that teach; confidence then holds near labelled pixels only.
 
     Returns
     -------
     Calibration or None
         None when the labels are too few to hold any out.
     """
-    parts, source = judged_parts(labels, guard, seed)
+    parts, source = judged_parts(labels, guard, seed, near=near)
     numbers = classes_of(labels)
     said, true = [], []
     for taught, judged in parts:

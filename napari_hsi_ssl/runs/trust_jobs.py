@@ -73,8 +73,8 @@ def trust(
             images[str(reference["name"])] = open_scores(path)
         yield Progress(message="calibrating the confidence")
         method: Method = "linear" if config.method == "linear" else "knn"
-        guard = int(card["window"]) - 1
-        found = calibrate_head(images, _labels(references, images), method, config.k, vote=Vote.of(config), guard=guard, seed=config.seed)
+        how: dict[str, Any] = {"vote": Vote.of(config), "guard": int(card["window"]) - 1, "near": config.calibrate == "near", "seed": config.seed}
+        found = calibrate_head(images, _labels(references, images), method, config.k, **how)
     report: dict[str, Any] = {"calibration": found.to_json() if found is not None else None}
     if clouds is not None:
         yield Progress(message="what the labelled pixels look like")

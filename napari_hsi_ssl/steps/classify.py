@@ -216,8 +216,8 @@ def _command(project: Project, run: str, config: ClassifyConfig, cube: str, trai
         parts += ["--metric", config.metric] if config.metric != "cosine" else []
         parts += ["--weights", config.weights] if config.weights != "uniform" else []
         parts += ["--temperature", f"{config.temperature:g}"] if config.weights == "softmax" else []
-    if not config.calibrate:
-        parts += ["--no-calibrate"]
+    if config.calibrate != "far":
+        parts += ["--calibrate", config.calibrate]
     if config.unknown is not None:
         parts += ["--unknown", f"{config.unknown:g}"]
     for layer in config.layers:

@@ -29,6 +29,8 @@ UNKNOWN: Final = "unlike training"
 _GREY: Final = "#808080"
 _REACH: Final = 9
 """What the training-free embedding sees beyond two pixels it compares: twice the filter's radius, and a neighbour."""
+_APART: Final = 4
+"""Pixels between parts of labels whose spectra are compared one by one: neighbours share light and sensor."""
 Inputs = list[dict[str, Any]]
 
 
@@ -103,9 +105,10 @@ def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, re
     own = config.method == "distil"
     kept = _kept(folder, config) if own else None
     with_clouds = "typicality" in wanted_layers(config)
-    need = config.calibrate and kept is None
+    wanted = config.calibrate != "no"
+    need = wanted and kept is None
     if not (need or with_clouds):
-        return _trust(kept if config.calibrate else None, None, config, {"kept": "calibration.json"} if own else {})
+        return _trust(kept if wanted else None, None, config, {"kept": "calibration.json"} if own else {})
     validation: Inputs = []
     if own:
         references = yield from _own(project, folder, scratch, "train")
@@ -125,7 +128,7 @@ def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, re
     if own and need:
         files.write_json(folder.path / "calibration.json", {"schema_version": SCHEMA_VERSION, **_answers(folder, config), "calibration": found["calibration"]})
     kept = {"calibration": found["calibration"]} if need else kept
-    return _trust(kept if config.calibrate else None, clouds if with_clouds else None, config, {"kept": "calibration.json"} if own else {}, found)
+    return _trust(kept if wanted else None, clouds if with_clouds else None, config, {"kept": "calibration.json"} if own else {}, found)
 
 
 def trust_of_features(images: Mapping[str, Embedding], labels: Mapping[str, NDArray[np.int32]], config: ClassifyConfig, *, standardised: bool) -> Trust:
@@ -137,10 +140,13 @@ def trust_of_features(images: Mapping[str, Embedding], labels: Mapping[str, NDAr
     method: Method = "linear" if config.method == "linear" else "knn"
     how = (images, labels, method, config.k)
     vote = Vote.of(config)
-    found = calibrate_head(*how, standardised=standardised, vote=vote, guard=_REACH, seed=config.seed) if config.calibrate else None
-    clouds: Clouds | None = fit_clouds(images, labels, guard=_REACH, seed=config.seed) if "typicality" in wanted_layers(config) else None
+    wanted, near = config.calibrate != "no", config.calibrate == "near"
+    found = calibrate_head(*how, standardised=standardised, vote=vote, guard=_REACH, near=near, seed=config.seed) if wanted else None
+    clouds: Clouds | None = None
+    if "typicality" in wanted_layers(config):
+        clouds = fit_clouds(images, labels, guard=_APART if standardised else _REACH, seed=config.seed)
     told = {"typicality": {"held_out": int(clouds.held_out.size), "source": clouds.source}} if clouds is not None else {}
-    return _trust({"calibration": found.to_json() if found is not None else None} if config.calibrate else None, clouds, config, {}, told)
+    return _trust({"calibration": found.to_json() if found is not None else None} if wanted else None, clouds, config, {}, told)
 
 
 def marked(found: ClassMap, config: ClassifyConfig) -> ClassMap:
