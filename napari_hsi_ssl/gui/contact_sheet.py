@@ -149,7 +149,7 @@ class ContactSheet(QWidget):
 
     def _add(self, one: CheckedMask) -> None:
         self.checked[one.cube] = one
-        item = QListWidgetItem(_icon(one.picture), "")
+        item = QListWidgetItem(icon(one.picture), "")
         item.setData(_NAME, one.cube)
         item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
         item.setTextAlignment(int(Qt.AlignmentFlag.AlignHCenter))
@@ -315,7 +315,7 @@ def _none(reason: str) -> QIcon:
     return QIcon(square)
 
 
-def _icon(picture: NDArray[np.uint8]) -> QIcon:
+def icon(picture: NDArray[np.uint8]) -> QIcon:
     """Return a thumbnail in the middle of a square, so that names stand in line."""
     data = np.ascontiguousarray(picture)
     height, width = data.shape[:2]

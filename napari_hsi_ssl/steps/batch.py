@@ -7,13 +7,17 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_hsi_ssl.config import BatchConfig, ClassifyConfig
-from napari_hsi_ssl.cubes.map_sheet import write_areas, write_sheet
+from napari_hsi_ssl.cubes.map_sheet import thumbnail, write_areas, write_sheet
 from napari_hsi_ssl.cubes.writers import confidence_path, load_map
-from napari_hsi_ssl.errors import ConfigError, HsiError
+from napari_hsi_ssl.errors import ConfigError, HsiError, LabelError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.progress import run as drive
 from napari_hsi_ssl.project import Project
@@ -74,7 +78,7 @@ def classify_many(
     pending = [name for name in names if name not in kept]
     if kept:
         what = "All maps are" if not pending else f"{len(kept)} of {len(names)} maps are"
-        yield Progress(len(kept), len(names), f"{what} there already and would come out the same, so they are kept; --again makes them anew.", warning=True)
+        yield Progress(len(kept), len(names), f"{what} there already and would come out the same, so they are kept.", warning=True)
     made: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
     if pending:
@@ -147,6 +151,67 @@ def _labels(paths: Mapping[str, Path]) -> Iterator[tuple[str, Any, Any]]:
     for name, path in paths.items():
         found = load_map(path)
         yield name, found.labels, found.classes
+
+
+# -- all maps on one sheet ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class SheetMap:
+    """A map as it is put before the eye.
+
+    Attributes
+    ----------
+    cube : str
+    path : Path
+    picture : uint8 array (h, w, 3)
+    areas : dict of str to int
+        Pixels by class.
+    """
+
+    cube: str
+    path: Path
+    picture: NDArray[np.uint8]
+    areas: dict[str, int]
+
+
+def sheet_maps(project: Project, run: str, method: str) -> Steps[list[SheetMap]]:
+    """Return the maps of all cubes by a run and a method as thumbnails.
+
+    Raises
+    ------
+    LabelError
+        When there is none.
+    """
+    found = []
+    paths = _paths(project, run, method)
+    for number, (name, path) in enumerate(paths.items(), start=1):
+        made = load_map(path)
+        found.append(SheetMap(name, path, thumbnail(made.labels, made.classes), areas_of(made)))
+        yield Progress(number, len(paths), f"reading the map of {name}")
+    return found
+
+
+def save_sheet(project: Project, run: str, method: str, to: Path) -> Steps[dict[str, Any]]:
+    """Write the maps of all cubes by a run and a method as one picture (.png), or their areas by class and cube as a table (.csv)."""
+    if to.suffix.lower() not in {".png", ".csv"}:
+        raise ConfigError(f"{to.name} ends in neither .png nor .csv, expected .png for a picture of all maps or .csv for their areas; choose one of them.")
+    paths = _paths(project, run, method)
+    yield Progress(0, 1, f"writing {to.name}")
+    if to.suffix.lower() == ".png":
+        write_sheet(to, _labels(paths))
+    else:
+        write_areas(to, {name: areas_of(load_map(path)) for name, path in paths.items()})
+    yield Progress(1, 1, f"{to.name} written")
+    return {"to": str(to), "maps": len(paths)}
+
+
+def _paths(project: Project, run: str, method: str) -> dict[str, Path]:
+    there = set(project.maps())
+    paths = {name: path for name in project.entries if (path := project.map_path(name, run, method)) in there}
+    if not paths:
+        raise LabelError(f"there is no map by {run} and {method} yet; make some, then look at them together.")
+    return paths
 
 
 # -- side by side -----------------------------------------------------------------------------------------------------------

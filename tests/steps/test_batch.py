@@ -10,7 +10,7 @@ from PIL import Image
 
 from napari_hsi_ssl.config import BatchConfig, ClassifyConfig
 from napari_hsi_ssl.cubes.writers import load_map
-from napari_hsi_ssl.errors import ConfigError, HsiError
+from napari_hsi_ssl.errors import ConfigError, HsiError, LabelError
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import batch
@@ -63,7 +63,7 @@ def test_maps_that_would_come_out_the_same_are_kept(project):
     second, warned = make(project)
     assert second["kept"] == NAMES
     assert times(second) == before
-    assert warned == ["All maps are there already and would come out the same, so they are kept; --again makes them anew."]
+    assert warned == ["All maps are there already and would come out the same, so they are kept."]
     assert [row["areas"] for row in second["maps"]] == [row["areas"] for row in first["maps"]]
     third, warned = make(project, again=True)
     assert (third["kept"], warned) == ([], [])
@@ -124,6 +124,20 @@ def test_sheet_and_table_hold_every_map(project, tmp_path):
     assert [(row["cube"], row["class"]) for row in rows] == [(name, words) for name in NAMES for words in ("clay", "chalk")]
     assert [int(row["pixels"]) for row in rows[:2]] == [report["maps"][0]["areas"][name] for name in ("clay", "chalk")]
     assert float(rows[0]["share"]) + float(rows[1]["share"]) == pytest.approx(1)
+
+
+def test_maps_that_are_there_are_put_on_a_sheet_without_making_any(project, tmp_path):
+    report, _ = make(project, cubes=["a", "c"], sheet=tmp_path / "first.png", areas=tmp_path / "first.csv")
+    found = run(batch.sheet_maps(project, "spectra", "knn"))
+    assert [one.cube for one in found] == ["a", "c"]
+    assert found[1].areas == report["maps"][1]["areas"]
+    for ending in ("png", "csv"):
+        run(batch.save_sheet(project, "spectra", "knn", tmp_path / f"second.{ending}"))
+        assert (tmp_path / f"second.{ending}").read_bytes() == (tmp_path / f"first.{ending}").read_bytes()
+    with pytest.raises(ConfigError, match=r"second\.tif ends in neither \.png nor \.csv"):
+        run(batch.save_sheet(project, "spectra", "knn", tmp_path / "second.tif"))
+    with pytest.raises(LabelError, match="no map by spectra and linear yet"):
+        run(batch.sheet_maps(project, "spectra", "linear"))
 
 
 @pytest.mark.parametrize("where", ["workers", "cluster"])

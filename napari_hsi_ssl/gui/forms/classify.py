@@ -19,9 +19,11 @@ from napari_hsi_ssl.gui.forms.maps import MapList
 from napari_hsi_ssl.gui.forms.paint import PaintPanel
 from napari_hsi_ssl.gui.forms.pieces import Tabs, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.forms.rivals import Rivals
+from napari_hsi_ssl.gui.map_sheet import open_map_sheet
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.steps import recipe
+from napari_hsi_ssl.steps.batch import classify_many
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.evaluate import evaluate
 from napari_hsi_ssl.steps.features import beside, run_of
@@ -87,7 +89,9 @@ class ClassifyForm(Form):
         self.body.addWidget(self.believing)
         self.make = self.needs_project(primary("Make map", "Classify every used pixel; the map appears over the image and is saved in the project"))
         self.make.clicked.connect(self.make_maps)
-        self.body.addWidget(self.make)
+        self.sheet = self.needs_project(plain_button("All maps…", "The maps of all cubes by this run and method side by side, and their areas as a table"))
+        self.sheet.clicked.connect(self.show_sheet)
+        self.body.addLayout(row(self.make, self.sheet))
 
         self.target = QComboBox()
         self.target.addItems(["domains", "classes"])
@@ -212,7 +216,15 @@ class ClassifyForm(Form):
             self.say(str(error), "error")
             return
         cubes, train = self._what(config)
-        self.run(classify(project, run, config, cubes, train), self._made, "making the map" if cubes else "making the maps")
+        if cubes:
+            self.run(classify(project, run, config, cubes, train), self._made, "making the map")
+        else:
+            self.run(classify_many(project, run, config, None, train), self._made, "making the maps")
+
+    def show_sheet(self) -> None:
+        """Show the maps of all cubes by the chosen run and method side by side."""
+        if self.project is not None and self.run_box.currentText():
+            open_map_sheet(self.desk).show_maps(self.run_box.currentText(), self.method.currentData())
 
     def _what(self, config: ClassifyConfig) -> tuple[list[str] | None, dict[str, Path] | None]:
         """Return the cubes to classify, None for all, and the label files to learn from, None for those of the project."""
@@ -232,9 +244,11 @@ class ClassifyForm(Form):
 
     def _made(self, report: dict[str, Any]) -> None:
         seconds = report["seconds"]
-        count = len(report["maps"])
+        kept = report.get("kept", [])
+        count = len(report["maps"]) - len(kept)
         for made in report["maps"]:
-            self.desk.map_made.emit(made["path"])
+            if made["cube"] not in kept:
+                self.desk.map_made.emit(made["path"])
         early = next((told(made["early"]) for made in report["maps"] if "early" in made), "")
         self.say(f"{count} map{'s' * (count != 1)} saved in {max(1.0, seconds):.0f} s.{early}")
 
