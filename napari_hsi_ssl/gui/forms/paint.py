@@ -345,7 +345,7 @@ class PaintPanel(QWidget):
             self._form.desk.viewer.layers.selection.active = layer
         replaced = f", {report['replaced']:,} of which had another class" if report["replaced"] else ""
         self._form.say(
-            f"{report['painted']:,} painted pixels are training labels of {report['cube']}{replaced}. Form 5 trains on them, kNN above learns from them."
+            f"{report['painted']:,} painted pixels are training labels of {report['cube']}{replaced}. Form 5 trains on them, kNN in the tab Map learns from them."
         )
 
     def save_maps(self, *, every: bool) -> None:

@@ -170,6 +170,15 @@ class Tabs(QTabWidget):
         """Return the least size of tab bar and current page."""
         return self._with_bar(self.currentWidget().minimumSizeHint() if self.currentWidget() else QSize())
 
+    def hasHeightForWidth(self) -> bool:
+        """Tell whether the current page is taller where it is narrower."""
+        return self.currentWidget() is not None and self.currentWidget().hasHeightForWidth()
+
+    def heightForWidth(self, width: int) -> int:
+        """Return the height that the current page needs; Qt's own answer is that of the tallest page."""
+        page = self.currentWidget()
+        return self._with_bar(QSize(width, page.heightForWidth(width) if page.hasHeightForWidth() else page.sizeHint().height())).height()
+
     def _with_bar(self, page: QSize) -> QSize:
         widest = max((self.widget(index).minimumSizeHint().width() for index in range(self.count())), default=0)
         return QSize(max(page.width(), widest), page.height() + self.tabBar().sizeHint().height() + 4)
