@@ -4,7 +4,10 @@ A timer of 5 ms beats in the event loop of a real window; the longest pause betw
 the layers that the program adds, by the very functions that make the program's calls of napari; then the workbench fits a PCA, trains in the
 background, makes a map, and last does all three at once.
 
-    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/heartbeat.py [--side 145] [--steps 150] [--json FILE]
+With --throughput N the same training is run N times without any window, with the workbench open and following it, and with the live class map of
+form 5 besides; printed are the patches a second of each (the median of the events of the second half) and the ratios to those without a window.
+
+    xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/heartbeat.py [--side 145] [--steps 150] [--throughput N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -27,7 +31,7 @@ from qtpy.QtCore import QObject, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_hsi_ssl import Project, run
-from napari_hsi_ssl.config import MaskConfig, PatchConfig
+from napari_hsi_ssl.config import MaskConfig, PatchConfig, PcaConfig, PretrainConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.samples import indian_pines
 from napari_hsi_ssl.gui import layers, mask_layers, result_layers
@@ -37,6 +41,8 @@ from napari_hsi_ssl.steps.cubes import new
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.mask import make_masks
 from napari_hsi_ssl.steps.patches import cut_patches
+from napari_hsi_ssl.steps.pca import fit_pca
+from napari_hsi_ssl.steps.train import pretrain
 
 PATIENCE = 300.0
 FLOORS = {
@@ -198,10 +204,44 @@ def working(heart: Heart, project: Project, steps: int) -> dict[str, dict[str, f
     return found
 
 
+def patches_a_second(project: Project, name: str) -> float:
+    """Return the throughput of a finished run, as it told it while it trained; its start is left out."""
+    told = [event["throughput"] for event in project.run_folder(name).history() if event["type"] == "step" and event.get("throughput")]
+    return statistics.median(told[len(told) // 2 :])
+
+
+def beside_a_window(project: Project, times: int, steps: int) -> dict[str, list[float]]:
+    """Train without a window, with one, and with the live map in it, in turn; returns patches a second by way."""
+    run(fit_pca(project, PcaConfig()))
+    run(cut_patches(project, PatchConfig(size=32, stride=4)))
+    config = PretrainConfig(epochs=10_000, max_steps=steps)
+    found: dict[str, list[float]] = {"no window": [], "window": [], "window and live map": []}
+    for turn in range(times):
+        run(pretrain(project, config, run=f"alone-{turn}"))
+        found["no window"].append(patches_a_second(project, f"alone-{turn}"))
+        for way in ("window", "window and live map"):
+            with window() as viewer:
+                workbench = open_workbench(viewer)
+                desk, train = workbench.desk, workbench.forms["train"]
+                desk.open_project(Project.open(project.folder))
+                wait(lambda desk=desk: canvas_for(desk).picture is not None)
+                workbench.open("train")
+                train.pretrain.setValue(config)
+                started: list[str] = []
+                desk.runs_changed.connect(lambda desk=desk, started=started: started.extend(row["run"] for row in desk.runs if row["state"] == "running"))
+                train.start_training()
+                wait(lambda started=started: bool(started))
+                train.runs.mapping.setChecked(way != "window")
+                wait(lambda train=train: not train.watch.live)
+                found[way].append(patches_a_second(project, started[0]))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=145)
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--throughput", type=int, default=0, metavar="N", help="compare trainings with and without a window instead, N times each")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     QMessageBox.exec = QMessageBox.exec_ = lambda *_: 0  # type: ignore[method-assign]  # nobody is there to answer
@@ -209,6 +249,15 @@ def main() -> None:
         os.environ["HSI_PROJECTS"] = folder
         project = prepare(Path(folder), options.side)
         get_qapp()  # a timer beats only in an application
+        if options.throughput:
+            rates = beside_a_window(project, options.throughput, options.steps)
+            alone = statistics.median(rates["no window"])
+            for way, values in rates.items():
+                share = statistics.median(values) / alone
+                print(f"{way:22s} {statistics.median(values):7.0f} patches/s ({min(values):.0f} … {max(values):.0f})   {share:.3f} of that without a window")
+            if options.json:
+                options.json.write_text(json.dumps({"steps": options.steps, "patches_per_second": rates}, indent=2))
+            return
         heart = Heart()
         rows = {**bare(heart, options.side), **working(heart, project, options.steps)}
     for name, row in rows.items():
