@@ -216,7 +216,7 @@ def remembered(run: Path, gigabytes: float) -> dict[str, Any]:
         before, begun = psutil.Process().memory_info().rss, time.perf_counter()
         cube = {"name": "large", "scores": str(place / "scores.npy"), "area": None}
         files = {name: str(place / f"{name}.npy") for name in ("labels", "confidence")}
-        config = ClassifyConfig(method="distil", calibrate=False).model_dump(mode="json")
+        config = ClassifyConfig(method="distil", calibrate="no").model_dump(mode="json")
         steps = classify(model=str(run / "model.safetensors"), inlet=str(inlet), cube=cube, references=[], settings=config, cache=folder, **files)
         highest = [before]
         drive(steps, lambda _: highest.append(psutil.Process().memory_info().rss))

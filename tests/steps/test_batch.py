@@ -18,7 +18,7 @@ from napari_hsi_ssl.steps.batch import classify_many
 from napari_hsi_ssl.steps.cubes import new
 
 NAMES = ["a", "b", "c", "d"]
-CONFIG = ClassifyConfig(k=3, calibrate=False)
+CONFIG = ClassifyConfig(k=3, calibrate="no")
 
 
 @pytest.fixture
