@@ -180,13 +180,14 @@ def in_short(found: Mapping[str, Any], role: str = "test") -> str:
     role : str
         What the labels that judge are called.
     """
-    seen, shared, window = found["centre_share"], found["overlap_share"], found["window"]
+    seen, shared = found["centre_share"], found["overlap_share"]
+    window = f"{found['window']} pixel{'s' * (found['window'] != 1)}"
     if shared == 0:
-        return f"No {role} window of {window} pixels shares a pixel with a training window: an accuracy on these labels is of places the model has not seen."
+        return f"No {role} window of {window} shares a pixel with a training window: an accuracy on these labels is of places the model has not seen."
     if seen == 0:
-        return f"No {role} window of {window} pixels contains a training pixel, but {_percent(shared)} overlap with training windows: a slight leak."
+        return f"No {role} window of {window} contains a training pixel, but {_percent(shared)} overlap with training windows: a slight leak."
     much = "this measures interpolation" if seen >= _MOST else "in part this measures interpolation"
-    return f"{_percent(seen)} of the {role} windows of {window} pixels contain a training pixel: {much}, not recognition."
+    return f"{_percent(seen)} of the {role} windows of {window} contain a training pixel: {much}, not recognition."
 
 
 def _percent(share: float) -> str:

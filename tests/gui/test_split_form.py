@@ -11,14 +11,17 @@ import tifffile
 from napari.qt.threading import GeneratorWorker
 from qtpy.QtWidgets import QApplication
 
+from napari_hsi_ssl.config import ClassifyConfig, SplitConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.plots.tables import score_words
 from napari_hsi_ssl.gui.split_layer import SPLIT_COLOURS
-from napari_hsi_ssl.gui.workbench import Workbench
+from napari_hsi_ssl.gui.workbench import Section, Workbench
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes, run
-from napari_hsi_ssl.steps.project_splits import CODES, chosen_split
+from napari_hsi_ssl.steps.classify import classify
+from napari_hsi_ssl.steps.project_splits import CODES, chosen_split, split_project
 from tests.gui.conftest import add_busy
 from tests.patches.test_splits import field_image
 
@@ -153,3 +156,23 @@ def test_another_cube_and_another_page_take_the_split_off_the_image(form, qtbot)
     form.desk.set_cube("one")
     qtbot.waitUntil(lambda: layers.find(viewer, "split", "one") is not None and layers.find(viewer, "split", "one").visible, timeout=20000)
     assert not layers.find(viewer, "labels", "one").visible
+
+
+def test_the_score_of_a_map_takes_the_test_part_and_says_what_it_is_worth(form, qtbot):
+    project, desk = form.project, form.desk
+    report = run(split_project(project, SplitConfig(block=16, guard=2, folds=3), number=1))
+    made = run(classify(project, "spectra", ClassifyConfig(k=5), ["one"], chosen_split(project)["train"]))
+    other = next(section.form for section in form.window().findChildren(Section) if section.form.title == "Classify")
+    desk.map_made.emit(made["maps"][0]["path"])
+    other.refresh()
+    other.maps.list.setCurrentRow(0)
+    results = []
+    desk.result_made.connect(lambda kind, found: results.append((kind, found)))
+    other.maps.score_map()
+    qtbot.waitUntil(lambda: bool(results), timeout=20000)
+    kind, found = results[0]
+    assert kind == "score"
+    assert found["labels"] == report["folds"][0]["test"]
+    assert f"{report['folds'][0]['n_test']:,} test pixels of its split. No test window of 1 pixel shares a pixel" in other.words.text()
+    assert not other.warnings.text()
+    assert "windows with training\npixels: 0 %" in score_words(found)

@@ -63,7 +63,7 @@ def test_a_score_carries_the_audit_of_its_labels(project, sides, truth):
     assert report["audit"] == audit(train, test, 1, {"map": tifffile.imread(path)})
     assert report["trained_on"] == 0
     assert "held_out" not in report
-    assert in_words(report).startswith("No test window of 1 pixels shares a pixel")
+    assert in_words(report).startswith("No test window of 1 pixel shares a pixel")
     assert sum(row["n"] * row["map"] for row in report["audit"]["by_distance"]) == pytest.approx(report["oa"] * report["n"])
 
 

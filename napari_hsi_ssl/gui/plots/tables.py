@@ -113,11 +113,12 @@ def baselines_table(report: Mapping[str, Any]) -> Table:
         formats = ["text", "percent", "text", "percent", "text", "number", "percent", "text", "number"]
 
     def cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        kappa, seconds = None if row["kappa"] is None else round(row["kappa"], 3), round(row["seconds"], 1)
         if not repeated:
-            return row_of(row["key"]).label, row["oa"], row["aa"], row["kappa"], row["seconds"]
+            return row_of(row["key"]).label, row["oa"], row["aa"], kappa, seconds
         spans = [_span(row.get(f"{name}_interval")) for name in ("oa", "aa", "difference")]
-        plain = (row_of(row["key"]).label, row["oa"], spans[0], row["aa"], spans[1], row["kappa"])
-        return *plain, row.get("difference"), spans[2], row.get("p"), row["seconds"]
+        plain = (row_of(row["key"]).label, row["oa"], spans[0], row["aa"], spans[1], kappa)
+        return *plain, row.get("difference"), spans[2], row.get("p"), seconds
 
     note = report.get("notes", "")
     if repeated:
@@ -162,7 +163,16 @@ def score_words(report: Mapping[str, Any]) -> str:
     return (
         f"OA {100 * report['oa']:.1f} %{spread}\nAA {100 * report['aa']:.1f} %\nκ {report['kappa']:.3f}\n{report['n']:,} labelled pixels"
         + (f"\nECE {100 * report['ece']:.1f} %" if "ece" in report else "")
+        + _leak_words(report)
     )  # fmt: skip
+
+
+def _leak_words(report: Mapping[str, Any]) -> str:
+    """Return how many of the scored pixels were trained on, what the others give, and how many of their windows hold training pixels."""
+    audit, held = report.get("audit"), report.get("held_out")
+    words = f"\ntrained on: {report['trained_on']:,}" if report.get("trained_on") else ""
+    words += f"\nothers: OA {100 * held['oa']:.1f} %" if held else ""
+    return words + (f"\nwindows with training\npixels: {100 * audit['centre_share']:.0f} %" if audit else "")
 
 
 def plain_table(report: Mapping[str, Any]) -> Table:
