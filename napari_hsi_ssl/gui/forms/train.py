@@ -184,8 +184,9 @@ class TrainForm(Form):
         elif isinstance(config, PretrainConfig):
             started = steps.pretrain(self.project, config, init=self.kinds.trunk(), detach=True, background=cluster is None, cluster=cluster)
         else:
-            labels = {role: self.split.files(role) for role in ("train", "validation")}
-            started = steps.distil(self.project, config, **labels, init=self.kinds.trunk(), detach=True, background=cluster is None, cluster=cluster)
+            train, validation, init = self.split.files("train"), self.split.files("validation"), self.kinds.trunk()
+            here = cluster is None
+            started = steps.distil(self.project, config, train=train, validation=validation, init=init, detach=True, background=here, cluster=cluster)
         self.run(started, self._started if submit else self._script_written, "starting the training" if submit else "writing the job script")
 
     def _started(self, report: dict[str, Any]) -> None:
