@@ -84,8 +84,8 @@ def read_folds(project: Project, folder: Path, cube: str | None = None, only: Se
     many = sorted(path.name.removesuffix("_train") for path in folder.glob("*_train") if path.is_dir())
     lists = sorted(path for path in folder.glob("*.json") if path.name != "split.json")
     if many and not names:
-        sides = [(name, tuple({path.stem: path for path in sorted((folder / f"{name}_{role}").glob("*.tif"))} for role in ("train", "test"))) for name in many]
-        return [fold_of(project, *pair, name=name) for name, pair in _chosen(sides, folder, only)]
+        sides = [(name, [{path.stem: path for path in sorted((folder / f"{name}_{role}").glob("*.tif"))} for role in ("train", "test")]) for name in many]
+        return [fold_of(project, pair[0], pair[1], name) for name, pair in _chosen(sides, folder, only)]
     if names:
         if cube is None and len(project.entries) > 1:
             raise LabelError(f"{folder} holds folds of one cube, but the project has {len(project.entries)}; say whose they are with --cube NAME.")

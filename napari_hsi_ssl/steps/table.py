@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import TableConfig, digest, read_json
+from napari_hsi_ssl.config import DistilConfig, TableConfig, digest, read_json
 from napari_hsi_ssl.cubes.cube import row_blocks, valid_pixels
 from napari_hsi_ssl.errors import ConfigError, LabelError
 from napari_hsi_ssl.explore.sources import band_use
@@ -191,6 +191,7 @@ def _kept(work: _Work, fold: Fold, row: Row, seed: int, at: tuple[float, float],
         "max_steps": None if row.kind == "plain" else work.config.max_steps,
         "validation": validation,
         "trunk": work.trunk_hash if row.kind == "trunk" else None,
+        "settings": DistilConfig().digest() if row.kind in ("distil", "trunk") else None,  # other defaults give other results
     }
     path = work.project.folder / "tables" / f"{digest(made_from)}.json"
     if path.exists():
