@@ -116,16 +116,16 @@ def show_why(viewer: Viewer, pixel: tuple[int, int], neighbours: Sequence[tuple[
     """Mark a pixel (y, x) with a cross and those like it with discs in the colours of their classes."""
     layer = find(viewer, "why")
     if layer is None:
-        layer = Points(np.zeros((0, 2)), ndim=2, name="why this class", border_width_is_relative=False)
+        layer = Points(np.zeros((0, 2)), ndim=2, name="why this class")
         layer.canvas_size_limits = (9, 13)  # on the screen: as large on a small cube as on a large one
         layer.editable = False
         add_layer(viewer, layer, "why", "")
     layer.data = np.array([*neighbours, pixel], dtype=np.float64)
     layer.symbol = ["disc"] * len(neighbours) + ["cross"]
-    layer.size = 3
+    layer.size = 2
     layer.face_color = [*colours, "#ffffff"]
-    layer.border_color = "#000000"
-    layer.border_width = 0.4
+    layer.border_color = ["#000000"] * len(neighbours) + ["#ffffff"]
+    layer.border_width = 0.15  # of the size
     layer.selected_data = set()
     layer.visible = True
 

@@ -27,6 +27,7 @@ from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.bands import as_learnt, inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
 from napari_hsi_ssl.steps.features import as_they_are, features, is_run
+from napari_hsi_ssl.steps.learned_from import label_hashes
 from napari_hsi_ssl.steps.train import read_training_labels
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ class Case:
         The self-distillation run, whose exits can be asked.
     temperature : float or None
         By which the map's confidence is calibrated.
+    changed : bool
+        Whether the labels are others now than those it was learned from.
     """
 
     path: Path
@@ -74,6 +77,7 @@ class Case:
     means: list[dict[str, Any]]
     run: RunFolder | None
     temperature: float | None
+    changed: bool
 
 
 def explain(project: Project, map_path: Path, y: int, x: int, neighbours: int = 8) -> Steps[dict[str, Any]]:
@@ -117,7 +121,7 @@ def open_case(project: Project, map_path: Path) -> Steps[Case]:
     way: Method = "linear" if method == "linear" else "knn"
     explainer = Explainer(references, way, config.k, standardised=standardised, temperature=temperature, vote=Vote.of(config))
     means = yield from _class_means(project, cube, labels, found.classes)
-    return Case(map_path, cube, found, config, labels, explainer, embedding, means, folder, temperature)
+    return Case(map_path, cube, found, config, labels, explainer, embedding, means, folder, temperature, _changed(project, told))
 
 
 def explain_pixel(project: Project, case: Case, y: int, x: int, neighbours: int = 8) -> Steps[dict[str, Any]]:
@@ -178,16 +182,23 @@ def explain_pixel(project: Project, case: Case, y: int, x: int, neighbours: int 
         "bad": np.flatnonzero(_bad(cube)).tolist(),
         "quantity": str(cube.attrs.get("quantity", "unknown")),
         "means": case.means,
-        "note": _note(found, decided, votes),
+        "note": _note(case, decided, votes),
     }
 
 
-def _note(found: ClassMap, decided: int, votes: list[dict[str, Any]]) -> str:
+def _changed(project: Project, told: Mapping[str, Any]) -> bool:
+    """Whether the project's own labels, where a map was learned from them, are others now."""
+    before, now = told.get("labels_sha256") or {}, label_hashes(project)
+    return any(now.get(cube) != value for cube, value in before.items())
+
+
+def _note(case: Case, decided: int, votes: list[dict[str, Any]]) -> str:
+    found = case.found
     unlike = found.provenance.get("typicality")
     unknown = unlike.get("name") if isinstance(unlike, dict) else None
     if unknown is not None and _class(found.classes, decided)["name"] == unknown:
         return "It is unlike the labelled pixels, so the map leaves it without one of their classes; the votes are what it would have been."
-    if votes and votes[0]["number"] == decided:
+    if votes and votes[0]["number"] == decided and not case.changed:
         return ""
     return "Labels, mask or model have changed since the map was made: the votes are those of now."
 

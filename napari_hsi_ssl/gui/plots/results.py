@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QBoxLayout,
     QFileDialog,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
@@ -130,11 +131,10 @@ class ResultsView(QWidget):
         self.html_button.setToolTip("Save one page about the map: pictures, accuracies and what they are worth, areas, how it was made")
         self.content: QWidget = QLabel(_NOTHING, wordWrap=True)
 
-        buttons = QHBoxLayout()
+        buttons = QGridLayout()
         buttons.setSpacing(2)
-        for button in (self.copy_button, self.csv_button, self.png_button, self.html_button):
-            button.setStyleSheet("padding: 3px 4px;")  # napari's own padding makes the row wider than the list
-            buttons.addWidget(button)
+        for place, button in enumerate((self.copy_button, self.csv_button, self.png_button, self.html_button)):
+            buttons.addWidget(button, *divmod(place, 2))
         left, right = QWidget(), QWidget()
         side = QVBoxLayout(left)
         side.setContentsMargins(0, 0, 0, 0)
@@ -284,6 +284,7 @@ class _ScoreView(QWidget):
         scroll.setWidget(plot)
         self._figures = score_words(report)
         self.words = QLabel(self._figures, wordWrap=True)
+        self.words.setToolTip(self._figures)
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.cell = QLabel("", wordWrap=True)
         plot.pointed.connect(self.cell.setText)
