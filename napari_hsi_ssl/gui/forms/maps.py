@@ -265,8 +265,9 @@ class MapList(QWidget):
         form.run(export(source, to), lambda report: form.say(f"{report['to']} is written."), f"exporting {to.name}", writes=False)
 
     def _reported(self, told: dict[str, Any]) -> None:
-        labels = told["labels"]
-        self.form.done = recipe.report(self.form.project.folder, Path(told["map"]), Path(told["to"]), Path(labels) if labels else None)
+        labels, project = told["labels"], self.form.project
+        if project is not None:
+            self.form.done = recipe.report(project.folder, Path(told["map"]), Path(told["to"]), Path(labels) if labels else None)
         self.form.say(f"{told['to']} is written.")
 
 
