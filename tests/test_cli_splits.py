@@ -199,6 +199,16 @@ def test_labels_that_are_no_split_are_one_sentence_each(labels, tmp_path):
     assert "classes 3 have no training pixel and cannot be found" in command("audit", "--train", lacking, "--test", half["test"], "--window", 9)["verdict"]
 
 
+def test_labels_that_train_and_judge_a_distillation_are_refused(scene, tmp_path):
+    command("new", tmp_path / "project", "--cubes", tmp_path / "raw")
+    given = ("distil", tmp_path / "project", "--train", f"scene={scene['train']}", "--validation")
+    assert "1200 pixel(s) of 'scene' are labelled in both train and validation" in command(*given, f"scene={scene['train']}", code=1)["error"]
+    other = saved(tmp_path / "other.npy", np.load(scene["test"]) * 9)
+    assert "none of the classes 9, 18 of the validation labels is trained" in command(*given, f"scene={other}", code=1)["error"]
+    assert "no numbers (NaN or infinite)" in command(*given, f"scene={saved(tmp_path / 'nan.npy', np.full((60, 50), np.nan))}", code=1)["error"]
+    assert not (tmp_path / "project" / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("image", "options", "words"),
     [

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from napari_hsi_ssl.config import ClassifyConfig, SplitConfig
+from napari_hsi_ssl.config import ClassifyConfig, DistilConfig, SplitConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.errors import ConfigError, LabelError
+from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.patches.audit import audit
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import cubes, run
+from napari_hsi_ssl.steps import cubes, recipe, run
 from napari_hsi_ssl.steps.classify import classify
 from napari_hsi_ssl.steps.judge import score
 from napari_hsi_ssl.steps.project_splits import CODES, chosen_split, forget_split, held_out_labels, preview_split, split_project
@@ -127,3 +129,21 @@ def test_the_command_line_splits_a_project(project):
     answer = command("split", project.folder, "--block", 16, "--guard", 2, "--folds", 3, "--validation")
     assert answer["folder"] == run(split_project(project, CONFIG))["folder"]
     assert "say where the folds go" in command("split", project.labels_path("one"), code=2)["error"]
+
+
+def test_the_copied_command_and_script_do_what_the_window_does(project, capsys):
+    config = CONFIG.model_copy(update={"per_class": 9, "test_per_class": 20, "repeats": 2, "seed": 3})
+    made = recipe.split(project.folder, config)
+    expected = run(split_project(project, config))
+    assert command(*made.words)["folds"] == plain(expected["folds"])
+    exec(made.python, {})
+    assert expected["folder"] in capsys.readouterr().out
+
+
+def test_a_distillation_on_a_split_is_copied_with_its_files(project):
+    chosen = run(split_project(project, CONFIG, number=1))["chosen"]
+    sides = {role: {cube: Path(path) for cube, path in chosen[role].items()} for role in ("train", "validation")}
+    made = recipe.distil(project.folder, DistilConfig(window=9), None, **sides)
+    assert f"--train one={chosen['train']['one']} --validation one={chosen['validation']['one']}" in made.command
+    assert f"train={{'one': Path('{chosen['train']['one']}')}}" in made.python
+    assert "--train" not in recipe.distil(project.folder, DistilConfig()).command
