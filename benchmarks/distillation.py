@@ -6,12 +6,13 @@
 leak-free: the folds in `folds/` (blocks of 30 pixels with a guard of 12, EnMAP by whole tiles), a draw a fold, windows of 9 pixels cut out
 one by one, so that no test window shares a pixel with a training window. random: labels drawn from the whole scene, all others are test:
 interpolation, comparable with most of the literature. published: the 695 / 9,671 pixels of Indian Pines, the same in every draw. A draw has
-``--labels`` pixels a class to learn from, and as many again for validation, both from the training side alone (published: a tenth of the
-training pixels is held out). The projection is fitted on pixels that lie nearer to a training label than to a test label, so nothing but the
-windows' own surroundings is seen of the test side.
+``--labels`` pixels a class to learn from, and as many again for validation, both from the training side alone: of EnMAP from other tiles, of
+scenes of one cube from the same blocks (so that validation favours what interpolates); of the published split a tenth of the training
+pixels is held out. The projection is fitted on pixels that lie nearer to a training label than to a test label, so nothing but the windows'
+own surroundings is seen of the test side.
 
 Every run is one JSON file in WORK; what is there is not computed again. The table has test accuracies (deepest exit), each row's difference
-from ``base`` with its 95 % interval over draws (Nadeau and Bengio's corrected t-test, test by training pixels as in the folds; where draws
+from ``base`` with its 95 % interval over draws (Nadeau and Bengio's corrected t-test, with the pixels of both sides of the folds; where draws
 come from one scene, the plain paired test), the mean of the exits, the turned windows, what leaves early, and the row "chosen on
 validation": in every draw the one that was best there.
 """
@@ -23,18 +24,20 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from representation import Fold, Scene, folds_of, scenes
+from representation import GUARD, Fold, Scene, folds_of, scenes
 
 from napari_hsi_ssl import Project, files, run
 from napari_hsi_ssl.config import ClassifyConfig, DistilConfig, PatchConfig, PcaConfig, PretrainConfig
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.explore.pca import Source, project_cube
+from napari_hsi_ssl.mapping.recommend import held_out_parts
 from napari_hsi_ssl.metrics.paired import corrected_t_test
 from napari_hsi_ssl.metrics.scores import average_accuracy, overall_accuracy
 from napari_hsi_ssl.steps.cubes import new
@@ -83,24 +86,46 @@ ROWS: dict[str, dict[str, Any]] = {
 """What each row changes in the defaults; ``init`` starts from a trunk pretrained on the training side (recipe `pixel`)."""
 
 
-def draws_of(scene: Scene, kind: str, labels: int, count: int, data: Path) -> Iterator[tuple[str, Fold, Labels]]:
-    """Yield name, fold and validation labels of every draw."""
+@dataclass(frozen=True)
+class Draw:
+    """Labels to learn from, to choose by and to test with; ``share``: test pixels by pixels that could have been drawn, for the t-test."""
+
+    name: str
+    fold: Fold
+    held_out: Labels
+    share: float = 0.0
+
+
+def draws_of(scene: Scene, kind: str, labels: int, count: int, data: Path) -> Iterator[Draw]:
+    """Yield the draws of a scene."""
     if kind == "published":
         sides = [tifffile.imread(data / "splits" / f"Indian{part}123_temp123.tif").astype(np.int32) for part in ("TR", "TE")]
         train, test = (dict.fromkeys(scene.cubes, side) for side in sides)
         for draw in range(count):
             kept, held_out = drawn(train, 0.9, draw)
-            yield f"d{draw}", Fold("published", kept, test, everywhere(scene)), held_out
+            yield Draw(f"d{draw}", Fold("published", kept, test, everywhere(scene)), held_out)
     elif kind == "random":
         for draw in range(count):
             train, held_out = drawn(scene.labels, labels, draw)
             used = {name: (train[name] > 0) | (held_out[name] > 0) for name in train}
-            yield f"d{draw}", Fold("random", train, {name: np.where(used[name], 0, scene.labels[name]) for name in train}, everywhere(scene)), held_out
+            test = {name: np.where(used[name], 0, scene.labels[name]) for name in train}
+            yield Draw(f"d{draw}", Fold("random", train, test, everywhere(scene)), held_out)
     else:
-        for draw, fold in enumerate(folds_of(scene)):
-            if draw < count:
+        for draw, fold in zip(range(count), folds_of(scene), strict=False):
+            if len(fold.train) > 1:  # pixels beside those that teach would choose what is best beside them
+                teach, judge = max(held_out_parts(fold.train, GUARD), key=lambda sides: _classes(sides[0]) + _classes(sides[1]))
+                train, held_out = drawn(teach, labels, draw)[0], drawn(judge, labels, draw)[0]
+            else:  # blocks of blocks would leave half of the classes out
                 train, held_out = drawn(fold.train, labels, draw)
-                yield fold.name, Fold(fold.name, train, fold.test, fold.area), held_out
+            yield Draw(fold.name, Fold(fold.name, train, fold.test, fold.area), held_out, _size(fold.test) / _size(fold.train))
+
+
+def _size(labels: Mapping[str, NDArray[np.integer]]) -> int:
+    return int(sum((image > 0).sum() for image in labels.values()))
+
+
+def _classes(labels: Mapping[str, NDArray[np.integer]]) -> int:
+    return np.unique(np.concatenate([image[image > 0] for image in labels.values()])).size
 
 
 def everywhere(scene: Scene) -> dict[str, NDArray[np.bool_]]:
@@ -146,11 +171,12 @@ def trunk_of(project: Project, steps: int) -> str:
     return "trunk"
 
 
-def measure(scene: Scene, fold: Fold, held_out: Labels, row: str, seed: int, options: argparse.Namespace, work: Path) -> dict[str, Any]:
+def measure(scene: Scene, draw: Draw, row: str, seed: int, options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Train one row on one draw and score it."""
     from napari_hsi_ssl.learning.checkpoint import load_model
     from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
 
+    fold, held_out = draw.fold, draw.held_out
     project = project_of(scene, fold, work)
     apart = options.folds == "leak-free"
     window = options.window or (9 if apart else None)
@@ -195,9 +221,9 @@ def measure(scene: Scene, fold: Fold, held_out: Labels, row: str, seed: int, opt
             early += [told["early"]] if told else []
     true = np.concatenate(truth)
     figures = {way: {"oa": overall_accuracy(true, np.concatenate(found)), "aa": average_accuracy(true, np.concatenate(found))} for way, found in said.items()}
-    counts = {role: int(sum((image > 0).sum() for image in labels.values())) for role, labels in (("train", fold.train), ("validation", held_out))}
+    counts = {"train": _size(fold.train), "validation": _size(held_out)}
     return {
-        "scene": scene.name, "folds": options.folds, "draw": fold.name, "row": row, "seed": seed, **counts, "test": int(true.size),
+        "scene": scene.name, "folds": options.folds, "draw": draw.name, "row": row, "seed": seed, **counts, "test": int(true.size), "share": draw.share,
         "validation_exits": report.get("validation"), "representation": report["representation"], "seconds": report["seconds"],
         "figures": figures, "early": {key: float(np.mean([told[key] for told in early])) for key in ("saved", "saved_by_windows", "agreement")},
         "left": np.mean([told["left"] for told in early], axis=0).tolist(),
@@ -216,7 +242,7 @@ def table(reports: list[dict[str, Any]]) -> dict[str, Any]:
             continue
         best = {key: max(by_row, key=lambda row, key=key: by_row[row][key]["validation_exits"][-1]) for key in common}
         by_row["chosen on validation"] = {key: by_row[best[key]][key] for key in common}
-        share = float(np.mean([here[0]["test"] / max(1, here[0]["train"])])) if folds == "leak-free" else 0.0
+        share = float(np.mean([report["share"] for report in here]))
         print(f"\n{scene}, {folds}: {len(common)} draws and seeds, {here[0]['train']} labels to learn from; chosen: {sorted(set(best.values()))}")
         print("| row | OA | against base (95 %) | AA | exits | mean | turned | compactness | separability | left at 1st | saved | validation | s |")
         print("| --- " * 13 + "|")
@@ -263,16 +289,16 @@ def main() -> None:
     data = Path(os.environ.get("HSI_TEST_DATA", "../shared/data"))
     wanted = [] if given.table else [scene for scene in scenes() if scene.name in given.scenes and (given.folds != "published" or scene.name == "Indian Pines")]
     for scene in wanted:
-        for draw, fold, held_out in draws_of(scene, given.folds, given.labels, given.draws, data):
-            stem = f"{scene.folder.name}-{given.folds}-{given.labels}-{draw}"
+        for draw in draws_of(scene, given.folds, given.labels, given.draws, data):
+            stem = f"{scene.folder.name}-{given.folds}-{given.labels}-{draw.name}"
             for row in given.rows:
                 for seed in range(given.seeds):
                     path = given.work / f"{stem}-{row}-{seed}.json".replace(" ", "_")
                     if path.exists():
                         continue
                     started = time.monotonic()
-                    report = measure(scene, fold, held_out, row, seed, given, given.work / "folds" / stem)
-                    files.write_json(path, {**report, "draw": draw})
+                    report = measure(scene, draw, row, seed, given, given.work / "folds" / stem)
+                    files.write_json(path, report)
                     oa = {way: round(100 * figures["oa"], 2) for way, figures in report["figures"].items()}
                     print(stem, row, seed, oa, f"{time.monotonic() - started:.0f} s", flush=True)
     files.write_json(given.work / "result.json", table([json.loads(path.read_text()) for path in sorted(given.work.glob("*-*.json"))]))
