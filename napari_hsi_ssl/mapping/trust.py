@@ -25,8 +25,6 @@ _JUDGED: Final = 3000
 """Labelled pixels of a part that teach and that judge, at most."""
 _FEWEST: Final = 20
 _PARTS: Final = 3
-_DRAWS: Final = 3
-"""Splits into parts, each of them anew: one alone may leave a stretch of the scene to nobody."""
 _BLOCKS: Final = (36, 30, 24, 18, 12, 8, 5)
 
 
@@ -87,7 +85,7 @@ def calibrate(log_probabilities: ArrayLike, codes: ArrayLike, source: str) -> Ca
     return Calibration(temperature, int(true.size), source, first, second, brier(before, true), brier(after, true))
 
 
-def judged_parts(labels: Labels, guard: int, seed: int = 0, *, near: bool = False) -> tuple[list[Fold], str]:
+def judged_parts(labels: Labels, guard: int, seed: int = 0, *, near: bool = False, draws: int = 1) -> tuple[list[Fold], str]:
     """Split labels into parts of which each judges what the others teach, spatially apart where they reach far enough.
 
     Parameters
@@ -98,6 +96,8 @@ def judged_parts(labels: Labels, guard: int, seed: int = 0, *, near: bool = Fals
         Pixels wanted between those that teach and those that judge; a half or a quarter of them where the labels do not allow more.
     near : bool
         Draw the parts at random instead, so that pixels judge beside those that teach.
+    draws : int
+        Splits into parts that are far apart, each of them anew.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def judged_parts(labels: Labels, guard: int, seed: int = 0, *, near: bool = Fals
         How they lie to each other, in words.
     """
     for distance in dict.fromkeys(() if near else (guard, guard // 2, guard // 4)):
-        if parts := [part for draw in range(_DRAWS) for part in split_parts(labels, distance, seed + draw, blocks=_BLOCKS, shared=1)]:
+        if parts := [part for draw in range(draws) for part in split_parts(labels, distance, seed + draw, blocks=_BLOCKS, shared=1)]:
             return parts, f"parts of the training labels, whole cubes or blocks at least {distance} pixels apart"
     try:
         split = {name: split_labels(image, "random", folds=_PARTS, seed=seed) for name, image in labels.items() if np.any(image)}

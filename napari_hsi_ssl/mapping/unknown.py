@@ -29,6 +29,8 @@ from napari_hsi_ssl.progress import Progress, Steps
 
 _COUNT: Final = 5000
 _FEWEST: Final = 20
+_DRAWS: Final = 3
+"""Splits into parts: one alone may leave a stretch of the scene to nobody, and then nothing is strange."""
 _LEAST: Final = 1e-6
 """Added to a covariance of features of unit scale, so that it can be inverted whatever the pixels."""
 _CHUNK_BYTES: Final = 64 * 2**20
@@ -145,7 +147,7 @@ def fit_clouds(
         images_of, judged, source = held_out
         distances = [_distances(clouds, images_of, judged, seed)]
     else:
-        parts, source = judged_parts(labels, guard, seed)
+        parts, source = judged_parts(labels, guard, seed, draws=_DRAWS)
         distances = [_distances(_clouds(images, taught, seed), images, judged, seed) for taught, judged in parts if classes_of(taught).size > 1]
     found = np.sort(np.concatenate(distances)) if distances else np.zeros(0)
     if found.size < _FEWEST:
