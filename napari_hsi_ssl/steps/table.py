@@ -26,7 +26,7 @@ from napari_hsi_ssl.steps.bands import inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
 from napari_hsi_ssl.steps.folds import Fold
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Raised when a row would give another result for the same data, so that kept ones are made anew."""
 
 
@@ -176,7 +176,7 @@ def _choose(work: _Work, fold: Fold, row: Row, at: tuple[float, float]) -> Steps
     for candidate in row.candidates:
         record = yield from _kept(work, fold, candidate, work.config.seed, at, validation=True)
         if record["accuracies"]:
-            tried[candidate.key] = float(np.mean(record["accuracies"]))
+            tried[candidate.key] = float(np.average(record["accuracies"], weights=record["pixels"]))  # parts differ in size
     return max(tried, key=lambda key: tried[key]) if tried else row.candidates[0].key
 
 

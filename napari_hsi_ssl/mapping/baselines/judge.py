@@ -55,14 +55,16 @@ def validate(task: Task, row: Row, trunk: Given | None = None) -> Steps[dict[str
     Returns
     -------
     dict
-        ``key`` and ``accuracies``: its overall accuracy on each part (`Task.inner`); none where the labels are too few to hold any out.
+        ``key``, and of each part (`Task.inner`) its overall accuracy and how many pixels judged: ``accuracies`` and ``pixels``; none where the
+        labels are too few to hold any out.
     """
-    shares = []
+    shares, pixels = [], []
     for number, part in enumerate(task.inner):
         yield Progress(number, len(task.inner), f"part {number + 1} of the training labels: {row.words}")
         predicted, _ = yield from _predict(part, row, trunk)
         shares.append(overall_accuracy(part.truth, predicted))
-    return {"key": row.key, "accuracies": shares}
+        pixels.append(part.truth.size)
+    return {"key": row.key, "accuracies": shares, "pixels": pixels}
 
 
 def baselines(

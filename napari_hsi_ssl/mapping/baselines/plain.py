@@ -70,7 +70,7 @@ def _tuned_svm(task: Task, features: Callable[[Task], Features]) -> tuple[Labels
     if task.tune and task.inner:
         tried = [(_thinned(part, features(part)), part) for part in task.inner]
         for c, width in _GRID:
-            shares[c, width] = np.mean([_right(c, width, *sides) for sides, _ in tried])
+            shares[c, width] = np.average([_right(c, width, *sides) for sides, _ in tried], weights=[part.truth.size for _, part in tried])
         choice = max(_GRID, key=lambda pair: shares[pair])
     found = features(task)
     told = {"C": choice[0], "gamma": choice[1], **({"validation": float(shares[choice])} if shares else {})}
