@@ -200,6 +200,7 @@ def following(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> 
         for number in range(8):  # single dabs: from the mouse to the map computed and seen
             rest(0.4)
             maps.clear()
+            painter.hold(1 + number % KINDS, "paint", 5)  # painting a class on itself changes nothing
             begun = time.perf_counter()
             brush(painter.layer, places(truth.shape, number), 0.001)
             wait(lambda: maps)
