@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--make-folds", action="store_true")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    reference = next(row for row in ("distil:chosen", *given.rows) if row in given.rows)
+    reference = "distil:chosen" if "distil:chosen" in given.rows else None
     config = TableConfig(rows=tuple(given.rows), seeds=given.seeds, max_steps=given.steps, reference=reference)
     parts = []
     for scene in scenes():
