@@ -34,9 +34,8 @@ RUN, CANCEL, COMMAND, PYTHON, LIST = (
 FORM_KEYS = "Ctrl+Alt+{number}"
 SHORTCUTS: tuple[Keys, ...] = (Keys("Ctrl+Alt+1 … 6", "Open a form"), RUN, CANCEL, COMMAND, PYTHON, LIST)
 ELSEWHERE: tuple[Keys, ...] = (
-    Keys("Shift+P", "Begin or end painting (tab Paint of form 6)"),
-    Keys("Shift+1 … 9  A  B  E", "Class, new class, brush, eraser (tab Paint)"),
-    Keys("Shift+U  C", "Next place to paint, confidence (tab Paint)"),
+    Keys("Shift+X  Z  M", "Next class, the one before, a new one (tab Paint of form 6)"),
+    Keys("Shift+J  E  U  H", "Brush, eraser, next place to paint, confidence (tab Paint)"),
     Keys("[  ]", "Width of the brush (napari)"),
     Keys("Ctrl+Z", "Take a brush stroke back (napari)"),
     Keys("Left  Right", "Band before, band after (napari, on the image)"),

@@ -193,12 +193,14 @@ def test_undo_and_redo_take_the_map_along(hand, project):
     two_classes(hand)
     first = hand.map().copy()
     strokes = hand.layer.data.copy()
-    hand.panel.table.choose_row(1)
+    hand.panel.table.choose_row(0)
+    hand.panel.table.step(-1)  # from the first to the last
+    assert hand.layer.selected_label == 2
     hand.stroke((18, 14), (30, 30))
     hand.wait(hand.followed)
     changed = hand.map().copy()
     assert (changed != first).any()
-    QTest.keyClick(hand.viewer.window._qt_window, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(hand.panel.table.list, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     hand.wait(lambda: np.array_equal(hand.layer.data, strokes) and hand.followed())
     np.testing.assert_array_equal(hand.map(), first)
     hand.layer.redo()  # napari's own

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QHideEvent, QKeySequence
+from qtpy.QtGui import QHideEvent, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -81,7 +81,7 @@ class PaintPanel(QWidget):
             box.setMinimumContentsLength(12)
             lines.addRow(words, box)
         layout.addLayout(lines)
-        self.start = form.needs_project(primary(_START, "Make this cube ready to be painted on; its map follows the brush (Shift+P)"))
+        self.start = form.needs_project(primary(_START, "Make this cube ready to be painted on; its map follows the brush (Ctrl+Return)"))
         layout.addWidget(self.start)
         self.told = words_label(QUIET)
         layout.addWidget(self.told)
@@ -97,7 +97,7 @@ class PaintPanel(QWidget):
         layout.setSpacing(5)
         self.table = ClassTable(self._form, self.painter)
         layout.addWidget(self.table)
-        self.brush = plain_button("Brush", "Paint with the chosen class (Shift+B)")
+        self.brush = plain_button("Brush", "Paint with the chosen class (Shift+J)")
         self.eraser = plain_button("Eraser", "Take strokes away (Shift+E)")
         self.undo = plain_button("↶", "Take the last stroke back (Ctrl+Z)")
         self.redo = plain_button("↷", "Paint it again (Ctrl+Shift+Z)")
@@ -111,7 +111,7 @@ class PaintPanel(QWidget):
         layout.addLayout(row(self.brush, self.eraser, self.size, self.undo, self.redo, None))
         self.next = plain_button("Next place", "Go to the next of the numbered regions: there the map is least sure, so a stroke teaches most (Shift+U)")
         self.sure = QCheckBox("Confidence")
-        self.sure.setToolTip("Show how sure the map is of every pixel, from 0 (dark) to 1 (bright), instead of the classes (Shift+C)")
+        self.sure.setToolTip("Show how sure the map is of every pixel, from 0 (dark) to 1 (bright), instead of the classes (Shift+H)")
         layout.addLayout(row(self.next, self.sure, None))
         self.labels = plain_button("Use as training labels", "Make the strokes labels of this cube, for self-distillation and kNN; labels beside them stay")
         self.keep = plain_button("Save map", "Keep this map in the project, with its confidence")
@@ -143,17 +143,14 @@ class PaintPanel(QWidget):
 
     def _keys(self) -> None:
         done: dict[str, Callable[[], object]] = {
-            "Shift+P": self.start.click,
-            "Shift+A": self.table.add.click,
-            "Shift+B": self.brush.click,
+            "Shift+M": self.table.add.click,
+            "Shift+X": partial(self.table.step, 1),
+            "Shift+Z": partial(self.table.step, -1),
+            "Shift+J": self.brush.click,
             "Shift+E": self.eraser.click,
             "Shift+U": self.next.click,
-            "Shift+C": self.sure.toggle,
-            "Ctrl+Z": self.undo.click,
-            "Ctrl+Shift+Z": self.redo.click,
+            "Shift+H": self.sure.toggle,
         }
-        for number in range(1, 10):
-            done[f"Shift+{number}"] = partial(self.table.choose_row, number - 1)
         self.shortcuts = {}
         for keys, act in done.items():
             # A child of the panel: Qt lets a shortcut rest while its parent cannot be seen.
@@ -161,6 +158,15 @@ class PaintPanel(QWidget):
             shortcut.setContext(Qt.ShortcutContext.WindowShortcut)
             shortcut.activated.connect(act)
             self.shortcuts[keys] = shortcut
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Take strokes back also while the keyboard is here; on the image napari does it itself."""
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.painter.step(False)
+        elif event.matches(QKeySequence.StandardKey.Redo):
+            self.painter.step(True)
+        else:
+            super().keyPressEvent(event)
 
     # -- state --------------------------------------------------------------------------------------------------------------
 
@@ -344,9 +350,8 @@ class PaintPanel(QWidget):
         if layer is not None:
             self._form.desk.viewer.layers.selection.active = layer
         replaced = f", {report['replaced']:,} of which had another class" if report["replaced"] else ""
-        self._form.say(
-            f"{report['painted']:,} painted pixels are training labels of {report['cube']}{replaced}. Form 5 trains on them, kNN in the tab Map learns from them."
-        )
+        words = f"{report['painted']:,} painted pixels are training labels of {report['cube']}{replaced}."
+        self._form.say(f"{words} Form 5 trains on them, kNN in the tab Map learns from them.")
 
     def save_maps(self, *, every: bool) -> None:
         """Save the map of this cube, or those of all cubes, in the background."""

@@ -51,9 +51,15 @@ class ClassTable(QWidget):
         layout.setSpacing(5)
         self.list = QTreeWidget()
         self.list.setRootIsDecorated(False)
+        self.list.setToolTip("The classes of the project, and what the map says of them; choose the one to paint with")
         self.list.setHeaderLabels(["Class", "Area", "Sure", "Painted"])
         for column, hint in enumerate(
-            ("Choose the class to paint with (Shift+1 … 9); double-click to rename it", "Share of the map", "Mean confidence", "Pixels")
+            (
+                "The class to paint with (Shift+X the next, Shift+Z the one before); double-click to rename it",
+                "Share of the map",
+                "Mean confidence",
+                "Pixels",
+            )
         ):
             self.list.headerItem().setToolTip(column, hint)
         self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -64,7 +70,7 @@ class ClassTable(QWidget):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
         layout.addWidget(self.list)
-        self.add = plain_button("New class", "Add a class and paint with it (Shift+A)")
+        self.add = plain_button("New class", "Add a class and paint with it (Shift+M)")
         self.colour = plain_button("Colour…", "Another colour for the chosen class")
         self.merge = plain_button("Merge into ▾", "Make the chosen class part of another one, in the strokes and labels of all cubes")
         self.merge.setStyleSheet(MENU_STYLE)
@@ -110,6 +116,12 @@ class ClassTable(QWidget):
         """Choose a class by its place in the table."""
         if index < self.list.topLevelItemCount():
             self.list.setCurrentItem(self.list.topLevelItem(index))
+
+    def step(self, by: int) -> None:
+        """Choose another class, so many places on; after the last one the first."""
+        count = self.list.topLevelItemCount()
+        if count:
+            self.choose_row((self.list.indexOfTopLevelItem(self.list.currentItem()) + by) % count)
 
     def _fit(self) -> None:
         """Take as much room as the classes need, up to nine of them."""
