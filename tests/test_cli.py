@@ -160,6 +160,40 @@ def test_a_map_uses_the_class_numbers_of_its_labels(project, laboratory_folder, 
     assert scored["oa"] > 0.35, "chance is about a fifth"
 
 
+def test_a_map_tells_how_far_to_believe_it(project, laboratory_folder, tmp_path):
+    truth = next(laboratory_folder.rglob("coffee_1_labels.tif"))
+    options = ("--unknown", 0.1, "--layer", "entropy", "--layer", "disagreement")
+    (row,) = command("classify", project, "--cube", "coffee_1", "--run", "sd", *options)["maps"]
+    assert set(row["layers"]) == {"entropy", "disagreement", "typicality"}
+    found, typical = tifffile.imread(row["path"]), tifffile.imread(row["layers"]["typicality"])
+    card = json.loads(Path(row["path"]).with_suffix(".json").read_text())
+    assert card["classes"]["names"][-1] == "unlike training"
+    unlike = found == card["classes"]["numbers"][-1]
+    assert (unlike == ((found > 0) & (typical <= np.float32(0.1)))).all()
+    assert row["areas"]["unlike training"] == unlike.sum()
+    for name in ("entropy", "disagreement"):
+        image = tifffile.imread(row["layers"][name])
+        assert ((image >= 0) & (image <= 1)).all()
+        assert image[found > 0].max() > 0
+    assert card["provenance"]["typicality"]["unknown"] == 0.1
+    assert "--unknown 0.1 --layer entropy --layer disagreement" in card["provenance"]["command"]
+    told = card["provenance"]["calibration"]  # this run held nothing out
+    kept = json.loads((project / "runs" / "sd" / "calibration.json").read_text())
+    assert kept["calibration"] is None
+    assert told == "none: too few labelled pixels were held out"
+    command("export", row["path"], "--to", tmp_path / "map.hdr")
+    assert "unlike training" in (tmp_path / "map.hdr").read_text()
+    assert 0 <= command("score", row["path"], "--labels", truth)["ece"] <= 1
+    report = command("areas", row["path"], "--labels", truth, "--pixel-size", 30, "--to", tmp_path / "areas.csv")
+    assert report["unit"] == "ha"
+    assert (tmp_path / "areas.csv").read_text().startswith("class,name,mapped_pixels,labels,share")
+    (near,) = command("classify", project, "--cube", "coffee_1", "--run", "simclr", "--method", "linear", "--calibrate", "near")["maps"]
+    told = json.loads(Path(near["path"]).with_suffix(".json").read_text())["provenance"]["calibration"]
+    assert told["temperature"] > 0
+    assert "at random" in told["source"]
+    assert "calibrate" in fails("classify", project, "--cube", "coffee_1", "--run", "sd", "--calibrate", "perhaps")
+
+
 def test_a_distilled_map_tells_what_leaving_early_saved(project):
     report = command("classify", project, "--cube", "coffee_1", "--run", "sd", "--exit-at", 0.9)
     (row,) = report["maps"]
@@ -194,6 +228,9 @@ def test_compare_split_audit_export(project, laboratory_folder, tmp_path):
     assert 0 <= report["agreement"] <= 1
     assert "mcnemar" in report
     assert command("compare", maps[0], maps[0])["agreement"] == 1
+    where = command("compare", *maps, "--labels", truth, "--block", 8, "--out", tmp_path / "where.tif")
+    assert where["difference"]["block"] == 8
+    assert (tifffile.imread(tmp_path / "where.tif") > 0).sum() == sum(row["pixels"] for row in where["differences"])
 
     command("split", truth, "--kind", "blocks", "--block", 16, "--guard", 2, "--folds", 2, "--out", tmp_path / "folds")
     train, test = tmp_path / "folds" / "fold1_train.tif", tmp_path / "folds" / "fold1_test.tif"
