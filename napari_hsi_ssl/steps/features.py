@@ -1,9 +1,13 @@
-"""What pixels are classified by, under one name: ``spectra``, ``training-free``, a pretraining run's, or ``RUN+training-free``, both side by side."""
+"""What pixels are classified by, under one name.
+
+``spectra``; ``training-free``; ``pretrained``, the trunk that comes with the program; a pretraining run's name; or ``RUN+training-free``, both side by
+side, where ``pretrained`` may take the place of a run.
+"""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +17,17 @@ from numpy.typing import NDArray
 from napari_hsi_ssl import files
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.explore.sources import band_use
+from napari_hsi_ssl.mapping.pretrained import NAME as PRETRAINED
+from napari_hsi_ssl.mapping.pretrained import stand_behind
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.raw import Spectra
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.compute import shared_process
-from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.steps.bands import inputs_of
 from napari_hsi_ssl.steps.evaluate import need_model
-from napari_hsi_ssl.steps.training_free import embeddings
+from napari_hsi_ssl.steps.training_free import embeddings, training_free_inlet
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.mapping.maps import Embedding
@@ -35,10 +40,14 @@ def beside(run: str) -> str:
     return f"{run}+{TRAINING_FREE}"
 
 
+RESERVED = frozenset({SPECTRA, TRAINING_FREE, PRETRAINED})
+"""What no run can be called."""
+
+
 def run_of(name: str) -> str:
-    """Return the run whose network a name asks for; "" when none is needed."""
+    """Return the run of the project whose network a name asks for; "" when none is needed."""
     run = name.removesuffix(f"+{TRAINING_FREE}")
-    return "" if run in {TRAINING_FREE, SPECTRA} else run
+    return "" if run in RESERVED else run
 
 
 def is_run(name: str) -> bool:
@@ -85,7 +94,14 @@ def features(project: Project, name: str, areas: Areas) -> Steps[tuple[dict[str,
     if run:
         folder = need_model(project, run, "pretrain")
         told["model_sha256"] = files.file_hash(folder.model_path)
-        parts.append((yield from _embedded(project, folder, areas)))
+        inlet = folder.resolve(folder.config.inlet or "")
+        parts.append((yield from _embedded(project, folder.model_path, inlet, areas, lambda cube: inputs_of(project, folder, cube))))
+    elif name in {PRETRAINED, beside(PRETRAINED)}:
+        made = yield from training_free_inlet(project)
+        inlet = project.inlet_folder(made["inlet"])
+        model = stand_behind(inlet)
+        told["model_sha256"] = files.file_hash(model)
+        parts.append((yield from _embedded(project, model, inlet / "pca.npz", areas, lambda cube: _scores(project, cube, inlet.name))))
     if as_they_are(name):
         found = yield from embeddings(project, areas)
         told["embedding"] = next(iter(found.values())).parent.name
@@ -106,18 +122,25 @@ def _spectra(project: Project, areas: Areas) -> dict[str, Spectra]:
     return found
 
 
-def _embedded(project: Project, folder: RunFolder, areas: Areas) -> Steps[dict[str, Embedding]]:
+def _scores(project: Project, cube: str, inlet: str) -> Steps[dict[str, Any]]:
+    yield Progress(message=f"scores of {cube}")
+    project.scores(cube, inlet)  # says what to do when there are none, as of a cube with an empty mask
+    return {"name": cube, "scores": str(project.inlet_folder(inlet) / f"{cube}.npy")}
+
+
+def _embedded(project: Project, model: Path, inlet: Path, areas: Areas, inputs: Callable[[str], Steps[dict[str, Any]]]) -> Steps[dict[str, Embedding]]:
+    """Embed some cubes by a model; ``inputs`` gives what it must know of one."""
     found: dict[str, Embedding] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for cube, area in areas.items():
             path = Path(scratch) / f"{cube}.tif"
             files.write_tiff(path, area.astype(np.uint8) * 255)
-            inputs = yield from inputs_of(project, folder, cube)
+            known = yield from inputs(cube)
             report = yield from shared_process().call(
                 "embed",
-                model=str(folder.model_path),
-                inlet=str(folder.resolve(folder.config.inlet or "")),
-                cube={**inputs, "area": str(path)},
+                model=str(model),
+                inlet=str(inlet),
+                cube={**known, "area": str(path)},
                 cache=str(project.folder / "embeddings"),
             )
             found[cube] = np.load(report["path"], mmap_mode="r")

@@ -14,6 +14,8 @@ from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ChainConfig, CubeInput, LabelInput, PcaConfig, TrunkConfig, read_json
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.learning.carry import carried_trunk
+from napari_hsi_ssl.mapping.pretrained import NAME as PRETRAINED
+from napari_hsi_ssl.mapping.pretrained import stand_behind
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.folder import RunFolder
@@ -118,7 +120,7 @@ def initial_model(project: Project, init: str | None) -> Path | None:
     Parameters
     ----------
     init : str, optional
-        A run of the project, or the folder of one elsewhere.
+        A run of the project, the folder of one elsewhere, or ``pretrained``: the trunk in the box behind the project's own projection.
 
     Raises
     ------
@@ -127,6 +129,8 @@ def initial_model(project: Project, init: str | None) -> Path | None:
     """
     if init is None:
         return None
+    if init == PRETRAINED:
+        return stand_behind(project.inlet_folder())
     elsewhere = RunFolder(Path(init).absolute())
     folder = elsewhere if ("/" in init or os.sep in init) and elsewhere.config_path.exists() else project.run_folder(init)
     if not folder.model_path.exists():

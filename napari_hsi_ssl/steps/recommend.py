@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from napari_hsi_ssl.config import read_json
+from napari_hsi_ssl.errors import LabelError
+from napari_hsi_ssl.mapping.pretrained import NAME as PRETRAINED
+from napari_hsi_ssl.mapping.pretrained import box
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
@@ -25,7 +29,7 @@ _REACH: Final = 9
 
 
 def recommend(project: Project, train: Mapping[str, Path] | None = None, runs: list[str] | None = None, k: int = 20) -> Steps[dict[str, Any]]:
-    """Try spectra, the training-free features, pretraining runs, and these beside the training-free ones on parts of the labels.
+    """Try spectra, the training-free features, pretraining runs, these beside the training-free ones, and the trunk in the box on parts of the labels.
 
     Parameters
     ----------
@@ -53,10 +57,16 @@ def recommend(project: Project, train: Mapping[str, Path] | None = None, runs: l
     finished = [folder.name for folder in project.runs() if folder.model_path.exists() and folder.config.kind == "pretrain"]
     tried = finished[-_RUNS:] if runs is None else runs
     windows = [int(read_json(need_model(project, run, "pretrain").path / "model.json")["window"]) for run in tried]
-    guard = max(_REACH, *windows) if windows else _REACH
-    parts = held_out_parts(labels, guard)
+    guard = max([_REACH, *windows])
+    parts, offered = [], list[str]()
+    _, card = box()
+    if card:
+        with suppress(LabelError):  # labels that lie too close together for it may do for the others
+            wider = max(guard, _REACH + int(card["window"]) - 2)  # its window lies behind the filter of its inlet
+            parts, guard, offered = held_out_parts(labels, wider), wider, [PRETRAINED]
+    parts = parts or held_out_parts(labels, guard)
     areas = {name: project.area(name) | (image > 0) for name, image in labels.items()}
-    names = [TRAINING_FREE, *([SPECTRA] if same_bands(project, areas) else []), *tried, *map(beside, tried)]
+    names = [TRAINING_FREE, *([SPECTRA] if same_bands(project, areas) else []), *tried, *map(beside, tried), *offered]
     candidates: dict[str, Mapping[str, Embedding]] = {}
     for number, name in enumerate(names):
         yield Progress(number, len(names), f"trying {name}")

@@ -15,6 +15,7 @@ from napari_hsi_ssl.config import DistilConfig, PretrainConfig, RunConfig, Slurm
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
+from napari_hsi_ssl.mapping.pretrained import NAME as PRETRAINED
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
@@ -74,7 +75,8 @@ def pretrain(
     project, config
         What to train on, and how.
     init : str, optional
-        A run of this project, or the folder of one elsewhere, whose trunk is carried over; its depth and widths replace the recipe's.
+        A run of this project, or the folder of one elsewhere, or ``pretrained``, the trunk in the box, whose trunk is carried over; its depth and
+        widths replace the recipe's.
     run : str, optional
         Name of the run; the next free ``pretrain-N`` by default.
     resume : bool
@@ -275,7 +277,7 @@ def _run_path(project: Project, kind: str, run: str | None, resume: bool) -> Pat
         of_kind = [folder for folder in project.runs() if folder.config.kind == kind]
         if of_kind:
             return of_kind[-1].path
-    if run in {SPECTRA, TRAINING_FREE} or "+" in (run or ""):
+    if run in {SPECTRA, TRAINING_FREE, PRETRAINED} or "+" in (run or ""):
         raise RunError(f"a run cannot be called '{run}', which means other features where a map is made; choose another name with --run.")
     path = project.new_run_path(kind, run)
     if (path / "config.json").exists() and not resume:

@@ -150,12 +150,12 @@ def test_pretraining_can_start_from_the_trunk_of_another_run(form, project, monk
 
     monkeypatch.setattr("napari_hsi_ssl.gui.forms.train.steps.pretrain", pretrain)
     pretraining, distillation = form.kinds.inits
-    assert not pretraining.isEnabled()  # pretrain-1 was cancelled: it has no model to start from
+    assert pretraining.count() == 2  # pretrain-1 was cancelled: it has no model to start from
     form.watch.refresh()
-    qtbot.waitUntil(lambda: pretraining.count() == 2, timeout=5000)
-    assert [pretraining.itemText(row) for row in range(2)] == ["random weights", "before"]
+    qtbot.waitUntil(lambda: pretraining.count() == 3, timeout=5000)
+    assert [pretraining.itemText(row) for row in range(3)] == ["random weights", "pretrained", "before"]
     assert form.kinds.trunk() is None
-    pretraining.setCurrentIndex(1)
+    pretraining.setCurrentIndex(2)
     assert "--init before" in form.recipe().command
     form.refresh()
     assert form.kinds.trunk() == "before", "a refresh keeps the choice"

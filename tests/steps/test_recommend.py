@@ -69,11 +69,11 @@ def test_both_blocks_are_there(project):
 def test_every_choice_is_tried_and_the_best_is_told(project):
     report = run(recommend(project))
     assert {(row["run"], row["method"]) for row in report["rows"]} == {
-        (name, method) for name in ("spectra", "training-free", "small", "small+training-free") for method in ("knn", "linear")
+        (name, method) for name in ("spectra", "training-free", "small", "small+training-free", "pretrained") for method in ("knn", "linear")
     }
     top = max(row["accuracy"] for row in report["rows"])
     assert report["accuracy"] >= top - 0.01
-    assert report["guard"] == 9
+    assert report["guard"] == 12  # of the trunk in the box: its window of 5 behind a filter of radius 4
     assert all(len(row["accuracies"]) == report["parts"] for row in report["rows"])
 
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_is_told(project):
         run(recommend(project, {"scene": project.folder / "corner.tif"}))
 
 
-@pytest.mark.parametrize("name", ["spectra", "training-free", "small+training-free"])
+@pytest.mark.parametrize("name", ["spectra", "training-free", "pretrained", "small+training-free"])
 def test_a_run_cannot_take_the_name_of_other_features(project, name):
     with pytest.raises(RunError, match="choose another name"):
         run(pretrain(project, PretrainConfig(epochs=1, max_steps=1, batch_size=16), run=name))

@@ -20,6 +20,7 @@ from napari_hsi_ssl.gui.forms.paint import PaintPanel
 from napari_hsi_ssl.gui.forms.pieces import Tabs, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.forms.rivals import Rivals
 from napari_hsi_ssl.gui.map_sheet import open_map_sheet
+from napari_hsi_ssl.mapping.pretrained import NAME as PRETRAINED
 from napari_hsi_ssl.mapping.raw import NAME as SPECTRA
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.steps import recipe
@@ -60,7 +61,7 @@ class ClassifyForm(Form):
         self.run_box = QComboBox()
         self.run_box.setToolTip(
             "The finished run whose network is used; training-free: denoised MNF components beside the shape of the spectrum, which need no training; "
-            "both side by side; or the spectra as they are"
+            "both side by side; the spectra as they are; or pretrained: the network that comes with the program, trained on other scenes"
         )
         self.run_box.activated.connect(self.refresh)
         self.cubes = QComboBox()
@@ -154,7 +155,9 @@ class ClassifyForm(Form):
         """Return the finished runs that go with the method, the newest first, and what needs no run."""
         kind = "distil" if self.method.currentData() == "distil" else "pretrain"
         names = [run["run"] for run in reversed(self.desk.runs) if run["kind"] == kind and run["state"] == "finished"]
-        return names if kind == "distil" else [*(features for name in names for features in (beside(name), name)), TRAINING_FREE, SPECTRA]
+        if kind == "distil":
+            return names
+        return [*(features for name in names for features in (beside(name), name)), TRAINING_FREE, SPECTRA, PRETRAINED, beside(PRETRAINED)]
 
     def update_widgets(self) -> None:
         """Offer the runs that go with the method, and the maps of the cube."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.config import DistilConfig, PretrainConfig
@@ -14,6 +14,7 @@ from napari_hsi_ssl.errors import HsiError
 from napari_hsi_ssl.gui.forms.devices import DevicePanel
 from napari_hsi_ssl.gui.forms.fields import ConfigFields
 from napari_hsi_ssl.gui.forms.pieces import Tabs
+from napari_hsi_ssl.mapping.pretrained import NAME as PRETRAINED
 from napari_hsi_ssl.project import Project
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ _CHOICES: Final = {
     "both": "both ways",
     "deep": "the deepest exit",
     "early": "the earlier exits",
+    "past": "its own past",
     "none": "nobody",
+    "off": "as they are",
+    "weights": "weigh more",
+    "sampling": "are drawn more often",
     "pcs": "components",
     "bands": "all bands",
 }
@@ -87,9 +92,13 @@ class TrainingSettings(Tabs):
         self.distil = ConfigFields(
             DistilConfig,
             ("epochs", "batch_size", "window", "direction", "input"),
-            ("inlet", *common, "blocks", "distil_weight", "feature_weight", "label_smoothing", "freeze", "seed"),
+            (
+                *("inlet", "whiten", "blocks", "freeze"),
+                *("distil_weight", "feature_weight", "temperature", "ramp_up"),
+                *("label_smoothing", "balance", "learning_rate", "warm_up", "schedule", "weight_decay", "seed"),
+            ),
             folds=_DEVICES,
-            labels={"direction": "Who teaches", "freeze": "Train only the exits"},
+            labels={"direction": "Who teaches", "freeze": "Train only the exits", "balance": "Rare classes", "ramp_up": "Teaching rises for"},
             hints=_HINTS,
             words=_CHOICES,
         )
@@ -138,9 +147,9 @@ class TrainingSettings(Tabs):
         for init in self.inits:
             kept = init.currentText()
             init.clear()
-            init.addItems(["random weights", *runs])
+            init.addItems(["random weights", PRETRAINED, *runs])
+            init.setItemData(1, "The trunk that comes with the program, behind this project's own projection", Qt.ItemDataRole.ToolTipRole)
             init.setCurrentIndex(max(0, init.findText(kept)))
-            init.setEnabled(init.count() > 1)
 
     def show_last(self, project: Project, runs: Sequence[Mapping[str, Any]]) -> None:
         """Show what the last run of each kind was trained with; settings that are not on the form stay as their recipe has them."""
