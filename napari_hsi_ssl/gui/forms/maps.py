@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_hsi_ssl.gui.forms.base import Form
 
 _EXPORTS = "ENVI classification (*.hdr);;GeoTIFF (*.tif);;PNG with legend (*.png);;Areas (*.csv);;Report (*.html)"
-_SWIPE, _BLINK, _WHY = "Shift+W", "Shift+V", "Shift+Y"
+_SWIPE, _BLINK, _WHY = "Shift+W", "Shift+B", "Shift+Y"
 
 
 class MapList(QWidget):
