@@ -83,13 +83,14 @@ class LiveMap(QObject):
 def show_live_map(viewer: Viewer, cube: str, grid: NDArray[np.int32], stride: int, classes: Classes) -> Labels:
     """Show a map of every ``stride``-th pixel over the image; the one before is updated in place, hidden or not."""
     layer = find(viewer, "live", cube)
+    centre = ((stride - 1) / 2,) * 2  # of the pixels that the first one stands for
     if layer is None:
         look = {"colormap": class_colours(classes), "features": class_names(classes)}
-        layer = Labels(grid, name=title_of("live", cube), opacity=0.6, scale=(stride, stride), translate=(stride // 2, stride // 2), **look)
+        layer = Labels(grid, name=title_of("live", cube), opacity=0.6, scale=(stride, stride), translate=centre, **look)
         return add_layer(viewer, layer, "live", cube, classes=classes)
     swap(layer, grid)
     if tuple(layer.scale) != (stride, stride):
-        layer.scale, layer.translate = (stride, stride), (stride // 2, stride // 2)
+        layer.scale, layer.translate = (stride, stride), centre
     if layer.metadata["hsi"].get("classes") != classes:
         dress(layer, classes)
     return layer
