@@ -1,6 +1,6 @@
 """Heads that are trained on painted pixels in a few milliseconds: logistic, nearest prototype, nearest neighbours.
 
-Of trials with strokes on five scenes (`benchmarks/paint.py --heads`) the logistic head is the best of the three, by most where little is painted.
+Of trials with strokes on several scenes (`benchmarks/paint.py --heads`) the logistic head is the best of the three, by most where little is painted.
 """
 
 from __future__ import annotations
