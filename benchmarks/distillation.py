@@ -165,9 +165,9 @@ def project_of(scene: Scene, fold: Fold, work: Path) -> Project:
 
 def trunk_of(project: Project, steps: int) -> str:
     """Pretrain a trunk on the training side, once a project."""
-    if "trunk" not in [folder.name for folder in project.runs()]:
+    if not any(folder.name == "trunk" and folder.result is not None for folder in project.runs()):
         run(cut_patches(project, PatchConfig(size=9, stride=2, coverage=1.0, test_share=0.1)))
-        run(pretrain(project, PretrainConfig.from_recipe("pixel", epochs=10_000, max_steps=steps), run="trunk"))
+        run(pretrain(project, PretrainConfig.from_recipe("pixel", epochs=10_000, max_steps=steps), run="trunk", resume=True))
     return "trunk"
 
 
@@ -190,7 +190,7 @@ def measure(scene: Scene, draw: Draw, row: str, seed: int, options: argparse.Nam
                 sides[role][name] = work / f"{name}-{role}.tif"
                 files.write_tiff(sides[role][name], image.astype(np.int32))
     name = f"{row}-{seed}".replace(" ", "-").replace(",", "")
-    report = run(distil(project, config, train=sides["train"], validation=sides["validation"], init=init, run=name))
+    report = run(distil(project, config, train=sides["train"], validation=sides["validation"], init=init, run=name, resume=True))
     model, card = load_model(project.run_folder(name).model_path)
     projection, domain = project.projection(), next(iter(project.entries.values())).domain
     ways = {"early": ClassifyConfig(method="distil", exit_at=options.exit_at)}
