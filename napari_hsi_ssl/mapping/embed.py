@@ -4,7 +4,7 @@ Two ways lead to the embedding of a pixel: ``windows`` cuts out the window aroun
 runs the trunk over the whole image (`mapping.dense`), 40 to 120 times cheaper, and different where a window's border sees its
 neighbours instead of zeros. On Indian Pines, with trunks without strides, both gave 93 to 96 % (kNN on a window of 9) and 99.7 %
 (self-distillation, 15) identical labels at equal accuracy; with the strided trunk of wide windows half of the labels differed. So
-`best_way` takes the dense one where the trunk has no strides. Whatever is compared must come from the same way.
+`best_way` takes the dense one where the trunk has no strides and the window is no mere few pixels. Whatever is compared must come from the same way.
 """
 
 from __future__ import annotations
@@ -78,8 +78,14 @@ def embed_patches(
 
 
 def best_way(card: Card) -> Method:
-    """Return how a model's cubes are embedded unless another way is asked for: densely where the trunk has no strides."""
-    return "dense" if Geometry.of(_trunk(card)).strides[-1] == 1 else "windows"
+    """Return how a model's cubes are embedded unless another way is asked for.
+
+    Densely where the trunk has no strides and its windows are wider than it sees to one side: features of smaller ones have all
+    seen the zeros around their window, and the whole image holds none (Indian Pines, leak-free, 150 steps: 52 % densely for
+    59 % by windows of 1, 57 for 61 of 3).
+    """
+    geometry = Geometry.of(_trunk(card))
+    return "dense" if geometry.strides[-1] == 1 and card["window"] > geometry.halo else "windows"
 
 
 def embed_cube(

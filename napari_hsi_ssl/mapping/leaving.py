@@ -22,7 +22,7 @@ from napari_hsi_ssl.config import TrunkConfig
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import gather
 from napari_hsi_ssl.learning.distil import DistilNetwork, Exit
-from napari_hsi_ssl.mapping.dense import StageGrid, dense_pool
+from napari_hsi_ssl.mapping.dense import Geometry, StageGrid, dense_pool
 from napari_hsi_ssl.mapping.embed import Asker, Method, best_way
 from napari_hsi_ssl.mapping.frames import Part
 
@@ -51,11 +51,11 @@ class Leaver:
     """
 
     def __init__(self, model: DistilNetwork, card: Card, threshold: float, *, method: Method | None = None) -> None:
-        way = (method or best_way(card)) if best_way(card) == "dense" else "windows"
+        config = TrunkConfig.parse(card["architecture"]["trunk"], "the model's card")
+        way: Method = "windows" if Geometry.of(config).strides[-1] > 1 else method or best_way(card)
         self.asker = Asker(model, card, method=way, leaves=(len(model.exits) - 1,))
         self._model, self._threshold, self._window = model, threshold, int(card["window"])
         self._classes = len(card["classes"]["numbers"])
-        config = TrunkConfig.parse(card["architecture"]["trunk"], "the model's card")
         self._reach = 2 * config.blocks  # pixels that a stage sees beyond each of its own
         self._device = next(model.parameters()).device
         self._trunk_cost, self._exit_cost = stage_costs(model, self._window)

@@ -202,14 +202,14 @@ def test_patches_are_embedded_in_the_order_of_their_index(monkeypatch):
     np.testing.assert_allclose(backwards[::-1], features, rtol=1e-4, atol=1e-5)
 
 
-def test_only_trunks_without_strides_are_run_densely_unasked():
+@pytest.mark.parametrize(("name", "window", "way"), [("strided", 6, "windows"), ("whole", 6, "dense"), ("whole", 5, "windows"), ("one", 3, "windows")])
+def test_only_trunks_without_strides_and_with_windows_wider_than_they_see_are_run_densely_unasked(name, window, way):
     scores, area = scene()
-    for name, way in {"strided": "windows", "whole": "dense"}.items():
-        made = card(TRUNKS[name], 6)
-        assert embed.best_way(made) == way
-        model = build_model(made, 7).eval()
-        found, asked = (run(embed.embed_cube(model, made, scores, area, method=method, precision="32")) for method in (None, way))
-        np.testing.assert_array_equal(found, asked)
+    made = card(TRUNKS[name], window)
+    assert embed.best_way(made) == way
+    model = build_model(made, 7).eval()
+    found, asked = (run(embed.embed_cube(model, made, scores, area, method=method, precision="32")) for method in (None, way))
+    np.testing.assert_array_equal(found, asked)
 
 
 def test_a_cube_smaller_than_the_window_is_mapped():
