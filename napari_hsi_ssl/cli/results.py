@@ -75,7 +75,7 @@ def classify(
     voting = options_given(metric=metric, weights=weights, temperature=temperature, references=references, seed=seed)
     given = {**voting, **options_given(unknown=unknown, layers=layer, exits=exits, exit_at=exit_at, turns=turns)}
     made = settings.ClassifyConfig.parse({"method": method, "k": k, "calibrate": calibrate, **given}, "classify")
-    if out is not None:
+    if out is not None or not (every or workers or cluster or sheet or areas):
         return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
     batch = settings.BatchConfig.parse(options_given(workers=workers, cluster=cluster, again=again or not every), "classify")
     return classify_many(opened, run_name, made, cube, pairs(train, "--train"), batch=batch, sheet=sheet, areas=areas)

@@ -309,11 +309,12 @@ def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[st
     changed = changes(config)
     files = {cube: path.absolute() for cube, path in (train or {}).items()} or None
     where: dict[str, Any] = {"all": True} if cubes is None else {"cube": list(cubes)}
-    call = called("classify", "project", repr(run), called("ClassifyConfig", **changed), cubes=None if cubes is None else list(cubes), train=files)
+    verb, module = ("classify_many", "batch") if cubes is None else ("classify", "classify")
+    call = called(verb, "project", repr(run), called("ClassifyConfig", **changed), cubes=None if cubes is None else list(cubes), train=files)
     options = {"run": run, "method": config.method, **changed, **where, "train": files}
     if "layers" in options:
         options["layer"] = list(options.pop("layers"))
-    return _of_project("classify", project, options, "classify", call, "ClassifyConfig")
+    return _of_project("classify", project, options, module, call, "ClassifyConfig")
 
 
 def paint(project: Path, cube: str, config: PaintConfig, run: str | None = None, *, every: bool = False, as_labels: bool = False) -> Recipe:

@@ -197,6 +197,8 @@ def _kept(work: _Work, fold: Fold, row: Row, seed: int, at: tuple[float, float],
     if path.exists():
         result = read_json(path)["result"]
     else:
+        words = f"{fold.name}, seed {seed}: {row.words}"
+        yield Progress(at[0], 1, words)
         labels = work.scratch / f"{fold.name}.npz"
         if not labels.exists():
             files.write_npz(labels, **{f"{side}/{name}": image for side in ("train", "test") for name, image in getattr(fold, side).items()})
@@ -204,7 +206,7 @@ def _kept(work: _Work, fold: Fold, row: Row, seed: int, at: tuple[float, float],
         steps = shared_process().call(
             "rival", **asked, max_steps=work.config.max_steps, validation=validation, trunk=work.trunk if row.kind == "trunk" else None
         )
-        result = yield from _within(steps, at, f"{fold.name}, seed {seed}: {row.words}")
+        result = yield from _within(steps, at, words)
         files.write_json(path, {"made_from": made_from, "result": result})
     return {**result, "fold": fold.name, "seed": seed}
 

@@ -22,7 +22,7 @@ from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train, view
+from napari_hsi_ssl.steps import batch, classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train, view
 from napari_hsi_ssl.steps import report as page
 from tests.gui.conftest import write_cube
 
@@ -115,7 +115,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
         ),
         "classify all": (
             recipe.classify(folder, "taught", ClassifyConfig(method="distil"), None),
-            lambda: classify.classify(project, "taught", ClassifyConfig(method="distil")),
+            lambda: batch.classify_many(project, "taught", ClassifyConfig(method="distil")),
         ),
         "evaluate": (recipe.evaluate(folder, "learned", EvaluateConfig(k=3)), lambda: evaluate.evaluate(project, "learned", EvaluateConfig(k=3))),
         "score": (recipe.score(maps["learned"], truth), lambda: judge.score(maps["learned"], truth)),
