@@ -191,7 +191,7 @@ def test_figures_of_one_map_do_not_stand_above_another(bench, qtbot, project):
 
 def test_the_time_of_a_map_is_that_of_the_click(bench):
     form = bench.forms["classify"]
-    form._made({"maps": [{"path": "nowhere--a--b.tif", "seconds": 1.9}], "seconds": 7.2})
+    form._made({"maps": [{"cube": "nowhere", "path": "nowhere--a--b.tif", "seconds": 1.9}], "seconds": 7.2})
     assert form.words.text() == "1 map saved in 7 s."
     assert [form.method.itemText(index) for index in range(2)] == ["kNN", "Linear probe"], "a run may be training-free"
     assert all(form.method.itemData(index, Qt.ItemDataRole.ToolTipRole) for index in range(3))
