@@ -139,8 +139,8 @@ class SplitPanel(QWidget):
     def project_opened(self) -> None:
         """Take over the split that the project notes."""
         project = self._form.project
-        self._files, self._stale, self.seen = (chosen_split(project) if project is not None else {}), False, None
-        noted = self._form.noted("split")
+        noted = self._form.noted("split")  # nothing where the notes cannot be read
+        self._files, self._stale, self.seen = (chosen_split(project) if project is not None and noted else {}), False, None
         if self._files:
             self.fields.take(noted.get("settings", {}))
             self.number.setMaximum(max(1, self.fields.value().parts * self.fields.value().repeats))
