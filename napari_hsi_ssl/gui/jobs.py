@@ -102,14 +102,14 @@ class Job(QObject):
     ended = Signal()
     """After any of the others."""
 
-    def __init__(self, steps: Steps[Any], label: str, parent: QObject) -> None:
+    def __init__(self, steps: Steps[Any], label: str, parent: QObject, every: float = TICK_SECONDS) -> None:
         super().__init__(parent)
         self.label = label
         self.running = True
         self.work: Work | None = None
         """What the shared row shows of it; None when it is none of the user's business."""
         self.stop = threading.Event()
-        self._worker = _Worker(steps, self.stop)
+        self._worker = _Worker(steps, self.stop, every)
         self._worker.yielded.connect(self._update)
         self._worker.returned.connect(self._end)
 
@@ -148,9 +148,9 @@ class Job(QObject):
 
 
 class _Worker(GeneratorWorker):
-    def __init__(self, steps: Steps[Any], stop: threading.Event) -> None:
+    def __init__(self, steps: Steps[Any], stop: threading.Event, every: float) -> None:
         self._stop = stop
-        super().__init__(_drive, steps, stop)
+        super().__init__(_drive, steps, stop, every)
 
     def run(self) -> None:
         """Run the step in this thread and tell its outcome, whatever happens.
@@ -178,7 +178,7 @@ class _Worker(GeneratorWorker):
         self._stop.set()
 
 
-def _drive(steps: Steps[Any], stop: threading.Event) -> Any:  # noqa: ANN401 - a generator of updates that returns an outcome
+def _drive(steps: Steps[Any], stop: threading.Event, every: float) -> Any:  # noqa: ANN401 - a generator of updates that returns an outcome
     """Iterate a step in the worker's thread; yields at most one `Update` a tick and returns an `_Outcome`."""
     clock, last = _Clock(), 0.0
     warnings: list[str] = []
@@ -198,7 +198,7 @@ def _drive(steps: Steps[Any], stop: threading.Event) -> Any:  # noqa: ANN401 - a
                 told = progress.data
                 events.append(told)
             left = clock.seconds_left(progress)
-            if time.monotonic() - last >= TICK_SECONDS:
+            if time.monotonic() - last >= every:
                 last = time.monotonic()
                 yield Update(progress, left, tuple(warnings), tuple(events))
                 warnings, events = [], []
@@ -249,6 +249,7 @@ class Jobs(QObject):
         on_cancelled: Callable[[str], None] | None = None,
         shown: Callable[[], bool] | None = None,
         quiet: bool = False,
+        every: float = TICK_SECONDS,
     ) -> Job:
         """Run a step.
 
@@ -266,8 +267,10 @@ class Jobs(QObject):
             Says whether the job has a progress bar of its own on the screen; the shared one shows it otherwise.
         quiet : bool
             Never shown by the shared bar: it waits rather than works.
+        every : float
+            Seconds between updates.
         """
-        job = Job(steps, label, self)
+        job = Job(steps, label, self, every)
         for signal, slot_function in ((job.updated, on_update), (job.succeeded, on_result), (job.failed, on_error), (job.cancelled, on_cancelled)):
             if slot_function is not None:
                 signal.connect(slot_function)

@@ -17,6 +17,9 @@ from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.runs import list_runs
 from napari_hsi_ssl.steps.train import follow_run
 
+_EVERY_SECONDS = 1.0
+"""Each word of a run repaints the window, which takes the processor from a trainer on the CPU."""
+
 Answer = Literal["keep", "stop", "stay"]
 
 
@@ -84,6 +87,7 @@ class RunWatch(QObject):
             partial(self._ended, run, "info", f"run '{run}' has finished"),
             label=f"watching {run}",
             quiet=True,
+            every=_EVERY_SECONDS,
             on_update=partial(self._heard, run),
             on_error=lambda _error, sentence, _details: self._ended(run, "error", sentence),
             on_cancelled=lambda words: self._ended(run, "info", words.replace("continue it with --resume", "form 5 resumes it")),
