@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -330,8 +332,14 @@ def icon(picture: NDArray[np.uint8]) -> QIcon:
 
 
 def open_sheet(desk: Desk) -> ContactSheet:
-    """Show the contact sheet of a desk, the same one at every call: a dock below the canvas, or a window of its own where there is none."""
-    held = getattr(desk, "contact_sheet", None)
+    """Show the contact sheet of a desk, the same one at every call."""
+    sheet: ContactSheet = docked(desk, "contact_sheet", ContactSheet, TITLE)
+    return sheet
+
+
+def docked(desk: Desk, name: str, make: Callable[[Desk], QWidget], title: str) -> Any:  # noqa: ANN401 - whatever ``make`` makes
+    """Show the widget that a desk keeps under a name, made at the first call: a dock below the canvas, or a window of its own where there is none."""
+    held = getattr(desk, name, None)
     window = getattr(desk.viewer, "window", None)
     if held is not None:
         try:
@@ -342,9 +350,8 @@ def open_sheet(desk: Desk) -> ContactSheet:
         except RuntimeError:  # its dock was closed and Qt has deleted it
             held = None
     if held is None:
-        held = ContactSheet(desk)
-        desk.contact_sheet = held
+        held = make(desk)
+        setattr(desk, name, held)
         if window is not None:
-            docks = window.dock_widgets
-            window.add_dock_widget(held, name=TITLE, area="bottom", tabify="HSI explorer" in docks)
+            window.add_dock_widget(held, name=title, area="bottom", tabify="HSI explorer" in window.dock_widgets)
     return held

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QFileDialog, QListView, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
 from napari_hsi_ssl.cubes.map_sheet import SIDE
-from napari_hsi_ssl.gui.contact_sheet import icon
+from napari_hsi_ssl.gui.contact_sheet import docked, icon
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.forms.pieces import BAD, GOOD, QUIET, ProgressRow, plain_button, primary, row, words_label
 from napari_hsi_ssl.gui.jobs import Job, Jobs
@@ -151,20 +151,6 @@ def _shares(one: SheetMap, count: int = _NAMED) -> str:
 
 
 def open_map_sheet(desk: Desk) -> MapSheet:
-    """Show the sheet of maps of a desk, the same one at every call: a dock below the canvas, or a window of its own where there is none."""
-    held = getattr(desk, "map_sheet", None)
-    window = getattr(desk.viewer, "window", None)
-    if held is not None:
-        try:
-            dock = held.parentWidget()
-            (dock or held).show()
-            if dock is not None:
-                dock.raise_()
-        except RuntimeError:  # its dock was closed and Qt has deleted it
-            held = None
-    if held is None:
-        held = MapSheet(desk)
-        desk.map_sheet = held
-        if window is not None:
-            window.add_dock_widget(held, name=TITLE, area="bottom", tabify="HSI explorer" in window.dock_widgets)
-    return held
+    """Show the sheet of maps of a desk, the same one at every call."""
+    sheet: MapSheet = docked(desk, "map_sheet", MapSheet, TITLE)
+    return sheet

@@ -206,6 +206,19 @@ class Decided:
     entropy: NDArray[np.float32]
 
 
+def measured_rows(image: Embedding, area: NDArray[np.bool_]) -> Iterator[tuple[slice, NDArray[np.bool_], NDArray[np.float32]]]:
+    """Yield some rows at a time: which, the measured pixels (rows, x) of an area in them, and their features (n, d)."""
+    height, width, dimensions = image.shape
+    step = max(1, _CHUNK_BYTES // (8 * width * dimensions))
+    for top in range(0, height, step):
+        rows = slice(top, min(height, top + step))
+        inside = area[rows].copy()
+        features = np.asarray(image[rows][inside], dtype=np.float32)
+        measured = np.isfinite(features).all(axis=1)
+        inside[inside] = measured
+        yield rows, inside, features[measured]
+
+
 def decide_map(embedding: Embedding, area: NDArray[np.bool_], decide: Decider, temperature: float | None = None) -> Steps[Decided]:
     """Classify every pixel of an area, some rows at a time.
 
@@ -217,19 +230,14 @@ def decide_map(embedding: Embedding, area: NDArray[np.bool_], decide: Decider, t
     temperature : float, optional
         Calibrates confidence and entropy (`mapping.trust`); the classes stay. By default confidence is the share as it is.
     """
-    height, width, dimensions = embedding.shape
+    height, width = embedding.shape[:2]
     labels = np.zeros((height, width), dtype=np.int32)
     confidence, undecided = np.zeros((height, width), dtype=np.float32), np.zeros((height, width), dtype=np.float32)
-    step = max(1, _CHUNK_BYTES // (8 * width * dimensions))
-    for top in range(0, height, step):
-        rows = slice(top, min(height, top + step))
-        inside = area[rows].copy()
-        features = np.asarray(embedding[rows][inside], dtype=np.float32)
-        measured = np.isfinite(features).all(axis=1)
-        inside[inside] = measured
+    for rows, inside, features in measured_rows(embedding, area):
+        top = rows.start
         y, x = np.nonzero(inside)
         done = 0
-        for part, shares in decide.answers(features[measured]) if y.size else ():
+        for part, shares in decide.answers(features) if y.size else ():
             winner = shares.argmax(axis=1)
             said = shares if temperature is None else tempered(decide.log(shares), temperature)
             here = top + y[part], x[part]

@@ -22,7 +22,7 @@ from sklearn.covariance import ledoit_wolf
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.errors import LabelError
-from napari_hsi_ssl.mapping.maps import Embedding, labelled_features
+from napari_hsi_ssl.mapping.maps import Embedding, labelled_features, measured_rows
 from napari_hsi_ssl.mapping.recommend import Labels
 from napari_hsi_ssl.mapping.trust import classes_of, judged_parts, labelled_sample
 from napari_hsi_ssl.progress import Progress, Steps
@@ -159,18 +159,11 @@ def fit_clouds(
 
 def typicality_map(clouds: Clouds, image: Embedding, area: NDArray[np.bool_]) -> Steps[NDArray[np.float32]]:
     """Return the typicality (y, x) of every pixel of an area, some rows at a time; 0 outside and where a pixel is not measured."""
-    height, width, dimensions = image.shape
-    found = np.zeros((height, width), dtype=np.float32)
-    step = max(1, _CHUNK_BYTES // (8 * width * dimensions))
-    for top in range(0, height, step):
-        rows = slice(top, min(height, top + step))
-        inside = area[rows].copy()
-        features = np.asarray(image[rows][inside], dtype=np.float32)
-        measured = np.isfinite(features).all(axis=1)
-        inside[inside] = measured
+    found = np.zeros(image.shape[:2], dtype=np.float32)
+    for rows, inside, features in measured_rows(image, area):
         if inside.any():
-            found[rows][inside] = clouds.typicality(features[measured])
-        yield Progress(rows.stop, height, "what is unlike training")
+            found[rows][inside] = clouds.typicality(features)
+        yield Progress(rows.stop, len(found), "what is unlike training")
     return found
 
 

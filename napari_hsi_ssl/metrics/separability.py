@@ -1,11 +1,11 @@
-"""How tight classes lie in an embedding, how far apart, and how honest confidences are."""
+"""How tight classes lie in an embedding, and how far apart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from napari_hsi_ssl.errors import LabelError
 from napari_hsi_ssl.metrics.scores import class_numbers
@@ -65,55 +65,3 @@ def _over(above: float, below: float) -> float:
     if below > 0:
         return above / below
     return float("inf") if above > 0 else float("nan")
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """Confidence against accuracy in bins of equal width over [0, 1].
-
-    Attributes
-    ----------
-    edges : float64 array (bins + 1,)
-    confidence, accuracy : float64 array (bins,)
-        Means in each bin; NaN in an empty one.
-    count : int64 array (bins,)
-    ece : float
-        Expected calibration error: mean of |accuracy - confidence| over bins, weighted by count (Guo et al. 2017, eq. 3,
-        arXiv:1706.04599).
-    """
-
-    edges: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    count: NDArray[np.int64]
-    ece: float
-
-
-def reliability(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> Reliability:
-    """Compare the confidences (n,) in [0, 1] of predictions with whether they are right (bool, n).
-
-    A confidence on an edge counts to the bin below, as in the paper; 0 to the first.
-
-    Raises
-    ------
-    LabelError
-        When shapes differ, nothing is given, or a confidence lies outside [0, 1].
-    """
-    sure, hit = np.asarray(confidence, dtype=np.float64).ravel(), np.asarray(right, dtype=bool).ravel()
-    if sure.shape != hit.shape or not sure.size:
-        raise LabelError(f"there are {sure.size} confidences for {hit.size} predictions, expected one each and at least one.")
-    if not ((sure >= 0) & (sure <= 1)).all():
-        raise LabelError("a confidence lies outside 0 to 1 or is NaN, expected a probability; leave unclassified pixels out.")
-    edges = np.linspace(0, 1, bins + 1)
-    index = np.clip(np.searchsorted(edges, sure, side="left") - 1, 0, bins - 1)
-    count = np.bincount(index, minlength=bins)
-    filled = np.maximum(count, 1)
-    mean = np.where(count > 0, np.bincount(index, sure, minlength=bins) / filled, np.nan)
-    accuracy = np.where(count > 0, np.bincount(index, hit, minlength=bins) / filled, np.nan)
-    ece = float(np.nansum(count * np.abs(accuracy - mean)) / sure.size)
-    return Reliability(edges, mean, accuracy, count.astype(np.int64), ece)
-
-
-def expected_calibration_error(confidence: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
-    """Return the expected calibration error, a fraction in [0, 1]; see `Reliability`."""
-    return reliability(confidence, right, bins).ece

@@ -90,12 +90,6 @@ def split_labels(
     return splits
 
 
-def absent_classes(train: ArrayLike, test: ArrayLike) -> dict[str, list[int]]:
-    """Return the class numbers that one side of a split lacks: ``{"train": […], "test": […]}``; such a class cannot be scored."""
-    learned, asked = (set(np.unique(class_numbers(side)).tolist()) - {0} for side in (train, test))
-    return {"train": sorted(asked - learned), "test": sorted(learned - asked)}
-
-
 def _check(truth: NDArray[np.int32], block: int, guard: int, folds: int, share: float | None, per_class: int | None) -> None:
     if truth.ndim != 2:
         raise LabelError(f"the labels have shape {truth.shape}, expected (y, x); use one label image.")

@@ -31,13 +31,6 @@ METHOD: Final = "painted"
 # -- strokes --------------------------------------------------------------------------------------------------------------
 
 
-def keep_strokes(project: Project, cube: str, strokes: Strokes) -> Steps[dict[str, Any]]:
-    """Save the strokes (y, x) of a cube."""
-    project.save_strokes(cube, strokes)
-    yield Progress(1, 1, f"strokes of {cube}")
-    return {"cube": cube, "painted": int(np.count_nonzero(strokes)), "path": str(project.strokes_path(cube))}
-
-
 def strokes_as_labels(project: Project, cube: str, strokes: Strokes | None = None) -> Steps[dict[str, Any]]:
     """Make strokes training labels of a cube, by default those that are saved; labels beside them stay, those beneath give way.
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import calinski_harabasz_score
 
 from napari_hsi_ssl.errors import LabelError
-from napari_hsi_ssl.metrics.separability import expected_calibration_error, reliability, separability
+from napari_hsi_ssl.metrics.separability import separability
 
 
 def clusters(spread, seed=0):
@@ -36,29 +36,6 @@ def test_ratio_ignores_scale_and_grows_as_classes_tighten():
     assert np.isnan(separability([[0.0], [0.0]], [1, 2]).ratio)
 
 
-def test_calibration_error_equals_a_loop():
-    generator = np.random.default_rng(0)
-    sure = np.append(generator.random(500), [0, 1, 1 / 15, 0.5])
-    right = generator.random(504) < sure**2
-    expected = 0.0
-    for number in range(15):
-        inside = [(c, r) for c, r in zip(sure, right, strict=True) if (number / 15 < c <= (number + 1) / 15) or (number == 0 and c == 0)]
-        if inside:
-            expected += len(inside) / 504 * abs(np.mean([r for _, r in inside]) - np.mean([c for c, _ in inside]))
-    assert expected_calibration_error(sure, right) == pytest.approx(expected)
-    assert reliability(sure, right).count.sum() == 504
-
-
-def test_honest_and_boastful_confidences():
-    generator = np.random.default_rng(1)
-    sure = generator.random(20000)
-    assert expected_calibration_error(sure, generator.random(20000) < sure) < 0.02
-    assert expected_calibration_error(np.full(100, 0.9), np.arange(100) < 60) == pytest.approx(0.3)
-    curve = reliability(np.full(100, 0.9), np.arange(100) < 60, bins=10)
-    assert curve.accuracy[8] == pytest.approx(0.6)
-    assert np.isnan(curve.accuracy[[0, 9]]).all()
-
-
 def test_bad_input_is_named():
     with pytest.raises(LabelError, match=r"1 class\(es\)"):
         separability(np.zeros((3, 2)), [1, 1, 0])
@@ -66,7 +43,3 @@ def test_bad_input_is_named():
         separability([[np.nan], [1.0]], [1, 2])
     with pytest.raises(LabelError, match=r"\(3, 2\) and the labels \(2,\)"):
         separability(np.zeros((3, 2)), [1, 2])
-    with pytest.raises(LabelError, match="outside 0 to 1"):
-        reliability([1.2], [True])
-    with pytest.raises(LabelError, match="2 confidences for 1"):
-        reliability([0.1, 0.2], [True])
