@@ -62,9 +62,9 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         self.write(shares=False)
         rows = [(index + 0.5, shortened(f"{number} {name}")) for index, (number, name) in enumerate(zip(self._numbers, self._names, strict=True))]
         self.matrix.getAxis("left").setTicks([rows])
-        every = 1 + count // 13
+        every = 1 + count // 9
         self.matrix.getAxis("bottom").setTicks([[(index + 0.5, str(number)) for index, number in enumerate(self._numbers) if index % every == 0]])
-        self.matrix.setLabel("bottom", "Class in the map")
+        self.matrix.setLabel("bottom", "In the map")  # short: in a low dock the legend of the bars begins close by
         self.matrix.setLabel("left", "Class in the labels")
         # A class of the map that has no labelled pixel has no accuracy, and so no bar.
         named = []
