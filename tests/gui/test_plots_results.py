@@ -88,7 +88,7 @@ def test_rows_and_columns_of_the_matrix_are_named(qtbot):
     plot = ConfusionPlot(score(), Theme.named("dark"))
     qtbot.addWidget(plot)
     assert plot.matrix.getAxis("left").labelText == "Class in the labels"
-    assert plot.matrix.getAxis("bottom").labelText == "In the map"
+    assert plot.matrix.getAxis("bottom").labelText == "Map"
 
 
 def test_two_results_of_one_cube_are_told_apart_and_no_column_is_cut_off(view, qtbot):

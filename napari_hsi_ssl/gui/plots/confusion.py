@@ -64,7 +64,7 @@ class ConfusionPlot(pg.GraphicsLayoutWidget):
         self.matrix.getAxis("left").setTicks([rows])
         every = 1 + count // 9
         self.matrix.getAxis("bottom").setTicks([[(index + 0.5, str(number)) for index, number in enumerate(self._numbers) if index % every == 0]])
-        self.matrix.setLabel("bottom", "In the map")  # short: in a low dock the legend of the bars begins close by
+        self.matrix.setLabel("bottom", "Map")  # short: in a low dock the legend of the bars begins close by
         self.matrix.setLabel("left", "Class in the labels")
         # A class of the map that has no labelled pixel has no accuracy, and so no bar.
         named = []
