@@ -23,28 +23,7 @@ part() {
 
 core() { QT_QPA_PLATFORM=offscreen .venv/bin/pytest -n 2 --ignore=tests/gui "$@" 2>&1 | tee "$log/core"; }
 
-window() {
-  if command -v xvfb-run >/dev/null; then
-    # Two halves side by side, each on a screen of its own, so that no window takes the keyboard from another.
-    half 0 "$@" &
-    local first=$! failed=0
-    half 1 "$@" || failed=1
-    wait "$first" || failed=1
-    cat "$log/window0" "$log/window1" >"$log/window"
-    cat "$log/window"
-    return $failed
-  else # macOS, or a desktop without Xvfb: the windows open on the screen
-    .venv/bin/pytest tests/gui "$@" 2>&1 | tee "$log/window"
-  fi
-}
-
-half() {
-  local number=$1
-  shift
-  # Each Xvfb takes a free number of its own; -a alone lets two of them find the same one.
-  LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb xvfb-run -n $((120 + 40 * number)) -a -s "-screen 0 1600x1000x24" \
-    .venv/bin/pytest -p no:cacheprovider $(ls tests/gui/test_*.py | awk "NR % 2 == $number") "$@" >"$log/window$number" 2>&1
-}
+window() { scripts/test_window.sh .venv "$@" 2>&1 | tee "$log/window"; }
 
 part "lint" scripts/lint.sh
 part "tests without a window" core -q
