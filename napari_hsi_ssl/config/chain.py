@@ -91,7 +91,7 @@ STEP_KINDS: Final[dict[str, type[AnyStep]]] = {
 class ChainConfig(Settings):
     """How spectra are prepared before they are projected, compared or learnt from (`steps.prepare`)."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = Field((), description="applied one after the other")
 
     def doubts(self) -> tuple[str, ...]:
         """Return a sentence for every step that hardly does what is meant by it where it stands."""

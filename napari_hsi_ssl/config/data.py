@@ -13,7 +13,7 @@ class MaskConfig(Settings):
     """How the foreground of a cube is found (`steps.mask`)."""
 
     # The rules that need a click, a file or an older mask stand last: the window offers them elsewhere than among the rules.
-    method: Literal["otsu", "threshold", "angle", "kmeans", "all", "grow", "labels", "saved", "file"] = "otsu"
+    method: Literal["otsu", "threshold", "angle", "kmeans", "all", "grow", "labels", "saved", "file"] = Field("otsu", description="the rule")
     source: Literal["brightness", "band", "pc1"] = Field("brightness", description="the image that is thresholded")
     band: int | None = Field(None, ge=0, description="band index when the source is 'band'")
     wavelength: float | None = Field(None, gt=0, description="nm; the nearest band, instead of a band index")
@@ -34,8 +34,8 @@ class MaskConfig(Settings):
     file: str | None = Field(None, description="file: a mask, labels or polygons; or a folder of masks named like the cubes")
     seed: int = Field(0, ge=0, description="kmeans: the draw of pixels and of first centres follows from it")
     combine: Literal["replace", "add", "intersect", "subtract"] = Field("replace", description="what becomes of the mask that is there already")
-    invert: bool = False
-    fill_holes: bool = True
+    invert: bool = Field(False, description="take what the rule leaves out")
+    fill_holes: bool = Field(True, description="background that is enclosed by foreground becomes foreground")
     drop_specks: int = Field(16, ge=0, description="drop foreground objects smaller than this many pixels")
 
     @field_validator("at", mode="before")
@@ -89,16 +89,18 @@ class ViewConfig(Settings):
 class PcaConfig(Settings):
     """How all domains are brought to one band grid and projected (`steps.pca`)."""
 
-    bands: int = Field(256, ge=2)
-    grid: Literal["index", "wavelength"] = "index"
-    components: int = Field(30, ge=1)
-    method: Literal["pca", "mnf"] = "pca"
+    bands: int = Field(256, ge=2, description="positions of the grid that all cubes are brought to")
+    grid: Literal["index", "wavelength"] = Field("index", description="spread bands evenly by number, or over the range of nm that all cubes share")
+    components: int = Field(30, ge=1, description="how many are kept")
+    method: Literal["pca", "mnf"] = Field("pca", description="order directions by variance, or by signal to noise (minimum noise fraction)")
     edges: Literal["count", "skip"] = Field("count", description="mnf: whether neighbours of different materials count for the noise")
     denoise: int = Field(0, ge=0, le=32, description="mnf: radius in pixels of a bilateral filter of the components; 0 leaves them as they are")
-    scale: Literal["none", "standardise", "snv"] = "none"
-    weights: Literal["pixels", "domain"] = "pixels"
+    scale: Literal["none", "standardise", "snv"] = Field(
+        "none", description="standardise: each band of a domain to mean 0 and spread 1; snv: each spectrum (standard normal variate)"
+    )
+    weights: Literal["pixels", "domain"] = Field("pixels", description="what counts the same: every pixel, or every domain")
     sample: int | None = Field(None, ge=2, description="fit on at most this many random masked pixels a cube")
-    seed: int = 0
+    seed: int = Field(0, description="the draw of these pixels follows from it")
 
     @model_validator(mode="after")
     def _noise_is_known(self) -> Self:
@@ -119,22 +121,24 @@ class UmapConfig(Settings):
     sample: int = Field(10_000, ge=10, le=200_000, description="pixels in all, as many of one domain as of another")
     neighbours: int = Field(15, ge=2, le=500, description="few show fine structure, many the large shape")
     distance: float = Field(0.1, ge=0, lt=1, description="how near points may lie: small values make tight clusters")
-    seed: int = 0
+    seed: int = Field(0, description="sample and layout follow from it")
 
 
 class PatchConfig(Settings):
     """How patches are cut and split (`steps.patches`)."""
 
-    size: int = Field(32, ge=1)
+    size: int = Field(32, ge=1, description="side of a patch in pixels")
     stride: int = Field(0, ge=0, description="pixels between patches; 0 means half the size")
     coverage: float = Field(0.5, ge=0, le=1, description="smallest share of foreground in a patch")
-    background: Literal["mean", "keep", "zero"] = "mean"
+    background: Literal["mean", "keep", "zero"] = Field(
+        "mean", description="what stands for background pixels inside a patch: the mean of the foreground, themselves, or zero"
+    )
     per_domain: int | None = Field(None, ge=1, description="at most this many patches a domain")
     split: Literal["auto", "cube", "blocks"] = Field("auto", description="auto: by whole cube in domains of two cubes or more, guarded blocks in the others")
     guard: int = Field(0, ge=0, description="pixels left unused on each side of a block border")
     block: int = Field(0, ge=0, description="side of a block in pixels; 0 means twice the size")
-    test_share: float = Field(0.25, gt=0, lt=1)
-    seed: int = 0
+    test_share: float = Field(0.25, gt=0, lt=1, description="share of cubes or blocks that is held out")
+    seed: int = Field(0, description="the draw of cubes, blocks and limited patches follows from it")
 
     @property
     def step(self) -> int:

@@ -14,6 +14,6 @@ HeadKind = Literal["logistic", "prototype", "knn"]
 class PaintConfig(Settings):
     """How painted pixels become a map (`steps.paint`)."""
 
-    head: HeadKind = "logistic"
+    head: HeadKind = Field("logistic", description="what learns from the painted pixels: logistic regression, class means, or nearest neighbours")
     others: bool = Field(True, description="learn from what is painted on the other cubes of the project, too")
     suggestions: int = Field(5, ge=0, le=50, description="regions to paint next that are told")

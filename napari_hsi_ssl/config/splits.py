@@ -33,7 +33,7 @@ class SplitConfig(Settings):
     per_class: int | None = Field(None, ge=1, description="at most so many training pixels a class, and as many validation pixels")
     test_per_class: int | None = Field(None, ge=1, description="at most so many test pixels a class")
     share: float | None = Field(None, gt=0, lt=1, description="random: share of each class that is test")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, description="the first draw follows from it, each repeat from the next number")
 
     @model_validator(mode="after")
     def _share_of_random(self) -> Self:
