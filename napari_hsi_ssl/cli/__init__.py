@@ -14,6 +14,7 @@ from napari_hsi_ssl.cli import devices as devices  # isort: skip
 from napari_hsi_ssl.cli import training as training  # isort: skip
 from napari_hsi_ssl.cli import runs as runs  # isort: skip
 from napari_hsi_ssl.cli import results as results  # isort: skip
+from napari_hsi_ssl.cli import window as window  # isort: skip
 from napari_hsi_ssl.cli import paint as paint  # isort: skip
 from napari_hsi_ssl.cli import splits as splits  # isort: skip
 from napari_hsi_ssl.cli import reports as reports  # isort: skip

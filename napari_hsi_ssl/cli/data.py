@@ -19,7 +19,7 @@ def info(
     cube: Annotated[Path, typer.Argument(help="a cube's file, or a folder with one")],
     key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
     shape: Annotated[str | None, typer.Option(metavar="Y,X,B", help="for files that do not tell their shape")] = None,
-    order: Annotated[str, typer.Option(metavar="C|F")] = "C",
+    order: Annotated[str, typer.Option(metavar="C|F", help="how such a file lies: C, the last axis fastest, or F, the first")] = "C",
     check: Annotated[bool, typer.Option("--check", help="read it once: saturated pixels, references beside it")] = False,
 ) -> Report | Steps[Report]:
     """Describe a cube: shape, bands, wavelengths, quantity, type, layout, memory."""
@@ -35,10 +35,17 @@ def new(
     project: ProjectFolder,
     paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH]...", help="more cubes and folders of cubes")] = None,
     cubes: Annotated[list[Path] | None, typer.Option(metavar="PATH", help="a cube or a folder of cubes; may be repeated, more paths may follow")] = None,
+    sample: Annotated[str | None, typer.Option(metavar="indian_pines|laboratory", help="the cubes and labels of a sample instead")] = None,
 ) -> Steps[Report]:
     """Make a project, with the cubes of files and folders; a cube's domain is its folder's name."""
     from napari_hsi_ssl.steps import cubes as verbs
 
+    if sample is not None:
+        if cubes or paths:
+            raise typer.BadParameter("give cubes or a sample, not both", param_hint="--sample")
+        from napari_hsi_ssl.steps.samples import new_from_sample
+
+        return new_from_sample(project, sample)
     return verbs.new(project, [*(cubes or []), *(paths or [])])
 
 
@@ -50,7 +57,7 @@ def add(
     name: Annotated[str | None, typer.Option(help="the cube's name; the file's stem by default")] = None,
     key: Annotated[str | None, typer.Option(help="the array, in a file of several")] = None,
     shape: Annotated[str | None, typer.Option(metavar="Y,X,B", help="for files that do not tell their shape")] = None,
-    order: Annotated[str, typer.Option(metavar="C|F")] = "C",
+    order: Annotated[str, typer.Option(metavar="C|F", help="how such a file lies: C, the last axis fastest, or F, the first")] = "C",
     white: Annotated[Path | None, typer.Option(help="white reference")] = None,
     dark: Annotated[Path | None, typer.Option(help="dark reference")] = None,
     panel: Annotated[str | None, typer.Option(metavar="FRACTION|FILE", help="the white panel's reflectance, such as 0.5, or a table over wavelength")] = None,
@@ -134,7 +141,7 @@ def mask(
     combine: Annotated[str | None, typer.Option(help="replace the saved mask, add to it, intersect with it or subtract from it")] = None,
     seed: Seed = None,
     invert: Annotated[bool | None, typer.Option("--invert", help="keep the other side")] = None,
-    fill_holes: Annotated[bool | None, typer.Option("--fill-holes/--keep-holes")] = None,
+    fill_holes: Annotated[bool | None, typer.Option("--fill-holes/--keep-holes", help="background that is enclosed becomes foreground, or stays")] = None,
     drop_specks: Annotated[int | None, typer.Option(help="drop objects of fewer pixels")] = None,
     sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="write thumbnails of all masks to look through")] = None,
 ) -> Steps[Report]:

@@ -11,7 +11,7 @@ from napari_hsi_ssl import config as settings
 from napari_hsi_ssl.cli.options import Pairs, ProjectFolder, RunName, Seed, options_given, pairs
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.terminal import Report, verb, watch
+from napari_hsi_ssl.terminal import Report, verb
 
 
 @verb
@@ -144,19 +144,3 @@ def export(
     from napari_hsi_ssl.steps.export import export as step
 
     return step(source, to, key)
-
-
-@verb
-def demo(
-    headless: Annotated[Path | None, typer.Option(metavar="FOLDER", help="leave screenshots, maps and result.json there")] = None,
-    folder: Annotated[Path, typer.Option(help="where the demonstration's project goes")] = Path("demo-output"),
-    epochs: Annotated[int, typer.Option(help="of the pretraining")] = 10,
-) -> Report:
-    """Do the whole of it on the bundled sample, and end with the maps in the window."""
-    from napari_hsi_ssl.gui.demo import require_display, show
-    from napari_hsi_ssl.steps.demo import demo as step
-
-    require_display()
-    report = watch(step((headless or folder).absolute(), epochs=epochs))
-    pictures = show(Path(report["project"]), report["maps"], report["scores"], headless)
-    return {"folder": str((headless or folder).absolute()), "maps": report["maps"], "accuracies": report["accuracies"], "screenshots": pictures}

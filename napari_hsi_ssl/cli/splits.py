@@ -33,7 +33,7 @@ def split(
     per_class: Annotated[int | None, typer.Option(help="at most so many training pixels a class")] = None,
     test_per_class: Annotated[int | None, typer.Option(help="at most so many test pixels a class")] = None,
     share: Annotated[float | None, typer.Option(help="random: share of each class that is test")] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option(help="the first draw follows from it")] = None,
 ) -> Steps[Report]:
     """Divide labels into training and test folds that do not touch."""
     from napari_hsi_ssl.steps.project_splits import split_project
