@@ -116,6 +116,18 @@ def relink(project: ProjectFolder, folder: Annotated[Path, typer.Argument(help="
 
 
 @verb
+def trust(
+    project: ProjectFolder,
+    only_list: Annotated[bool, typer.Option("--list", help="only say what it names outside its folder")] = False,
+    scripts: Annotated[bool, typer.Option("--scripts", help="also let the job scripts of its runs be run: read them first")] = False,
+) -> Steps[Report]:
+    """Let a project from elsewhere read the files outside its folder that it names; those you add yourself need no word."""
+    from napari_hsi_ssl.steps.confirm import trust_files
+
+    return trust_files(project, scripts=scripts, only_list=only_list)
+
+
+@verb
 def mask(
     project: ProjectFolder,
     cube: Annotated[list[str] | None, typer.Option(help="a cube's name, may be repeated; all by default")] = None,

@@ -15,7 +15,7 @@ from napari_hsi_ssl.cubes.references import exposures, find_references
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes
-from napari_hsi_ssl.steps.samples import indian_pines_project, laboratory_project
+from napari_hsi_ssl.steps.samples import SAMPLES
 
 _LOOKED: Final = 50
 
@@ -94,4 +94,4 @@ def add_sample(which: str) -> Steps[Project]:
         if project.entries:
             yield Progress(1, 1, f"{old.parent} is there already")
             return project
-    return (yield from (indian_pines_project if which == "indian_pines" else laboratory_project)(folder))
+    return (yield from SAMPLES[which](folder))

@@ -115,7 +115,7 @@ def new(folder: Path, paths: Sequence[Path] = ()) -> Steps[dict[str, Any]]:
     yield Progress(len(found), len(found), f"{len(found)} cubes")
     return {
         "project": str(project.folder),
-        "cubes": [_row(entry) for entry in entries.values()],
+        "cubes": [entry_row(entry) for entry in entries.values()],
         "skipped": [{"path": str(path), "reason": reason} for path, reason in skipped],
     }
 
@@ -174,7 +174,7 @@ def add(
             known[entry.name] = entry
             entries.append(entry)
             yield from _glanced(entry.name, raw, until)
-            row = _row(entry)
+            row = entry_row(entry)
             if calibration:
                 row["calibration"] = calibration
             added.append(row)
@@ -270,5 +270,6 @@ def fingerprint(path: Path, cube: xr.DataArray) -> dict[str, Any]:
     return {"size": data.stat().st_size, "time": data.stat().st_mtime, "hash": content}
 
 
-def _row(entry: CubeEntry) -> dict[str, Any]:
+def entry_row(entry: CubeEntry) -> dict[str, Any]:
+    """Return what a report says of a cube."""
     return {"name": entry.name, "domain": entry.domain, "shape": list(entry.shape), "quantity": entry.quantity, "path": str(entry.path)}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import read_json
 from napari_hsi_ssl.cubes import samples
 from napari_hsi_ssl.cubes.writers import write_envi_cube
+from napari_hsi_ssl.errors import ConfigError, ProjectError
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps.cubes import new
+from napari_hsi_ssl.steps.cubes import entry_row, new
 from napari_hsi_ssl.steps.labels import labels_from_file, save_painted
 
 
@@ -37,3 +40,17 @@ def laboratory_project(folder: Path) -> Steps[Project]:
     # The classes of all domains, in colours that tell them apart, are known from the start.
     files.write_json(folder / "labels" / "classes.json", read_json(folder / "cubes" / "classes.json"))
     return project
+
+
+SAMPLES: Final[dict[str, Callable[[Path], Steps[Project]]]] = {"indian_pines": indian_pines_project, "laboratory": laboratory_project}
+"""What makes the project of each sample."""
+
+
+def new_from_sample(folder: Path, name: str) -> Steps[dict[str, Any]]:
+    """Make a project of a sample, labels included; nothing is written where there is a project already."""
+    if name not in SAMPLES:
+        raise ConfigError(f"there is no sample '{name}'; choose one of {', '.join(SAMPLES)}.")
+    if (folder / "project.json").exists():
+        raise ProjectError(f"{folder} is a project already; open it, or choose another folder.")
+    project = yield from SAMPLES[name](folder)
+    return {"project": str(project.folder), "cubes": [entry_row(entry) for entry in project.entries.values()], "skipped": []}
