@@ -11,17 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rows import Row, compared, in_turn
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from napari_hsi_ssl.metrics.neighbours import knn_vote, nearest
+
+RIVAL = "scikit-learn, brute force"
 
 
 def clouds(references: int, queries: int, dimensions: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
@@ -32,13 +32,39 @@ def clouds(references: int, queries: int, dimensions: int) -> tuple[NDArray[np.f
     return train, labels, (centres[others] + draws.normal(size=(queries, dimensions))).astype(np.float32)
 
 
-def timed(work: Callable[[], Any], repeats: int) -> tuple[list[float], Any]:
-    taken, found = [], None
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        found = work()
-        taken.append(time.perf_counter() - begun)
-    return taken, found
+def measure(
+    _work: Path,
+    *,
+    queries: int = 610 * 340,
+    references: int = 10_000,
+    dimensions: int = 128,
+    k: int = 20,
+    repeats: int = 3,
+    metrics: tuple[str, ...] = ("cosine", "euclidean"),
+) -> list[Row]:
+    """Search the neighbours of the same queries both ways."""
+    train, labels, query = clouds(references, queries, dimensions)
+    few = query[:: max(1, len(query) // 2000)]
+    rows: list[Row] = []
+    for metric in metrics:
+        rival = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=metric, n_jobs=-1).fit(train)
+        taken = in_turn(
+            {"ours": lambda metric=metric: nearest(train, query, k, metric), RIVAL: lambda rival=rival: rival.kneighbors(query)},  # type: ignore[arg-type]
+            repeats,
+        )
+        votes = KNeighborsClassifier(k, algorithm="brute", metric=metric).fit(train, labels).predict(few)
+
+        def agreement(ours: Any, theirs: Any, metric: Any = metric, votes: NDArray[np.int64] = votes) -> dict[str, float]:
+            (mine, own), (distances, others) = ours, theirs
+            return {
+                "same neighbours": float((np.sort(mine, axis=1) == np.sort(others, axis=1)).mean()),
+                "same or as far": float(((mine == others) | np.isclose(own, distances, rtol=1e-4, atol=1e-5)).mean()),
+                "same votes": float((knn_vote(train, labels, few, k, metric)[0] == votes).mean()),
+            }
+
+        what = f"{k} neighbours of {queries:,} × {dimensions} among {references:,}, {metric}"
+        rows += compared("kNN", what, taken.pop("ours"), taken, agreement)
+    return rows
 
 
 def main() -> None:
@@ -50,28 +76,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    train, labels, query = clouds(options.references, options.queries, options.dimensions)
-    rows = []
-    for metric in ("cosine", "euclidean"):
-        rival = NearestNeighbors(n_neighbors=options.k, algorithm="brute", metric=metric, n_jobs=-1).fit(train)
-        theirs_s, (distances, theirs) = timed(lambda rival=rival: rival.kneighbors(query), options.repeats)
-        ours_s, (ours, own) = timed(lambda metric=metric: nearest(train, query, options.k, metric), options.repeats)  # type: ignore[arg-type]
-        tied = np.isclose(own, distances, rtol=1e-4, atol=1e-5)
-        voter = KNeighborsClassifier(options.k, algorithm="brute", metric=metric).fit(train, labels)
-        few = query[:: max(1, len(query) // 2000)]
-        row = {
-            "metric": metric,
-            "scikit_learn_s": theirs_s,
-            "ours_s": ours_s,
-            "times_faster": statistics.median(theirs_s) / statistics.median(ours_s),
-            "same_neighbours": float((np.sort(ours, axis=1) == np.sort(theirs, axis=1)).mean()),
-            "same_or_tied": float(((ours == theirs) | tied).mean()),
-            "same_votes": float((knn_vote(train, labels, few, options.k, metric)[0] == voter.predict(few)).mean()),  # type: ignore[arg-type]
-        }
-        rows.append(row)
+    given = {name: value for name, value in vars(options).items() if name != "json"}
+    rows = [row.as_json() for row in measure(Path(), **given)]
+    for row in rows:
         print(json.dumps(row), flush=True)
     if options.json:
-        options.json.write_text(json.dumps({"cores": os.cpu_count(), "settings": vars(options) | {"json": str(options.json)}, "rows": rows}, indent=2))
+        options.json.write_text(json.dumps({"cores": os.cpu_count(), "settings": given, "rows": rows}, indent=2))
 
 
 if __name__ == "__main__":

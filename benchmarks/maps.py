@@ -8,9 +8,9 @@ share nothing (`--folds`), or taken from WORK where they are there already. With
 - the labels of the sample are compared;
 - the held-out pixels of the scene are classified both ways: accuracies, and McNemar's test of the pairs.
 
-`--growth` runs the network over images of 0.1 to 40 million pixels, each in a process of its own, and tells seconds and memory. `--memory` maps
-a cube of 5,000 columns and so many GB (200 bands of 16 bits) by the job that the command line starts, and tells the largest memory.
-Speed and accuracy stand in one row.
+`--growth` runs the network over images of 0.1 to 40 million pixels, each in a process of its own, and tells seconds and memory. `--memory` takes
+a sparse cube of 5,000 columns and so many GB (200 bands of 16 bits) from the file to the map by command line, and tells the largest memory of
+every step. Speed and accuracy stand in one row. `--windows` alone, without a number, leaves the first part out.
 
     python benchmarks/maps.py WORK [--windows 32 15 9] [--epochs 30] [--folds 2] [--sample 2048] [--repeats 3] [--growth] [--memory [20]] [--json FILE]
 """
@@ -18,14 +18,14 @@ Speed and accuracy stand in one row.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import resource
-import statistics
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ import numpy as np
 import psutil
 import torch
 from numpy.typing import NDArray
+from opening import write_sparse
+from peers.common import timed
+from rows import Row, in_turn, spread
 from torch import Tensor
 
 from napari_hsi_ssl.cubes.rasters import read_labels
@@ -45,6 +48,7 @@ from napari_hsi_ssl.metrics.scores import mcnemar
 
 SIDE = (610, 340)
 BATCHES = (16, 64, 256)
+DATA = Path(os.environ.get("HSI_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 COLUMNS, BANDS = 5000, 200
 
 
@@ -91,10 +95,8 @@ def scores_of(work: Path) -> NDArray[np.floating]:
 # -- two ways -------------------------------------------------------------------------------------------------------------
 
 
-def patch_loop(model: Any, card: Card, scores: NDArray[np.floating], y: NDArray[np.intp], x: NDArray[np.intp], batch: int, half: bool) -> NDArray[np.intp]:
-    """Classify pixels one window each, as programs do that are made for patches: (n, exits)."""
-    window = card["window"]
-    padded = pad_frame(prepare_inputs(scores, card), window)
+def patch_loop(model: Any, padded: NDArray[np.float32], window: int, y: NDArray[np.intp], x: NDArray[np.intp], batch: int, half: bool) -> NDArray[np.intp]:
+    """Classify pixels of a padded image one window each, as programs do that are made for patches: (n, exits)."""
     found = []
     for start in range(0, y.size, batch):
         part = slice(start, start + batch)
@@ -117,59 +119,72 @@ def dense(model: Any, card: Card, scores: NDArray[np.floating], leaves: tuple[in
     return found
 
 
-def seconds(work: Callable[[], Any], repeats: int) -> list[float]:
-    taken = []
-    for _ in range(repeats):
-        begun = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - begun)
-    return taken
-
-
-def compared(run: Path, scene: NDArray[np.floating], sample: int, repeats: int, precision: str) -> dict[str, Any]:
-    """Time both ways over the large image, and compare the labels of a sample of its pixels."""
+def against_patches(run: Path, scene: NDArray[np.floating], sample: int, repeats: int, precision: str, split: str, accuracy: dict[str, float]) -> list[Row]:
+    """Time both ways over the large image in turn, and compare the labels of a sample of its pixels; the loop counts at its best batch."""
     model, card = load_model(run / "model.safetensors")
     half, exits = precision == "bf16", tuple(range(len(model.exits)))  # type: ignore[arg-type]
     grow = [(0, size - side) for size, side in zip(SIDE, scene.shape[:2], strict=True)]
     image = np.pad(scene, [*grow, (0, 0)], mode="reflect")
-    pick = np.random.default_rng(0).choice(image.shape[0] * image.shape[1], sample, replace=False)
-    y, x = np.divmod(np.sort(pick), image.shape[1])
+    pixels = image.shape[0] * image.shape[1]
+    y, x = np.divmod(np.sort(np.random.default_rng(0).choice(pixels, sample, replace=False)), image.shape[1])
+    padded = pad_frame(prepare_inputs(image, card), card["window"])
     few = slice(0, max(64, sample // 8))
-    tried = {batch: seconds(lambda batch=batch: patch_loop(model, card, image, y[few], x[few], batch, half), 1)[0] for batch in BATCHES}
+    tried = {batch: timed(lambda batch=batch: patch_loop(model, padded, card["window"], y[few], x[few], batch, half))[1] for batch in BATCHES}
     batch = min(tried, key=lambda size: tried[size])
-    begun = time.perf_counter()
-    by_patches = patch_loop(model, card, image, y, x, batch, half)
-    prepared = seconds(lambda: pad_frame(prepare_inputs(image, card), card["window"]), 1)[0]
-    loop = (time.perf_counter() - begun - prepared) * image.shape[0] * image.shape[1] / sample
-    row: dict[str, Any] = {"window": card["window"], "precision": precision, "patch_loop_s": loop, "batch": batch, "sample": sample}
-    for name, leaves in (("last", exits[-1:]), ("all", exits)):
-        taken = seconds(lambda leaves=leaves: dense(model, card, image, leaves, precision), repeats)
-        same = dense(model, card, image, leaves, precision)[y, x] == by_patches[:, list(leaves)]
-        middle = statistics.median(taken)
-        row[name] = {"s": taken, "times_faster": loop / middle, "same_labels": float(same[:, -1].mean()), "same_in_every_exit": same.mean(axis=0).tolist()}
-    return row
+    ways: dict[str, Callable[[], Any]] = {
+        "loop": lambda: patch_loop(model, padded, card["window"], y, x, batch, half),
+        "last exit": lambda: dense(model, card, image, exits[-1:], precision),
+        "all exits": lambda: dense(model, card, image, exits, precision),
+    }
+    taken = in_turn(ways, repeats)
+    loop = [one * pixels / sample for one in taken["loop"].seconds]
+    rows = []
+    for name, leaves in (("last exit", exits[-1:]), ("all exits", exits)):
+        same = taken[name].found[y, x] == taken["loop"].found[:, list(leaves)]
+        agreement = {"same labels": float(same[:, -1].mean()), "same labels, worst exit": float(same.mean(axis=0).min()), **accuracy, "loop's batch": batch}
+        what = f"map of {SIDE[0]}×{SIDE[1]}×{image.shape[2]}, window {card['window']}, {name}, {precision}, trained on {split}"
+        rival = f"per-pixel patch loop at its best batch size, scaled from {sample:,} pixels"
+        rows.append(Row("map", what, rival, spread(taken[name].seconds), spread(loop), memory_mb={"ours": taken[name].mb}, agreement=agreement))
+    return rows
 
 
-def accuracy(run: Path, scene: NDArray[np.floating], test: Path, precision: str) -> dict[str, Any]:
-    """Classify the held-out pixels both ways."""
+def held_out(run: Path, scene: NDArray[np.floating], test: Path, precision: str) -> dict[str, float]:
+    """Classify the held-out pixels both ways: accuracies, agreement, and McNemar's test of the pairs."""
     model, card = load_model(run / "model.safetensors")
     numbers = np.asarray(card["classes"]["numbers"])
     truth = read_labels(test, scene.shape[:2])[0]
     asked = np.isin(truth, numbers)
     y, x = np.nonzero(asked)
+    padded = pad_frame(prepare_inputs(scene, card), card["window"])
     patches, whole = np.zeros(truth.shape, dtype=int), np.zeros(truth.shape, dtype=int)
-    patches[asked] = numbers[patch_loop(model, card, scene, y, x, 64, precision == "bf16")[:, -1]]
+    patches[asked] = numbers[patch_loop(model, padded, card["window"], y, x, 64, precision == "bf16")[:, -1]]
     whole[asked] = numbers[dense(model, card, scene, (len(model.exits) - 1,), precision)[..., 0]][asked]  # type: ignore[arg-type]
     exact = numbers[dense(model, card, scene, (len(model.exits) - 1,), "32")[..., 0]]  # type: ignore[arg-type]
-    judged = np.where(asked, truth, 0)
+    test_of_pairs = mcnemar(patches, whole, np.where(asked, truth, 0))
     return {
-        "n": int(asked.sum()),
-        "patches": float((patches == truth)[asked].mean()),
-        "whole_image": float((whole == truth)[asked].mean()),
-        "same_labels": float((patches == whole)[asked].mean()),
-        "same_as_single_precision": float((exact == whole)[asked].mean()),
-        "mcnemar": mcnemar(patches, whole, judged),
+        "held-out pixels": int(asked.sum()),
+        "accuracy: whole image": float((whole == truth)[asked].mean()),
+        "accuracy: patches": float((patches == truth)[asked].mean()),
+        "held-out pixels with the same label": float((patches == whole)[asked].mean()),
+        "the same in single precision": float((exact == whole)[asked].mean()),
+        "McNemar's p": float(test_of_pairs["p"]),
     }
+
+
+def measure(
+    work: Path, *, windows: tuple[int, ...] = (32, 15), epochs: int = 60, folds: int = 0, sample: int = 1024, repeats: int = 3, precision: str = "auto",
+    data: Path = DATA,
+) -> list[Row]:  # fmt: skip
+    """Map the large image both ways with networks of several windows, trained here or kept in WORK; speed and accuracy in one row."""
+    work.mkdir(parents=True, exist_ok=True)
+    chosen = map_precision(precision, on_gpu=False)  # type: ignore[arg-type]
+    rows = []
+    for window in windows:
+        for split, (train, test) in splits(work, data, folds).items():
+            run = trained(work, split, train, window, epochs)
+            scene = scores_of(work)
+            rows += against_patches(run, scene, sample, repeats, chosen, split, held_out(run, scene, test, chosen))
+    return rows
 
 
 # -- growth and memory ------------------------------------------------------------------------------------------------------
@@ -197,39 +212,60 @@ def grown(run: Path, pixels: float) -> dict[str, Any]:
     return {"pixels": height * width, "s": taken, "s_per_million": taken / (height * width) * 1e6, "resident_mb": memory.rss / 2**20}
 
 
-def remembered(run: Path, gigabytes: float) -> dict[str, Any]:
-    """Map a cube whose 30 components are on disk, as the compute process does it, in this process."""
-    from napari_hsi_ssl.config import ClassifyConfig
-    from napari_hsi_ssl.progress import run as drive
-    from napari_hsi_ssl.runs.jobs import classify
+def growth(run: Path, millions: Sequence[float]) -> list[dict[str, Any]]:
+    """Map images of so many million pixels, each in a process of its own."""
+    found = []
+    for size in millions:
+        done = subprocess.run([sys.executable, __file__, "--grown", str(run), str(size * 1e6)], capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+        print(json.dumps(found[-1]), flush=True)
+    return found
 
-    _, card = load_model(run / "model.safetensors")
-    height, width = round(gigabytes * 1e9 / (COLUMNS * BANDS * 2)), COLUMNS
-    inlet = next(run.parent.parent.glob("inlets/*/pca.npz"))
-    with tempfile.TemporaryDirectory(dir=run) as folder:
-        place = Path(folder)
-        scores = np.lib.format.open_memmap(place / "scores.npy", mode="w+", dtype=np.float16, shape=(height, width, card["channels"]))
-        for top in range(0, height, 256):
-            scores[top : top + 256] = np.random.default_rng(top).normal(size=scores[top : top + 256].shape)
-        scores.flush()
-        del scores
-        before, begun = psutil.Process().memory_info().rss, time.perf_counter()
-        cube = {"name": "large", "scores": str(place / "scores.npy"), "area": None}
-        files = {name: str(place / f"{name}.npy") for name in ("labels", "confidence")}
-        config = ClassifyConfig(method="distil", calibrate="no").model_dump(mode="json")
-        steps = classify(model=str(run / "model.safetensors"), inlet=str(inlet), cube=cube, references=[], settings=config, cache=folder, **files)
-        highest = [before]
-        drive(steps, lambda _: highest.append(psutil.Process().memory_info().rss))
-        taken = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {
-        "cube_gb": gigabytes,
-        "pixels": height * width,
-        "s": taken,
-        "peak_mb": peak / 2**20,
-        "resident_before_mb": before / 2**20,
-        "seen_mb": max(highest) / 2**20,
-    }
+
+def watched(*words: object) -> dict[str, float]:
+    """Run a command of the program; returns its seconds and the largest memory of all its processes together, in MB."""
+    begun, peak = time.perf_counter(), {"resident_mb": 0.0, "private_mb": 0.0}
+    with tempfile.TemporaryFile("w+") as said:
+        started = psutil.Popen([sys.executable, "-m", "napari_hsi_ssl", *map(str, words), "--json"], stdout=said, stderr=subprocess.STDOUT)
+        while started.poll() is None:
+            sums = {"resident_mb": 0.0, "private_mb": 0.0}
+            for process in (started, *started.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    memory = process.memory_info()
+                    sums["resident_mb"] += memory.rss / 2**20
+                    sums["private_mb"] += (memory.rss - memory.shared) / 2**20
+            peak = {name: max(peak[name], value) for name, value in sums.items()}
+            time.sleep(0.02)
+        if started.returncode:
+            said.seek(0)
+            sys.exit(f"{words[0]} failed: {said.read()[-500:]}")
+    return {"s": time.perf_counter() - begun, **peak}
+
+
+def measure_memory(work: Path, *, gigabytes: float = 20.0) -> list[Row]:
+    """Take a sparse cube of so many GB from the file to the map by command line: projection, a short training, map; the memory of each."""
+    height, window = round(gigabytes * 1e9 / (COLUMNS * BANDS * 2)), 15
+    rows = []
+    with tempfile.TemporaryDirectory(dir=work) as name:
+        folder, project = Path(name), Path(name) / "project"
+        write_sparse(folder / "large.dat", (height, COLUMNS, BANDS), "bil")
+        labels = np.zeros((height, COLUMNS), dtype=np.uint8)
+        for number in range(1, 5):  # on rows that hold numbers
+            labels[:30, 1000 + 400 * number : 1020 + 400 * number] = number
+        np.save(folder / "labels.npy", labels)
+        steps: dict[str, tuple[object, ...]] = {
+            "new": ("new", project, "--cubes", folder / "large.hdr"),
+            "projection on 30 components": ("pca", project, "--bands", BANDS, "--sample", 200_000),
+            "short training": ("distil", project, "--train", f"large={folder / 'labels.npy'}", "--window", window, "--epochs", 1, "--run", "short"),
+            "map": ("classify", project, "--run", "short", "--cube", "large", "--calibrate", "no"),
+        }
+        for step, words in steps.items():
+            found = watched(*words)
+            print(json.dumps({"step": step, **found}), flush=True)
+            memory_mb = {"ours": found["private_mb"], "ours, pages of mapped files counted": found["resident_mb"]}
+            what = f"{step}: sparse {gigabytes:g} GB BIL ({height * COLUMNS / 1e6:.0f} M pixels × {BANDS}), by command line"
+            rows.append(Row("20 GB", what, "", spread([found["s"]]), None, memory_mb=memory_mb))
+    return rows
 
 
 # -- all --------------------------------------------------------------------------------------------------------------------
@@ -237,8 +273,8 @@ def remembered(run: Path, gigabytes: float) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--windows", type=int, nargs="+", default=[32, 15, 9])
+    parser.add_argument("work", type=Path, nargs="?")
+    parser.add_argument("--windows", type=int, nargs="*", default=[32, 15, 9])
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--sample", type=int, default=2048)
@@ -246,39 +282,26 @@ def main() -> None:
     parser.add_argument("--precision", choices=["auto", "32", "bf16"], default="auto")
     parser.add_argument("--growth", type=float, nargs="*", metavar="MILLIONS", help="of pixels (0.1 1 4 40)")
     parser.add_argument("--memory", type=float, nargs="?", const=20.0, metavar="GB")
-    parser.add_argument("--remembered", nargs=2, metavar=("RUN", "GB"), help=argparse.SUPPRESS)
     parser.add_argument("--grown", nargs=2, metavar=("RUN", "PIXELS"), help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
+    parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     if options.grown:
         print(json.dumps(grown(Path(options.grown[0]), float(options.grown[1]))))
         return
-    if options.remembered:
-        print(json.dumps(remembered(Path(options.remembered[0]), float(options.remembered[1]))))
-        return
-    work = options.work
-    work.mkdir(parents=True, exist_ok=True)
-    precision = map_precision(options.precision, on_gpu=False)
+    if options.work is None:
+        parser.error("WORK is missing: a folder for cubes, projects and networks")
+    options.work.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {"threads": torch.get_num_threads(), "image": [*SIDE, 30], "rows": []}
-    for window in options.windows:
-        row: dict[str, Any] = {}
-        for split, (train, test) in splits(work, options.data, options.folds).items():
-            run = trained(work, split, train, window, options.epochs)
-            row = row or compared(run, scores_of(work), options.sample, options.repeats, precision)
-            row.setdefault("accuracy", {})[split] = accuracy(run, scores_of(work), test, precision)
-        report["rows"].append(row)
-        print(json.dumps(row), flush=True)
+    given = {name: getattr(options, name) for name in ("windows", "epochs", "folds", "sample", "repeats", "precision", "data")}
+    for row in measure(options.work, **given):
+        report["rows"].append(row.as_json())
+        print(json.dumps(report["rows"][-1]), flush=True)
     if options.growth is not None:
-        report["growth"] = []
-        for millions in options.growth or [0.1, 1, 4, 40]:
-            words = [sys.executable, __file__, str(work), "--grown", str(run), str(millions * 1e6)]
-            report["growth"].append(json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
-            print(json.dumps(report["growth"][-1]), flush=True)
+        run = max((options.work / "project" / "runs").glob("*/model.safetensors"), key=lambda path: path.stat().st_mtime).parent
+        report["growth"] = growth(run, options.growth or [0.1, 1, 4, 40])
     if options.memory is not None:
-        words = [sys.executable, __file__, str(work), "--remembered", str(run), str(options.memory)]
-        report["memory"] = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-        print(json.dumps(report["memory"]), flush=True)
+        report["memory"] = [row.as_json() for row in measure_memory(options.work, gigabytes=options.memory)]
     if options.json:
         options.json.write_text(json.dumps(report, indent=2))
 

@@ -73,7 +73,7 @@ def write_sparse(path: Path, shape: tuple[int, int, int], layout: str) -> None:
     cube = values.transpose({"bsq": (1, 2, 0), "bil": (0, 2, 1), "bip": (0, 1, 2)}[layout])
     generator = np.random.default_rng(0)
     curve = (1500 + 1000 * np.sin(np.linspace(0, 6, bands))).astype(np.uint16)
-    for y in range(0, height, height // 20):
+    for y in range(0, height - 49, max(50, height // 20)):
         block = curve + generator.integers(0, 200, (50, 2000, bands), dtype=np.uint16)
         cube[y : y + 50, 1000:3000] = block + (np.arange(2000)[None, :, None] // 4).astype(np.uint16)
     values.flush()

@@ -20,10 +20,12 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import Row, compared, in_turn, spread
 from scipy import ndimage
 
 from napari_hsi_ssl import run
@@ -39,8 +41,8 @@ PACE = 1 / 60
 """Seconds between two moves of the mouse."""
 
 
-def ground_of(height: int, width: int, seed: int = 0) -> tuple[Ground, np.ndarray]:
-    """Return a cube ready to be painted on, its embedding smooth fields of nine kinds, and their numbers (y, x)."""
+def ground_of(height: int, width: int, seed: int = 0) -> tuple[Ground, np.ndarray, np.ndarray]:
+    """Return a cube ready to be painted on, its embedding smooth fields of nine kinds, their numbers (y, x), and the embedding (y, x, d)."""
     rng = np.random.default_rng(seed)
     fields = ndimage.zoom(rng.random((KINDS, height // 40 + 2, width // 40 + 2)), (1, 40, 40), order=1)[:, :height, :width]
     truth = fields.argmax(axis=0) + 1
@@ -53,7 +55,7 @@ def ground_of(height: int, width: int, seed: int = 0) -> tuple[Ground, np.ndarra
     basis = Basis.of(embedding, area, standardised=False)
     space = run(Space.load(embedding, area, basis))
     nothing = np.zeros((0, basis.axes.shape[1]), np.float32), np.zeros(0, np.int64)
-    return Ground("scene", "benchmark", space, nothing, {}), truth
+    return Ground("scene", "benchmark", space, nothing, {}), truth, embedding
 
 
 def painted(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
@@ -66,7 +68,7 @@ def painted(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     return strokes
 
 
-def spread(values: list[float]) -> dict[str, float]:
+def in_ms(values: list[float]) -> dict[str, float]:
     """Return median and extremes, in ms."""
     return {"median_ms": 1000 * float(np.median(values)), "best_ms": 1000 * min(values), "worst_ms": 1000 * max(values)}
 
@@ -86,7 +88,7 @@ def computing(ground: Ground, truth: np.ndarray, repeats: int = 7) -> dict[str, 
                 run(follow(ground, strokes, config, before=before), lambda _, told=told: told.append(time.perf_counter()))
                 last.append(time.perf_counter() - begun)
                 first.append((told[0] - begun) if told else last[-1])
-            found[f"{head}, {count} painted"] = {"first": spread(first[1:]), "all": spread(last[1:])}
+            found[f"{head}, {count} painted"] = {"first": in_ms(first[1:]), "all": in_ms(last[1:])}
     waits = []
     for number in range(repeats):
         stale, ended = threading.Event(), []
@@ -104,7 +106,7 @@ def computing(ground: Ground, truth: np.ndarray, repeats: int = 7) -> dict[str, 
         stale.set()
         thread.join()
         waits += [ended[0] - asked] if ended else []
-    found["a stale map is given up after"] = spread(waits) if waits else "it was done before it could be"
+    found["a stale map is given up after"] = in_ms(waits) if waits else "it was done before it could be"
     return found
 
 
@@ -215,10 +217,76 @@ def following(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> 
         return {
             "moves": moves,
             "maps a second while the brush moves": moving / seconds,
-            "first map of a dab computed after": spread(delays),
-            "from the dab to the canvas": spread(shows),
+            "first map of a dab computed after": in_ms(delays),
+            "from the dab to the canvas": in_ms(shows),
             "gaps": gaps,
         }
+
+
+# -- in the suite -----------------------------------------------------------------------------------------------------------
+
+
+def against_scikit_learn(ground: Ground, embedding: np.ndarray, truth: np.ndarray, repeats: int = 5) -> list[Row]:
+    """Make a whole map from strokes, here and by scikit-learn on all dimensions of the same embedding, confidence included in both."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
+    flat = np.ascontiguousarray(embedding.reshape(-1, embedding.shape[2]), dtype=np.float32)
+    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+    rows: list[Row] = []
+
+    def share(one: np.ndarray, other: np.ndarray) -> float:
+        return float((one == other).mean())
+
+    for head, rival, maker in (
+        ("logistic", "scikit-learn LogisticRegression", lambda: LogisticRegression(class_weight="balanced", max_iter=1000)),
+        ("knn", "scikit-learn KNeighborsClassifier (k = 20)", lambda: KNeighborsClassifier(20, algorithm="brute", metric="cosine")),
+    ):
+        for count in (500, 5000):
+            strokes, config = painted(truth, count), PaintConfig(head=head, suggestions=0)  # type: ignore[arg-type]
+            at = strokes.ravel() > 0
+
+            def theirs(maker: Any = maker, at: np.ndarray = at, strokes: np.ndarray = strokes) -> np.ndarray:
+                model = maker().fit(flat[at], strokes.ravel()[at])
+                sure = model.predict_proba(flat)
+                return model.classes_[sure.argmax(axis=1)].reshape(truth.shape)
+
+            taken = in_turn({"ours": lambda strokes=strokes, config=config: run(follow(ground, strokes, config)).map.labels, rival: theirs}, repeats)
+            rows += compared(
+                "painting", f"new map of {truth.shape[0]}×{truth.shape[1]} × {DIMENSIONS}, {count:,} painted pixels, {head}", taken.pop("ours"), taken,
+                lambda ours, theirs: {"same labels": share(ours, theirs), "right: ours": share(ours, truth), "right: theirs": share(theirs, truth)},
+            )  # fmt: skip
+    return rows
+
+
+def measure(_work: Path, *, side: tuple[int, int] = (610, 340), seconds: float = 6.0, repeats: int = 5) -> list[Row]:
+    """Make maps without a window beside scikit-learn, then follow a brush in a window beside bare napari's own painting."""
+    ground, truth, embedding = ground_of(*side)
+    rows = against_scikit_learn(ground, embedding, truth, repeats)
+    if seconds:
+        del embedding
+        with beating() as heart:
+            floor, found = bare(heart, ground, truth, seconds), following(heart, ground, truth, seconds)
+        where = f"{side[0]}×{side[1]}, 500 painted pixels, in a window"
+        dab = found["from the dab to the canvas"]
+        told = {"maps a second while the brush moves": found["maps a second while the brush moves"], "from a dab to the canvas, ms": dab["median_ms"]}
+        rows.append(Row("painting", f"longest pause of the event loop, {where}", "bare napari", spread([found["gaps"]["longest"]]),
+                        spread([floor["longest"]]), "ms", agreement=told))  # fmt: skip
+    return rows
+
+
+@contextmanager
+def beating() -> Iterator[Any]:
+    """Let a heart beat in an event loop of napari's."""
+    from heartbeat import Heart
+    from napari.qt import get_qapp
+
+    warnings.filterwarnings("ignore", module="napari")
+    application = get_qapp()  # held, or Qt deletes it with all that lives in it
+    heart = Heart()
+    yield heart
+    heart.timer.stop()
+    application.processEvents()
 
 
 # -- which head -----------------------------------------------------------------------------------------------------------
@@ -306,27 +374,16 @@ def main() -> int:
     if options.heads:
         found = heads(options.seeds)
     else:
-        heart = None
-        if not options.compute_only:
-            from heartbeat import Heart
-            from napari.qt import get_qapp
-
-            warnings.filterwarnings("ignore", module="napari")
-            application = get_qapp()
-            heart = Heart()
-        for side in options.sides:
-            height, width = map(int, side.split("x"))
-            begun = time.perf_counter()
-            ground, truth = ground_of(height, width)
-            rows: dict[str, Any] = {"prepared_s": time.perf_counter() - begun, "computing": computing(ground, truth)}
-            if heart is not None:
-                rows["bare napari's own painting"] = bare(heart, ground, truth, options.seconds)
-                rows["following"] = following(heart, ground, truth, options.seconds)
-                rows["longest gap beyond bare, ms"] = rows["following"]["gaps"]["longest"] - rows["bare napari's own painting"]["longest"]
-            found[side] = rows
-        if heart is not None:
-            heart.timer.stop()
-            application.processEvents()
+        with nullcontext() if options.compute_only else beating() as heart:
+            for side in options.sides:
+                begun = time.perf_counter()
+                ground, truth, _ = ground_of(*map(int, side.split("x")))
+                rows: dict[str, Any] = {"prepared_s": time.perf_counter() - begun, "computing": computing(ground, truth)}
+                if heart is not None:
+                    rows["bare napari's own painting"] = bare(heart, ground, truth, options.seconds)
+                    rows["following"] = following(heart, ground, truth, options.seconds)
+                    rows["longest gap beyond bare, ms"] = rows["following"]["gaps"]["longest"] - rows["bare napari's own painting"]["longest"]
+                found[side] = rows
     print(json.dumps(found, indent=2))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))

@@ -2,8 +2,8 @@
 
 A cube of 10 M pixels × 256 bands (5 GB of uint16) is written to a temporary folder and fitted by a process of its own, which watches its
 memory: ``anonymous`` is what it holds itself, ``resident`` counts mapped pages of the file as well. Then the fit is timed against
-scikit-learn's IncrementalPCA (the faster of two batch sizes) on a part of the same cube, in one process. Last, a float32 cube of
-610 × 340 × 103 in memory: 10 components and the scores of every pixel, against plain NumPy and scikit-learn, the best of several turns each.
+scikit-learn's IncrementalPCA (two batch sizes) on a part of the same cube, in one process. Ten components of a cube in memory stand beside
+other programs in `peers/`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,20 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
+from rows import Row, compared, in_turn, spread
+
+from napari_hsi_ssl.config import PcaConfig
+from napari_hsi_ssl.cubes.cube import as_cube
+from napari_hsi_ssl.cubes.readers import read_cube
+from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
+from napari_hsi_ssl.progress import run
 
 BANDS, WIDTH, COMPONENTS = 256, 5000, 30
+BATCHES = (5 * BANDS, 16384)
 MIB = 2**20
 
 
@@ -39,13 +48,14 @@ def write_cube(path: Path, pixels: int, layout: str) -> None:
         cube[start : start + rows] = np.clip(values, 0, 65535).reshape(rows, WIDTH, BANDS)
 
 
-def open_cube(path: Path):
-    from napari_hsi_ssl.cubes.cube import as_cube
-    from napari_hsi_ssl.explore.pca import Source
-
-    stored = np.load(path, mmap_mode="r")
-    values = stored if stored.shape[2] == BANDS else stored.transpose(1, 2, 0)
-    return Source("big", "bench", as_cube(values, name="big"), np.ones(values.shape[:2], dtype=bool))
+def open_cube(path: Path) -> Source:
+    """Return a cube that this script or the suite wrote."""
+    if path.suffix == ".hdr":
+        cube = read_cube(path)
+    else:
+        stored = np.load(path, mmap_mode="r")
+        cube = as_cube(stored if stored.shape[2] == BANDS else stored.transpose(1, 2, 0), name="big")
+    return Source("big", "bench", cube, np.ones(cube.shape[:2], dtype=bool))
 
 
 def memory() -> tuple[int, int]:
@@ -54,12 +64,12 @@ def memory() -> tuple[int, int]:
     return info.rss - getattr(info, "shared", 0), info.rss
 
 
+def fit(source: Source, components: int = COMPONENTS) -> Any:
+    return run(fit_projection([source], PcaConfig(bands=int(source.cube.shape[2]), components=components)))
+
+
 def fit_and_watch(path: Path, out: Path) -> dict[str, float]:
     """Fit and project the whole cube, with the largest memory seen every 5 ms."""
-    from napari_hsi_ssl.config import PcaConfig
-    from napari_hsi_ssl.explore.pca import fit_projection, project_cube
-    from napari_hsi_ssl.progress import run
-
     source = open_cube(path)
     peak, ended = [0, 0], threading.Event()
 
@@ -71,7 +81,7 @@ def fit_and_watch(path: Path, out: Path) -> dict[str, float]:
     thread = threading.Thread(target=watch)
     thread.start()
     begin = time.perf_counter()
-    projection = run(fit_projection([source], PcaConfig(bands=BANDS, components=COMPONENTS)))
+    projection = fit(source)
     fitted = time.perf_counter()
     scores = np.lib.format.open_memmap(out, mode="w+", dtype=np.float16, shape=(*source.cube.shape[:2], COMPONENTS))
     run(project_cube(projection, source, out=scores))
@@ -88,77 +98,47 @@ def fit_and_watch(path: Path, out: Path) -> dict[str, float]:
     }
 
 
-def against_incremental(path: Path, pixels: int) -> dict[str, float]:
+def against_incremental(path: Path, pixels: int, repeats: int = 3) -> list[Row]:
     """Time the fit and IncrementalPCA on the first rows of the cube, and compare both with an exact decomposition."""
     from scipy.linalg import subspace_angles
     from sklearn.decomposition import IncrementalPCA
 
-    from napari_hsi_ssl.config import PcaConfig
-    from napari_hsi_ssl.explore.pca import Source, fit_projection
-    from napari_hsi_ssl.progress import run
-
     whole = open_cube(path)
-    rows = max(1, pixels // WIDTH)
-    part = Source("part", "bench", whole.cube[:rows], whole.area[:rows])
-    spectra = np.ascontiguousarray(part.cube.data).reshape(-1, BANDS)
-    exact = np.linalg.eigh(np.cov(spectra.T))[1][:, ::-1][:, :COMPONENTS]
-    begin = time.perf_counter()
-    ours = run(fit_projection([part], PcaConfig(bands=BANDS, components=COMPONENTS)))
-    found = {"part_pixels": len(spectra), "ours_s": time.perf_counter() - begin}
-    times = []
-    for batch in (5 * BANDS, 16384):
-        theirs = IncrementalPCA(COMPONENTS, batch_size=batch)
-        begin = time.perf_counter()
-        theirs.fit(spectra)
-        times.append(time.perf_counter() - begin)
-    found |= {"incremental_s": min(times), "speed_up": min(times) / found["ours_s"]}
-    found["ours_angle"] = float(subspace_angles(ours.components.T, exact).max())
-    found["incremental_angle"] = float(subspace_angles(theirs.components_.T, exact).max())
-    return found
+    count = max(1, pixels // whole.cube.shape[1])
+    part = Source("part", "bench", whole.cube[:count], whole.area[:count])
+    spectra = np.ascontiguousarray(part.cube.data).reshape(-1, int(part.cube.shape[2]))
+    covariance = np.cov(spectra.T)
+    exact = np.linalg.eigh(covariance)[1][:, ::-1][:, :COMPONENTS]
+
+    def held(axes: np.ndarray) -> float:
+        return float(np.trace(axes.T @ covariance @ axes))
+
+    ways: dict[str, Any] = {
+        f"scikit-learn IncrementalPCA, batches of {batch:,}": lambda batch=batch: IncrementalPCA(COMPONENTS, batch_size=batch).fit(spectra) for batch in BATCHES
+    }
+    taken = in_turn({"ours": lambda: fit(part), **ways}, repeats)
+
+    def agreement(ours: Any, theirs: Any) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for who, components in (("ours", ours.components), ("theirs", theirs.components_)):
+            axes = np.linalg.qr(components.T)[0]
+            found[f"{who}: variance held, of the exact"] = held(axes) / held(exact)
+            found[f"{who}: angle to the exact subspace, rad"] = float(subspace_angles(axes, exact).max())
+        return found
+
+    what = f"streaming PCA, {COMPONENTS} components of {len(spectra):,} × {spectra.shape[1]}"
+    return compared("streaming PCA", what, taken.pop("ours"), taken, agreement)
 
 
-def small_cube(turns: int = 7) -> dict[str, float]:
-    """Time fit and projection of one cube in memory against NumPy (float64 covariance, float32 throughout) and scikit-learn."""
-    from sklearn.decomposition import PCA
-
-    from napari_hsi_ssl.config import PcaConfig
-    from napari_hsi_ssl.cubes.cube import as_cube
-    from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
-    from napari_hsi_ssl.progress import run
-
-    generator = np.random.default_rng(0)
-    values = generator.random((207_400, 6)) @ generator.random((6, 103)) + 0.01 * generator.standard_normal((207_400, 103))
-    values = values.astype(np.float32).reshape(610, 340, 103)
-    source = Source("cube", "bench", as_cube(values, name="cube"), np.ones((610, 340), dtype=bool))
-    spectra = values.reshape(-1, 103)
-
-    def ours_fit():
-        return run(fit_projection([source], PcaConfig(bands=103, components=10)))
-
-    def ours() -> None:
-        run(project_cube(ours_fit(), source))
-
-    def numpy_covariance() -> None:
-        vectors = np.linalg.eigh(np.cov(spectra.T))[1][:, ::-1][:, :10]
-        (spectra - spectra.mean(axis=0)) @ vectors.astype(np.float32)
-
-    def numpy_float32() -> None:
-        centred = spectra - spectra.mean(axis=0)
-        vectors = np.linalg.eigh(centred.T @ centred)[1][:, ::-1][:, :10]
-        centred @ vectors
-
-    def scikit_learn() -> None:
-        PCA(10, svd_solver="covariance_eigh").fit_transform(spectra)
-
-    ways = {"small_fit_s": ours_fit, "small_fit_and_project_s": ours, "small_numpy_covariance_s": numpy_covariance}
-    ways |= {"small_numpy_float32_s": numpy_float32, "small_scikit_learn_s": scikit_learn}
-    best = dict.fromkeys(ways, np.inf)
-    for _ in range(turns):  # in turns, so that a busy moment hits all alike
-        for name, way in ways.items():
-            begin = time.perf_counter()
-            way()
-            best[name] = min(best[name], time.perf_counter() - begin)
-    return {name: float(value) for name, value in best.items()}
+def measure(work: Path, *, part: int = 100_000, repeats: int = 3) -> list[Row]:
+    """Fit the 1 GB cube of the suite as a stream, and a part of it beside IncrementalPCA."""
+    path = work / "files" / "bip.hdr"
+    rows = against_incremental(path, part, repeats)
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        found = fit_and_watch(path, Path(folder) / "scores.npy")
+    what = f"streaming PCA of 1 GB BIP, {found['pixels']:,} pixels: fit and {COMPONENTS} scores a pixel"
+    memory_mb = {"ours": found["peak_anonymous_mib"] - found["start_anonymous_mib"]}
+    return [*rows, Row("streaming PCA", what, "", spread([found["fit_s"] + found["project_s"]]), None, memory_mb=memory_mb)]
 
 
 def main() -> None:
@@ -168,27 +148,22 @@ def main() -> None:
     parser.add_argument("--layout", choices=["bip", "bsq"], default="bip")
     parser.add_argument("--folder", type=Path, help="where the 5 GB go for the time of the run")
     parser.add_argument("--json", type=Path, help="also write the figures here")
-    parser.add_argument("--small", action="store_true", help="only the cube of 610 × 340 × 103")
-    parser.add_argument("--worker", choices=["fit", "compare", "small"], help=argparse.SUPPRESS)
+    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.worker == "small" or given.small:
-        print(json.dumps(small_cube()))
-        return
     if given.worker:
-        path = given.folder / "cube.npy"
-        figures = fit_and_watch(path, given.folder / "scores.npy") if given.worker == "fit" else against_incremental(path, given.part)
-        print(json.dumps(figures))
+        print(json.dumps(fit_and_watch(given.worker / "cube.npy", given.worker / "scores.npy")))
         return
     with tempfile.TemporaryDirectory(dir=given.folder) as name:
         write_cube(Path(name) / "cube.npy", given.pixels, given.layout)
-        figures: dict[str, object] = {"bands": BANDS, "components": COMPONENTS, "layout": given.layout, "cores": psutil.cpu_count()}
-        for worker in ("fit", "compare", "small"):
-            command = [sys.executable, __file__, "--worker", worker, "--folder", name, "--part", str(given.part)]
-            figures |= json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        command = [sys.executable, __file__, "--worker", name]
+        figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        rows = against_incremental(Path(name) / "cube.npy", given.part)
     for key, value in figures.items():
-        print(f"{key:>20}  {value:.4g}" if isinstance(value, float) else f"{key:>20}  {value}")
+        print(f"{key:>20}  {value:.4g}")
+    for row in rows:
+        print(f"{row.what}: {row.rival} {row.ratio:.1f} times slower; {row.agreement}")
     if given.json:
-        given.json.write_text(json.dumps(figures, indent=2) + "\n")
+        given.json.write_text(json.dumps({"bands": BANDS, "layout": given.layout, **figures, "rows": [row.as_json() for row in rows]}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rows import Row, compared, in_turn
 from scipy.interpolate import interp1d
 from scipy.signal import savgol_filter
 
@@ -103,29 +105,25 @@ def best(work: Callable[[], Any], turns: int = TURNS) -> tuple[float, Any]:
     return min(times), found
 
 
-def steps_on_spectra(count: int, bands: int) -> list[dict[str, Any]]:
-    """Time each step beside its peer."""
+def measure(_work: Path, *, count: int = 100_000, bands: int = 224, repeats: int = TURNS) -> list[Row]:
+    """Apply each step to spectra in memory beside its peer; a loop is timed on a part and scaled."""
     spectra, centres = materials(count, bands)
-    rows = []
+    rows: list[Row] = []
     for text, (peer, work, looped) in peers(spectra, centres).items():
         chain = chain_of(text)
         part = spectra[:LOOPED] if looped else spectra
-        ours, found = best(lambda chain=chain: preprocess_spectra(spectra, centres, chain)[0])
-        theirs, expected = best(lambda work=work, part=part: work(part), 1 if looped else TURNS)
-        scaled = theirs * len(spectra) / len(part)
-        scale = float(np.abs(expected).max())
-        rows.append(
-            {
-                "step": text,
-                "seconds": ours,
-                "peer": peer,
-                "peer_seconds": scaled,
-                "peer_timed_on": len(part),
-                "times_faster": scaled / ours,
-                "difference": float(np.abs(found[: len(part)] - expected).max() / scale),
-            }
+        taken = in_turn(
+            {"ours": lambda chain=chain: preprocess_spectra(spectra, centres, chain)[0], peer: lambda work=work, part=part: work(part)},
+            repeats,
         )
-        print(f"{text:62} {ours:7.3f} s  {peer:34} {scaled:8.3f} s  {scaled / ours:7.2f} times faster  difference {rows[-1]['difference']:.1e}", flush=True)
+        if looped:
+            scale = len(spectra) / len(part)
+            one = taken.pop(peer)
+            taken[f"{peer}, scaled from {len(part):,}"] = replace(one, seconds=[scale * seconds for seconds in one.seconds], mb=None)
+        rows += compared(
+            "preprocessing", f"{text} of {count:,} × {bands}", taken.pop("ours"), taken,
+            lambda ours, theirs: {"largest difference, of the largest value": float(np.abs(ours[: len(theirs)] - theirs).max() / np.abs(theirs).max())},
+        )  # fmt: skip
     return rows
 
 
@@ -154,7 +152,10 @@ def main() -> None:
     parser.add_argument("--bands", type=int, default=224)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    report = {"spectra": [given.spectra, given.bands], "steps": steps_on_spectra(given.spectra, given.bands)}
+    rows = measure(Path(), count=given.spectra, bands=given.bands)
+    for row in rows:
+        print(f"{row.what:70} {row.ours['median']:7.3f} s  {row.rival:40} {row.theirs['median']:8.3f} s  {row.ratio:7.2f} times faster  {row.agreement}")
+    report: dict[str, Any] = {"steps": [row.as_json() for row in rows]}
     report |= {"cube": [610, 340, 103], "lazy": lazy_cube((610, 340, 103))}
     if given.json is not None:
         given.json.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -1,8 +1,8 @@
-"""Spectra: reading the one under the pointer, drawing it in a real window, means of regions, and maps by spectral angle.
+"""Spectra: reading the one under the pointer, drawing it in a real window, and means of regions.
 
 Writes a cube of 1 GB in each interleave, reads single spectra from it warm and cold, moves the mouse over it in a real window and
-counts what is drawn and how long the event loop waits beside bare napari with the same moves; then measures a mask's mean, and the
-spectral angle mapper beside `spectral.spectral_angles` on the same array with the same answer.
+counts what is drawn and how long the event loop waits beside bare napari with the same moves; then measures a mask's mean. In the suite the
+reading of warm spectra stands beside the `spectral` library's. The spectral angle mapper is measured with the peers.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/spectra.py [--folder FOLDER] [--lines 2000] [--json FILE]
 """
@@ -25,15 +25,12 @@ from heartbeat import Heart, rest, wait, window
 from napari.qt import get_qapp
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import mouse_move_callbacks
-from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QObject
-from spectral import spectral_angles
+from rows import Row, Taken, compared, spread
 
 from napari_hsi_ssl import Project, run
-from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.pixels import PixelReader
 from napari_hsi_ssl.cubes.readers import read_cube
-from napari_hsi_ssl.explore.match import angle_map
 from napari_hsi_ssl.explore.spectra import region_means
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.canvas import canvas_for
@@ -89,14 +86,21 @@ def release(cube: Any, pointer: Any = None) -> None:
         pointer._reads = type(pointer._reads)()
 
 
+def read_many(read: Callable[[int, int], Any], shape: tuple[int, ...], count: int = READS) -> tuple[list[float], np.ndarray]:
+    """Return the milliseconds of single spectra at random places, and the spectra (n, band)."""
+    rng = np.random.default_rng(1)
+    times, found = [], []
+    for y, x in zip(rng.integers(0, shape[0], count).tolist(), rng.integers(0, shape[1], count).tolist(), strict=True):
+        start = time.perf_counter()
+        spectrum = read(y, x)
+        times.append(1000 * (time.perf_counter() - start))
+        found.append(np.asarray(spectrum, dtype=np.float32))
+    return times, np.array(found)
+
+
 def reads(read: Callable[[int, int], Any], shape: tuple[int, ...]) -> dict[str, float]:
     """Time single spectra at random places, in milliseconds."""
-    rng = np.random.default_rng(1)
-    times = []
-    for y, x in zip(rng.integers(0, shape[0], READS).tolist(), rng.integers(0, shape[1], READS).tolist(), strict=True):
-        start = time.perf_counter()
-        read(y, x)
-        times.append(1000 * (time.perf_counter() - start))
+    times, _ = read_many(read, shape)
     return {"median": float(np.median(times)), "p99": float(np.quantile(times, 0.99)), "longest": max(times)}
 
 
@@ -128,7 +132,8 @@ def moves(viewer: Any, shape: tuple[int, ...], seconds: float = SECONDS) -> int:
     return count
 
 
-def in_window(paths: dict[str, Path], folder: Path) -> dict[str, Any]:
+def in_window(paths: dict[str, Path], folder: Path, seconds: float = SECONDS, states: tuple[str, ...] = ("warm", "cold")) -> dict[str, Any]:
+    """Move the mouse over bare napari, then over every cube in the workbench."""
     heart = Heart()
     found: dict[str, Any] = {}
     shape = read_cube(next(iter(paths.values()))).shape
@@ -136,7 +141,7 @@ def in_window(paths: dict[str, Path], folder: Path) -> dict[str, Any]:
         layers.show_composite(viewer, "scene", np.zeros((*shape[:2], 3), dtype=np.uint8), (0, 1, 2))
         rest(1.0)
         heart.gaps()
-        moves(viewer, shape)
+        moves(viewer, shape, seconds)
         found["bare napari"] = {"gap_ms": heart.gaps()["longest"]}
     run(new(folder / "project", list(paths.values())))
     with window() as viewer:
@@ -148,9 +153,9 @@ def in_window(paths: dict[str, Path], folder: Path) -> dict[str, Any]:
             dock = viewer.window._qt_window.findChild(ExplorerDock)
             dock.show_plot("spectra")
             rest(2.0)
-            for state, prepare in (("warm", warm), ("cold", cold)):
+            for state in states:
                 release(canvas_for(desk).picture.cube, dock.pointer)
-                prepare(path)
+                {"warm": warm, "cold": cold}[state](path)
                 rest(0.3)
                 heard: list[float] = []
                 hear = lambda values, heard=heard: heard.append(time.perf_counter()) if values is not None else None  # noqa: E731 - connected and disconnected
@@ -158,14 +163,14 @@ def in_window(paths: dict[str, Path], folder: Path) -> dict[str, Any]:
                 painted = Painted(dock.spectra.plot.viewport())
                 heart.gaps()
                 start = time.perf_counter()
-                made = moves(viewer, shape)
-                seconds = time.perf_counter() - start
+                made = moves(viewer, shape, seconds)
+                taken = time.perf_counter() - start
                 gaps = heart.gaps()
                 dock.pointer.moved.disconnect(hear)
                 found[f"{layout} {state}"] = {
                     "moves": made,
-                    "spectra_per_s": len(heard) / seconds,
-                    "paints_per_s": painted.count / seconds,
+                    "spectra_per_s": len(heard) / taken,
+                    "paints_per_s": painted.count / taken,
                     "gap_ms": gaps["longest"],
                     "gap_p99_ms": gaps["p99"],
                 }
@@ -183,23 +188,37 @@ def best(work: Callable[[], Any], times: int = 5) -> tuple[float, Any]:
     return min(taken), result
 
 
-def mapper() -> dict[str, float]:
-    """Map 9 endmembers of a cube of the size of Pavia University beside the plain way."""
-    rng = np.random.default_rng(0)
-    ends = np.cumsum(rng.normal(0, 0.1, (9, 103)), axis=1) + 3
-    shares = rng.dirichlet(np.full(9, 0.2), (610, 340))
-    values: NDArray[np.float32] = (shares @ ends + rng.normal(0, 0.02, (610, 340, 103))).astype(np.float32)
-    cube = as_cube(values, name="scene")
-    ours, found = best(lambda: run(angle_map(cube, ends, np.pi)))
-    plain, theirs = best(lambda: spectral_angles(values, ends.astype(np.float32)), 3)
-    same = (found.nearest == theirs.argmin(axis=-1) + 1).mean()
-    return {
-        "ours_s": ours,
-        "spectral_s": plain,
-        "ratio": plain / ours,
-        "same_nearest": float(same),
-        "largest_difference": float(np.abs(found.angles - theirs.min(-1)).max()),
-    }
+def measure(work: Path, *, layouts: tuple[str, ...] = ("bsq", "bil", "bip"), count: int = READS, seconds: float = SECONDS) -> list[Row]:
+    """Read warm spectra of the suite's cubes beside the `spectral` library, and follow a mouse in a window beside bare napari."""
+    import spectral
+
+    rows = []
+    for layout in layouts:
+        path = work / "files" / f"{layout}.hdr"
+        warm(path)
+        cube, image = read_cube(path), spectral.open_image(str(path))
+        mapped = image.open_memmap()
+        ways = {"ours": PixelReader(cube), "spectral read_pixel": image.read_pixel, "spectral memmap": lambda y, x, mapped=mapped: np.array(mapped[y, x])}
+        taken = {}
+        for name, way in ways.items():
+            read_many(way, cube.shape, count)  # the first time makes pages known to this process
+            times, found = read_many(way, cube.shape, count)
+            taken[name] = Taken(found, times)
+        rows += compared(
+            "spectrum under the pointer", f"one spectrum of 1 GB {layout.upper()}, warm", taken.pop("ours"), taken,
+            lambda ours, theirs: {"same spectra": float((ours == theirs).all(axis=1).mean())}, unit="ms",
+        )  # fmt: skip
+    if seconds:
+        get_qapp()
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            os.environ.update(HSI_PROJECTS=folder, HSI_SETTINGS=f"{folder}/settings.json", HSI_BROWSING_CACHE=f"{folder}/browsing")
+            layout = layouts[-1]
+            found = in_window({layout: work / "files" / f"{layout}.hdr"}, Path(folder), seconds, states=("warm",))
+        ours, bare = found[f"{layout} warm"], found["bare napari"]
+        where = f"under a moving mouse, 1 GB {layout.upper()}"
+        rows.append(Row("spectrum under the pointer", f"longest pause of the event loop {where}", "bare napari",
+                        spread([ours["gap_ms"]]), spread([bare["gap_ms"]]), unit="ms", agreement={"spectra a second": ours["spectra_per_s"]}))  # fmt: skip
+    return rows
 
 
 def main() -> None:
@@ -208,8 +227,7 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=2000, help="of 0.5 MB each")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    result: dict[str, Any] = {"angle mapper, 9 endmembers of 610x340x103": mapper()}
-    print("angle mapper", result["angle mapper, 9 endmembers of 610x340x103"])
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         os.environ["HSI_PROJECTS"] = str(folder)
