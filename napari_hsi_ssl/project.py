@@ -7,6 +7,7 @@ the whole frame, so that nothing shifts when the crop changes.
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections.abc import Container
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import SCHEMA_VERSION, ChainConfig, read_json
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import ProjectChangedError, ProjectError
@@ -70,6 +71,8 @@ class Project:
         self._content, self._stamp = content, stamp
         self._entries = {entry.name: entry for entry in map(self._entry, content["cubes"])}
         self._listed: dict[Path, tuple[int, set[str]]] = {}
+        self._readable: set[Path] = set()
+        self._whole: set[Path] = set()
         self._warned = False
 
     # -- opening ------------------------------------------------------------------------------------------------------
@@ -86,7 +89,7 @@ class Project:
         folder = Path(folder).absolute()
         if (folder / "project.json").exists():
             raise ProjectError(f"{folder} is a project already; open it, or choose another folder.")
-        project = cls(folder, {"schema_version": SCHEMA_VERSION, "cubes": [], "inlet": None, "patches": None})
+        project = cls(folder, {"schema_version": SCHEMA_VERSION, "id": secrets.token_hex(8), "cubes": [], "inlet": None, "patches": None})
         project._save()
         return project
 
@@ -97,7 +100,7 @@ class Project:
         Raises
         ------
         ProjectError
-            When there is no project, or a newer program wrote it.
+            When there is no project, or a newer program wrote it; `UntrustedError` when links in it lead out of it that nobody confirmed here.
         """
         folder = Path(folder).absolute()
         if not (folder / "project.json").exists():
@@ -109,6 +112,11 @@ class Project:
             raise ProjectError(f"{folder}/project.json has schema version {found}, expected {SCHEMA_VERSION}; use the program version that wrote it.")
         if not isinstance(content.get("cubes"), list):
             raise ProjectError(f"{folder}/project.json: field 'cubes' is {type(content.get('cubes')).__name__}, expected a list; restore it from a copy.")
+        for field in ("inlet", "patches"):
+            if content.get(field) is not None and not trust.is_plain_name(content[field]):
+                found = str(content[field])[:60]
+                raise ProjectError(f"{folder}/project.json: field '{field}' is {found!r}, expected a name that leads nowhere else; do not trust this project.")
+        trust.require(folder, *trust.links_out(folder))
         return cls(folder, content, stamp)
 
     def _save(self) -> None:
@@ -136,6 +144,8 @@ class Project:
 
     def _entry(self, value: dict[str, Any]) -> CubeEntry:
         try:
+            if not trust.is_plain_name(value["name"]):
+                raise ProjectError(f"{self.folder}/project.json: a cube is called {str(value['name'])[:60]!r}, which is no name; do not trust this project.")
             path = Path(os.path.normpath(self.folder / value["path"]))
             lists = {key: tuple(value[key]) if value.get(key) is not None else None for key in ("wavelengths", "crop", "bad_bands")}
             return CubeEntry(**{**value, **lists, "path": path, "shape": tuple(value["shape"])})
@@ -207,10 +217,38 @@ class Project:
         return self._entries[name]
 
     def put(self, *entries: CubeEntry) -> None:
-        """Add or replace cubes and save."""
+        """Add or replace cubes and save; files that a cube did not name before are from now on trusted here (`trust`)."""
+        given: list[Path] = []
         for entry in entries:
+            if not trust.is_plain_name(entry.name):
+                raise ProjectError(f"a cube cannot be called {entry.name[:60]!r}, as files are called after it; choose a name without '/' and '\\'.")
+            known = self._entries.get(entry.name)
+            before = self.files_of(known) if known is not None else []
+            given += [path for path in self.files_of(entry) if path not in before]
             self._entries[entry.name] = entry
+        trust.confirm(self.folder, given, self._content.get("id"))
         self._save()
+
+    def files_of(self, entry: CubeEntry) -> list[Path]:
+        """Return the files that a cube is read from: its own, and those of its calibration."""
+        calibration = entry.calibration or {}
+        named = [calibration.get(kind) for kind in ("white", "dark", "panel")]
+        return [entry.path, *(Path(os.path.normpath(self.folder / name)) for name in named if isinstance(name, str))]
+
+    def require(self, *paths: Path) -> None:
+        """Raise `UntrustedError` when this project may not read some files: those outside its folder that nobody gave it here, nor confirmed."""
+        if not self._readable.issuperset(paths):
+            trust.recognise(self.folder, trust.refused(self.folder, paths), self._content.get("id"))
+            trust.require(self.folder, *paths)
+            self._readable.update(paths)
+
+    def outside(self) -> list[Path]:
+        """Return the files of cubes, calibrations and split that this project may not read yet, as nobody gave them to it on this computer."""
+        split = [part for role, part in self.noted("split").items() if role in {"train", "test", "validation"} and isinstance(part, dict)]
+        labels = [self.folder / path for part in split for path in part.values() if isinstance(path, str)]
+        named = [*(path for entry in self._entries.values() for path in self.files_of(entry)), *labels]
+        trust.recognise(self.folder, trust.refused(self.folder, named), self._content.get("id"))
+        return trust.refused(self.folder, named)
 
     def remove(self, name: str) -> None:
         """Forget a cube; its own file is never touched."""
@@ -233,12 +271,17 @@ class Project:
         from napari_hsi_ssl.cubes.readers import read_cube
 
         entry = self.entry(name)
+        self.require(*self.files_of(entry))
         if not entry.path.exists():
             raise ProjectError(f"cube '{name}': {entry.path} is gone; put it back, or add it again from where it is now.")
         raw = entry.raw or {}
         cube = read_cube(entry.path, key=entry.key, shape=raw.get("shape"), order=raw.get("order", "C"), name=name)
         if tuple(cube.shape) != entry.shape:
             raise ProjectError(f"cube '{name}': {entry.path} has shape {tuple(cube.shape)}, the project knows {entry.shape}; add the file again.")
+        if entry.path not in self._whole and trust.lies_in(entry.path, self.folder):
+            # What came with the project may not read elsewhere through links; what lies elsewhere is the user's, and so are its links.
+            self.require(*map(Path, filter(None, [cube.attrs.get("data_file")])), *trust.links_below(entry.path))
+            self._whole.add(entry.path)
         return cube
 
     def cube(self, name: str, entry: CubeEntry | None = None) -> xr.DataArray:
@@ -258,6 +301,7 @@ class Project:
         from napari_hsi_ssl.cubes.references import calibrated
 
         entry = entry or self.entry(name)
+        self.require(*self.files_of(entry))
         cube = self.raw(name)
         if entry.bad_bands is not None:
             flags = np.zeros(entry.shape[2], dtype=bool)
@@ -437,14 +481,15 @@ class Project:
         """Return the run folders, oldest first; hidden ones are passed over."""
         from napari_hsi_ssl.runs.folder import RunFolder
 
-        folders = [path.parent for path in (self.folder / "runs").glob("*/config.json") if not path.parent.name.startswith(".")]
+        folders = [path.parent for path in (self.folder / "runs").glob("*/config.json")]
+        folders = [path for path in folders if not path.name.startswith(".") and trust.is_plain_name(path.name)]
         return [RunFolder(path) for path in sorted(folders, key=lambda path: (path / "config.json").stat().st_mtime)]
 
     def run_folder(self, name: str) -> RunFolder:
         """Return an existing run by name, or say which there are."""
         from napari_hsi_ssl.runs.folder import RunFolder
 
-        if "/" in name or "\\" in name or not (self.folder / "runs" / name / "config.json").exists():
+        if not trust.is_plain_name(name) or not (self.folder / "runs" / name / "config.json").exists():
             known = ", ".join(run.name for run in self.runs()) or "none yet"
             raise ProjectError(f"project {self.folder.name} has no run '{name}', only: {known}; check the name or train one.")
         return RunFolder(self.folder / "runs" / name)
@@ -452,7 +497,7 @@ class Project:
     def new_run_path(self, kind: str, name: str | None = None) -> Path:
         """Return the folder of a run to be made: the given name, or the kind with the next free number."""
         if name is not None:
-            if not name or name in {".", ".."} or any(sign in name for sign in '/\\:*?"<>|'):
+            if not trust.is_plain_name(name) or any(sign in name for sign in '/\\:*?"<>|'):
                 raise ProjectError(f"run name '{name}' cannot be a folder's name; use letters, digits, '-' and '_'.")
             return self.folder / "runs" / name
         number = 1
@@ -487,6 +532,7 @@ class Project:
 
 def unique_name(stem: str, folder: str, taken: Container[str]) -> str:
     """Return a cube's name: its file's stem, with its folder's name where that is taken, with a number where both are."""
+    stem, folder = trust.made_plain(stem), trust.made_plain(folder)
     for candidate in (stem, f"{folder}_{stem}"):
         if candidate not in taken:
             return candidate

@@ -17,3 +17,10 @@ def shared_data() -> Path:
     if not (folder / "README.md").exists():
         pytest.skip(f"real cubes are not here ({folder}); set HSI_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_memory_of_trust(tmp_path_factory):
+    """What projects may read is remembered for this run of the tests alone, not in the user's own state folder."""
+    if "HSI_TRUST" not in os.environ:
+        os.environ["HSI_TRUST"] = str(tmp_path_factory.mktemp("trusted"))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import psutil
 from pydantic_core import from_json
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import RunConfig, read_json
 from napari_hsi_ssl.errors import HsiError, RunError
 
@@ -88,8 +88,30 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def resolve(self, path: str) -> Path:
-        """Return a path of the configuration as an absolute one; relative ones start at the run folder."""
-        return Path(os.path.normpath(self.path.absolute() / path))
+        """Return a path of the configuration as an absolute one; relative ones start at the run folder.
+
+        Raises
+        ------
+        UntrustedError
+            When it leads out of the project that the run lies in, and nobody gave that file to the project on this computer.
+        """
+        found = Path(os.path.normpath(self.path.absolute() / path))
+        if self.home is not None:
+            trust.require(self.home, found)
+        return found
+
+    @property
+    def home(self) -> Path | None:
+        """The folder of the project that the run lies in; None where it lies in none."""
+        folder = self.path.absolute().parent
+        return folder.parent if folder.name == "runs" and (folder.parent / "project.json").exists() else None
+
+    def inputs(self) -> list[Path]:
+        """Return the files that the configuration names, allowed or not."""
+        config = self.config
+        named = [name for cube in config.cubes for name in (cube.path, cube.mask)] + [label.path for label in config.labels]
+        named += [config.inlet, config.patches, config.init, config.start]
+        return [Path(os.path.normpath(self.path.absolute() / name)) for name in named if name]
 
     @property
     def result(self) -> dict[str, Any] | None:

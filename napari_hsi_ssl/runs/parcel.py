@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import RunConfig
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.progress import Progress, Steps
@@ -106,6 +106,8 @@ def unpack(archive: Path, runs: Path) -> Steps[dict[str, Any]]:
         if not target.config_path.exists():
             if target.path.exists():
                 raise RunError(f"{target.path} is there already and is no run; move it away, then unpack {archive.name} again.")
+            if not all(trust.lies_in(file, brought.path) for file in brought.inputs()):
+                raise RunError(f"{archive} holds a run whose inputs lie outside its own folder, which `runs --pack` never writes; do not trust this file.")
             brought.path.replace(target.path)
         else:
             _bring_up(target, brought, config, archive)
@@ -117,9 +119,11 @@ def _extract(archive: Path, place: Path) -> Steps[str]:
         with tarfile.open(archive, "r:") as opened:
             names: set[str] = set()
             for number, member in enumerate(_members(opened, archive)):
-                yield Progress(number, 0, f"unpacking {PurePosixPath(member.name).name}")
-                opened.extract(member, place, filter="data")
-                names.add(PurePosixPath(member.name).parts[0])
+                path = PurePosixPath(member.name)
+                yield Progress(number, 0, f"unpacking {path.name}")
+                names.add(path.parts[0])
+                if _belongs(Path(*path.parts[1:])):  # a job script from elsewhere would be run here as it stands
+                    opened.extract(member, place, filter="data")
     except FileNotFoundError as error:
         raise RunError(f"{archive} does not exist; check the path.") from error
     except (tarfile.TarError, OSError, EOFError) as error:
@@ -132,8 +136,8 @@ def _extract(archive: Path, place: Path) -> Steps[str]:
 def _members(opened: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
     for number, member in enumerate(opened):
         path = PurePosixPath(member.name)
-        safe = member.isfile() and not path.is_absolute() and ".." not in path.parts and len(path.parts) >= 2
-        if not safe or "\\" in member.name or ":" in path.parts[0]:
+        safe = member.isreg() and member.sparse is None and not path.is_absolute() and ".." not in path.parts and len(path.parts) >= 2
+        if not safe or "\\" in member.name or ":" in path.parts[0] or not all(map(trust.is_plain_name, path.parts)):
             raise RunError(f"{archive} holds '{member.name}', which is no ordinary file inside a run's folder; do not trust this file.")
         if number >= _MOST_FILES:
             raise RunError(f"{archive} holds more than {_MOST_FILES} files, which no run has; do not trust this file.")

@@ -6,6 +6,7 @@ same ``cancel`` file. What Slurm adds is a queue before it, and a time limit aft
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import SlurmConfig
 from napari_hsi_ssl.errors import RunError
 from napari_hsi_ssl.runs.folder import RunFolder
@@ -22,6 +23,8 @@ AGAIN: Final = 75
 """Exit code of a trainer that has saved because its time is up, and wants to go on (EX_TEMPFAIL of sysexits.h)."""
 _WARNING_SECONDS: Final = 120
 _ANSWER_SECONDS: Final = 30
+_NO_OPTION: Final = re.compile(r"[\"'`$\\\x00-\x1f\x7f]")
+_JOB: Final = re.compile(r"\d{1,20}([_+]\d{1,10})?")
 WAITING: Final = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SUSPENDED", "SPECIAL_EXIT"})
 AT_WORK: Final = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING", "STOPPED"})
 
@@ -36,6 +39,9 @@ def job_script(folder: RunFolder, config: SlurmConfig) -> str:
     config : SlurmConfig
     """
     run = folder.path.absolute()
+    for what, text in {"the run's folder": str(run), **{f"--{name}": str(value) for name, value in config if value is not None and name != "setup"}}.items():
+        if _NO_OPTION.search(text):
+            raise RunError(f"{what} is {text[:80]!r}, which a job script cannot hold; choose a name without quotes, '$', '`', '\\' and line breaks.")
     options = [
         f"--job-name=hsi-{folder.name}",
         f"--chdir={run}",
@@ -79,10 +85,22 @@ def script_path(folder: RunFolder) -> Path:
     return folder.path / "job.sh"
 
 
+def require_own_script(folder: RunFolder) -> None:
+    """Raise `RunError` when a run has a job script that came with its project: a script does whatever its writer wanted."""
+    script, home = script_path(folder), folder.home
+    if home is not None and script.exists() and not trust.is_own_script(home, script):
+        raise RunError(
+            f"{script} was not written on this computer, so it is not run; read it, then say `napari-hsi-ssl trust {shlex.quote(str(home))} --scripts`, "
+            "or give --partition, --time or the like, and it is written anew."
+        )
+
+
 def write_script(folder: RunFolder, config: SlurmConfig) -> str:
     """Keep the job script in the run folder and return it."""
     text = job_script(folder, config)
     files.write_bytes(script_path(folder), text.encode())
+    if folder.home is not None:
+        trust.confirm_script(folder.home, script_path(folder))
     return text
 
 
@@ -92,8 +110,9 @@ def submit(folder: RunFolder) -> str:
     Raises
     ------
     RunError
-        When the run is being trained, is finished, or waits in the queue already, or Slurm refuses the job.
+        When the run is being trained, is finished, or waits in the queue already, Slurm refuses the job, or its script came with the project.
     """
+    require_own_script(folder)
     if folder.alive:
         raise RunError(f"run '{folder.name}' is being trained already; follow it, or cancel it before it is submitted again.")
     if folder.result is not None:
@@ -111,7 +130,8 @@ def submit(folder: RunFolder) -> str:
 def job_of(folder: RunFolder) -> str | None:
     """Return the number of the job that a run was submitted as last, or None when it was started otherwise since, or has ended."""
     event = folder.last("submitted", "launched", "finished", "failed", "cancelled")
-    return str(event["job"]) if event is not None and event["type"] == "submitted" else None
+    job = str(event.get("job")) if event is not None and event["type"] == "submitted" else ""
+    return job if _JOB.fullmatch(job) else None  # it becomes an argument of Slurm's commands, which must not be an option
 
 
 def queued(folder: RunFolder) -> str | None:

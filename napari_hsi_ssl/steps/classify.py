@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import ClassifyConfig, digest
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap
 from napari_hsi_ssl.cubes.writers import confidence_path, layer_path, save_map
@@ -206,6 +206,7 @@ def _provenance(project: Project, folder: RunFolder, config: ClassifyConfig, cub
 def _made_with(project: Project, config: ClassifyConfig, cubes: Sequence[str], train: Mapping[str, Path] | None) -> dict[str, Any]:
     """Return what else `steps.explain` and `steps.learned_from` must know to look behind a map."""
     files_of = {cube: str(Path(path).absolute()) for cube, path in (train or {}).items()}
+    trust.confirm(project.folder, map(Path, files_of.values()))
     return {"settings": config.model_dump(mode="json"), "cubes": list(cubes), **({"train": files_of} if files_of else {"labels_sha256": label_hashes(project)})}
 
 

@@ -29,6 +29,7 @@ def evaluate(project: Project, run: str, config: EvaluateConfig) -> Steps[dict[s
     cubes = []
     for cube in pinned.cubes:
         entry = project.entry(cube.name)
+        project.require(*project.files_of(entry))
         labels = project.labels_path(cube.name)
         cubes.append(
             {

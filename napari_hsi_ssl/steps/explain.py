@@ -110,7 +110,7 @@ def open_case(project: Project, map_path: Path) -> Steps[Case]:
         )
     config = ClassifyConfig.parse({**(told.get("settings") or {}), "method": method}, f"the settings of {map_path.name}")
     folder = need_model(project, run, "distil") if method == "distil" else None
-    labels = _own_labels(project, folder) if folder is not None else read_training_labels(project, _files(told))
+    labels = _own_labels(project, folder) if folder is not None else read_training_labels(project, _files(project, told))
     embedded = yield from (_own_features(project, folder, cube, labels) if folder is not None else _features(project, run, told, cube, labels))
     embedding, images = embedded
     yield Progress(message="fitting")
@@ -206,9 +206,11 @@ def _note(case: Case, decided: int, votes: list[dict[str, Any]]) -> str:
 # -- what the map was made from -------------------------------------------------------------------------------------------
 
 
-def _files(told: Mapping[str, Any]) -> dict[str, Path] | None:
+def _files(project: Project, told: Mapping[str, Any]) -> dict[str, Path] | None:
     train = told.get("train")
-    return {str(cube): Path(path) for cube, path in train.items()} if isinstance(train, dict) and train else None
+    found = {str(cube): Path(str(path)) for cube, path in train.items()} if isinstance(train, dict) and train else None
+    project.require(*(found or {}).values())
+    return found
 
 
 def _own_labels(project: Project, folder: RunFolder) -> Labels:

@@ -53,8 +53,9 @@ def place_of(source: Path, found: ClassMap) -> tuple[places.GeoTags | None, str 
     if not (folder / "project.json").exists():
         return None, None
     try:
-        entry = Project.open(folder).entry(str(found.provenance.get("cube")))
-        attrs = read_cube(entry.path, key=entry.key).attrs if not entry.raw else {}
+        project = Project.open(folder)
+        entry = project.entry(str(found.provenance.get("cube")))
+        attrs = project.raw(entry.name).attrs if not entry.raw else {}
     except (CubeError, ProjectError):
         return None, None  # the map is whole without its cube
     tags, map_info = attrs.get("geotags"), attrs.get("map_info")

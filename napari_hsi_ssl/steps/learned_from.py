@@ -79,6 +79,7 @@ def learned_from(map_path: Path, train: Path | None = None, window: int | None =
         return Learned(cube, labels, window or _window_of(folder))
     given = told.get("train")
     _unchanged(project, told)
+    project.require(*(Path(str(file)) for file in given.values()) if isinstance(given, dict) else ())
     labels = read_training_labels(project, {str(name): Path(file) for name, file in given.items()} if isinstance(given, dict) else None)
     return Learned(cube, labels, window or _window(project, run))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import ChainConfig, CubeInput, LabelInput, PcaConfig, TrunkConfig, read_json
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.learning.carry import carried_trunk
@@ -135,6 +135,7 @@ def initial_model(project: Project, init: str | None) -> Path | None:
     folder = elsewhere if ("/" in init or os.sep in init) and elsewhere.config_path.exists() else project.run_folder(init)
     if not folder.model_path.exists():
         raise RunError(f"run '{init}' has no model yet ({folder.model_path.name} is missing); wait for it to finish, or resume it.")
+    trust.confirm(project.folder, [folder.model_path, folder.model_path.with_suffix(".json")])
     return folder.model_path
 
 

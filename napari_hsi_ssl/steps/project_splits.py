@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import SplitConfig, digest, read_json
 from napari_hsi_ssl.cubes.rasters import read_labels
 from napari_hsi_ssl.errors import ConfigError, HsiError
@@ -120,6 +120,7 @@ def split_project(project: Project, config: SplitConfig, number: int | None = No
     row = report["folds"][number - 1]
     chosen = {**row, **{role: _by_cube(row[role], labels) for role in ROLES if role in row}}
     noted = {role: {cube: project.relative(Path(path)) for cube, path in chosen[role].items()} for role in ROLES if role in chosen}
+    trust.confirm(project.folder, [Path(path) for role in noted for path in chosen[role].values()])
     project.note("split", {"settings": config.model_dump(mode="json"), "number": number, **noted})
     return {**report, "chosen": chosen}
 
@@ -128,7 +129,8 @@ def chosen_split(project: Project) -> dict[str, dict[str, Path]]:
     """Return the label files of the fold that was chosen last, by role and cube; empty where none was, it was taken back, or files of it are gone."""
     noted = project.noted("split")
     found = {role: {str(cube): project.folder / path for cube, path in noted[role].items()} for role in ROLES if isinstance(noted.get(role), dict)}
-    whole = "train" in found and all(path.exists() and cube in project.entries for part in found.values() for cube, path in part.items())
+    allowed = not trust.refused(project.folder, [path for part in found.values() for path in part.values()])  # the window asks about others
+    whole = allowed and "train" in found and all(path.exists() and cube in project.entries for part in found.values() for cube, path in part.items())
     return found if whole else {}
 
 
@@ -148,6 +150,8 @@ def held_out_labels(project: Project, map_path: Path, cube: str) -> Path | None:
     for card in sorted((project.folder / "splits").glob("*/split.json")):
         for row in read_json(card).get("folds", []):
             train, test = (_by_cube(row.get(role) or {}, [cube]) for role in ("train", "test"))
+            if trust.refused(project.folder, [card.parent / path for path in (*train.values(), *test.values())]):
+                continue
             if cube in test and train.keys() == own.keys() and all(_same(card.parent / path, own[name]) for name, path in train.items()):
                 return card.parent / test[cube]
     return None

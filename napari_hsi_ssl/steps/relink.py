@@ -34,7 +34,8 @@ def relink(project: Project, folder: Path) -> Steps[dict[str, Any]]:
     """
     if not folder.is_dir():
         raise ProjectError(f"{folder} is no folder; give the folder into which the cubes were moved.")
-    lost = [entry for entry in project.entries.values() if not entry.path.exists()]
+    unasked = set(project.outside())  # where nobody allowed to look, it is not asked whether a file is there
+    lost = [entry for entry in project.entries.values() if entry.path in unasked or not entry.path.exists()]
     places: dict[str, list[Path]] = defaultdict(list)
     wanted = {entry.path.name for entry in lost}
     for number, path in enumerate(_below(folder)):

@@ -146,7 +146,7 @@ def _pictures(project: Project, cube: str, found: ClassMap) -> str:
     drawn = [page.picture(_png(_coloured(found.labels, found.classes)), "Classes")]
     sure = np.where(found.labels != 0, np.clip(found.confidence, 0, 1), 0)
     drawn.append(page.picture(_png(np.rint(255 * sure).astype(np.uint8)), "Confidence: black 0, white 1"))
-    if project.entry(cube).path.exists():
+    if project.entry(cube).path not in project.outside() and project.entry(cube).path.exists():
         drawn.insert(0, page.picture(_png(thumbnail(project.cube(cube), _SIDE)), "The cube in three bands"))
     return page.beside(*drawn)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import DistilConfig, PretrainConfig, RunConfig, SlurmConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.cubes.rasters import read_labels
@@ -213,6 +213,8 @@ def start_again(
     trainer = config.trainer.changed(changes or {}, str(config_file))
     source = RunFolder(config_file.absolute().parent)
     path = _run_path(project, config.kind, run, resume=False)
+    home = source.home or source.path  # who names a run means what lies with it, not whatever else it names
+    trust.confirm(project.folder, [file for file in source.inputs() if trust.lies_in(file, home)])
 
     def moved(value: str | None) -> str | None:
         return None if value is None else relative(source.resolve(value), path)
