@@ -8,14 +8,19 @@ import json
 import math
 import mmap
 import os
+import re
 import shutil
+import socket
 import tempfile
+import time
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+import psutil
 import tifffile
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
@@ -26,30 +31,53 @@ _SAMPLES = 16
 _SPOOL_BYTES = 256 * 2**20
 _SAMPLE_BYTES = 64 * 1024
 _STORE_METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
+_TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\.[^.]+(\.[^.]*)?")
+"""The name of a temporary file or folder: what it will be called, and which process of which computer writes it."""
+_LEFT_SECONDS: Final = 86400.0
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and move it there once the block has ended well."""
-    if path.exists() and not path.is_file():
-        raise ProjectError(f"{path} is no ordinary file but a folder or a device, so it is not replaced; choose another name.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    temporary = Path(name)
-    try:
+    with atomic_paths(path) as (temporary,):
         yield temporary
-        with temporary.open("rb+") as stream:
-            os.fsync(stream.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def atomic_paths(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Give temporary paths beside several files that belong together, and move all of them there once the block has ended well.
+
+    The last one is what makes the others count: a header, a card. Its old version goes before the first new file comes, so that a process that is
+    killed in that moment leaves files without it, which whoever reads them notices, and never the header of one version beside the data of another.
+    """
+    for path in paths:
+        if path.exists() and not path.is_file():
+            raise ProjectError(f"{path} is no ordinary file but a folder or a device, so it is not replaced; choose another name.")
+    temporaries: list[Path] = []
+    try:
+        for path in paths:
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                sweep(path.parent)
+                handle, name = tempfile.mkstemp(prefix=f"{_prefix(path)}.", suffix=path.suffix, dir=path.parent)
+                os.close(handle)
+                temporaries.append(Path(name))
+        with writing(paths[0]):
+            yield tuple(temporaries)
+        for path, temporary in zip(paths, temporaries, strict=True):
+            with writing(path):
+                with temporary.open("rb+") as stream:
+                    os.fsync(stream.fileno())
+                temporary.chmod(0o644)
+        if len(paths) > 1:
+            with writing(paths[-1]):
+                paths[-1].unlink(missing_ok=True)
+        for path, temporary in zip(paths, temporaries, strict=True):
+            with writing(path):
+                temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -60,24 +88,55 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or any((path / name).exists() for name in _STORE_METADATA))):
         raise ProjectError(f"{path} exists and is no Zarr store, so it is not replaced; choose another name.")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        outer = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise _unwritable(path, error) from error
+        sweep(path.parent)
+        outer = Path(tempfile.mkdtemp(prefix=f"{_prefix(path)}.", dir=path.parent))
     made, old = outer / path.name, outer / "old"
     try:
-        made.mkdir()
-        yield made
-        if path.exists():
-            path.replace(old)
-        made.replace(path)
-    except OSError as error:
+        with writing(path):
+            made.mkdir()
+            yield made
+            if path.exists():
+                path.replace(old)
+            made.replace(path)
+    finally:
         if old.exists() and not path.exists():
             old.replace(path)
-        raise _unwritable(path, error) from error
-    finally:
         shutil.rmtree(outer, ignore_errors=True)
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{_here()}-{os.getpid()}"
+
+
+def _here() -> str:
+    return f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes that were killed while they wrote have left in a folder: of this computer at once, of others after a day."""
+    with suppress(OSError), os.scandir(folder) as found:  # a share that is slow or gone is no reason not to write
+        for entry in found:
+            torn = _TEMPORARY.fullmatch(entry.name) if entry.name[0] == "." else None
+            if torn is None:
+                continue
+            ended = torn["host"] == _here() and not psutil.pid_exists(int(torn["pid"]))
+            if ended or time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_SECONDS:
+                with suppress(OSError):
+                    _remove(Path(entry.path))
+
+
+def _remove(torn: Path) -> None:
+    """Delete a temporary file, or a temporary folder once the store that it took away from its place is back there."""
+    if not torn.is_dir() or torn.is_symlink():
+        torn.unlink(missing_ok=True)
+        return
+    found = _TEMPORARY.fullmatch(torn.name)
+    place = torn.with_name(found["name"]) if found else torn
+    if (torn / "old").exists() and not place.exists():
+        (torn / "old").replace(place)
+    shutil.rmtree(torn, ignore_errors=True)
 
 
 @contextmanager
@@ -102,8 +161,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a JSON-able value atomically, indented for human readers; NaN becomes null."""
-    text = json.dumps(plain(value), indent=2, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """Return what `write_json` writes."""
+    return (json.dumps(plain(value), indent=2, allow_nan=False) + "\n").encode()
 
 
 def plain(value: object) -> object:
@@ -173,7 +236,12 @@ def spool(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
 def write_tiff(path: Path, array: NDArray[np.generic], description: str | None = None) -> None:
     """Write a 2-D array as a TIFF file atomically, with an ASCII text that describes it where given."""
     with atomic_path(path) as temporary:
-        tifffile.imwrite(temporary, array, photometric="minisblack", compression="zlib", description=description)
+        dump_tiff(temporary, array, description)
+
+
+def dump_tiff(path: Path, array: NDArray[np.generic], description: str | None = None) -> None:
+    """Write an array as `write_tiff` does, into a file that is temporary already."""
+    tifffile.imwrite(path, array, photometric="minisblack", compression="zlib", description=description)
 
 
 def digest_bytes(content: bytes) -> str:

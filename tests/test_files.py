@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -87,3 +90,77 @@ def test_what_a_map_let_go_of_is_on_disk(tmp_path):
     assert np.load(tmp_path / "a.npy")[2, 0] == 3
     assert array[2, 5] == 3
     files.let_go(np.zeros(3))  # of no file: nothing to do
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from napari_hsi_ssl import files
+{body}
+"""
+
+
+def killed(body: str) -> None:
+    """Run lines in a process of its own, which are to end in its death."""
+    process = subprocess.run([sys.executable, "-c", KILLED.format(body=body)], check=False, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_the_next_writer_sweeps_what_a_killed_one_left_and_nothing_else(tmp_path):
+    """Half of a large file would else take its room on the disk for ever."""
+    killed(f"with files.atomic_path(Path({str(tmp_path / 'a.npy')!r})) as half: half.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)")
+    assert len(os.listdir(tmp_path)) == 1
+    (tmp_path / ".b.json.0123abcd-1.xy.json").write_text("of another computer, just now")
+    (tmp_path / ".hidden").write_text("somebody else's")
+    with files.atomic_path(tmp_path / "c.json") as mine:
+        files.write_json(tmp_path / "b.json", {})
+        assert mine.exists(), "its process lives"
+    assert set(os.listdir(tmp_path)) == {"b.json", "c.json", ".b.json.0123abcd-1.xy.json", ".hidden"}
+    os.utime(tmp_path / ".b.json.0123abcd-1.xy.json", (0, 0))
+    files.sweep(tmp_path)
+    assert set(os.listdir(tmp_path)) == {"b.json", "c.json", ".hidden"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_store_that_was_away_when_its_writer_was_killed_comes_back(tmp_path):
+    store = tmp_path / "a.zarr"
+    store.mkdir()
+    (store / ".zgroup").write_text("old")
+    body = (
+        "real = Path.replace\n"
+        "Path.replace = lambda one, other: (real(one, other), os.kill(os.getpid(), signal.SIGKILL))\n"
+        f"with files.atomic_folder(Path({str(store)!r})) as half: (half / '.zgroup').write_text('new')"
+    )
+    killed(body)
+    assert not store.exists()
+    files.write_json(tmp_path / "other.json", {})
+    assert (store / ".zgroup").read_text() == "old"
+    assert set(os.listdir(tmp_path)) == {"a.zarr", "other.json"}
+
+
+def test_files_that_belong_together_change_together(tmp_path, monkeypatch):
+    """A header of one version beside the data of another would be read without a word."""
+    data, header = tmp_path / "a.dat", tmp_path / "a.hdr"
+
+    def write(words: str) -> None:
+        with files.atomic_paths(data, header) as (one, other):
+            one.write_text(words)
+            other.write_text(words)
+
+    write("old")
+    real, moved = Path.replace, []
+
+    def replace(one: Path, other: Path) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(real(one, other))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        write("new")
+    monkeypatch.undo()
+    assert data.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.dat"], "without a header it is no cube"
+    write("newer")
+    assert (data.read_text(), header.read_text()) == ("newer", "newer")

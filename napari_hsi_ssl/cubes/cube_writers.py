@@ -101,10 +101,6 @@ def envi_steps(path: Path, cube: xr.DataArray) -> Steps[None]:
     _not_itself(path, cube, data_path)
     little = _stored_type(path, cube)
     height, width, bands = cube.shape
-    with files.atomic_path(data_path) as temporary, temporary.open("wb") as stream:
-        for rows, block in row_blocks(cube):
-            stream.write(np.ascontiguousarray(block.transpose(0, 2, 1), dtype=little).tobytes())
-            yield _progress(rows, cube, path)
     fields: dict[str, object] = {
         "description": braced([str(cube.attrs.get("description") or cube.name or path.stem)]),
         "samples": width,
@@ -117,7 +113,12 @@ def envi_steps(path: Path, cube: xr.DataArray) -> Steps[None]:
         "byte order": 0,
         **_spectral_fields(cube),
     }
-    files.write_bytes(path, envi.header_text(fields))
+    with files.atomic_paths(data_path, path) as (data, header):
+        header.write_bytes(envi.header_text(fields))
+        with data.open("wb") as stream:
+            for rows, block in row_blocks(cube):
+                stream.write(np.ascontiguousarray(block.transpose(0, 2, 1), dtype=little).tobytes())
+                yield _progress(rows, cube, path)
 
 
 def _spectral_fields(cube: xr.DataArray) -> dict[str, object]:

@@ -78,8 +78,8 @@ def read_library(path: str | Path) -> SpectralLibrary:
         raise CubeError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}, expected a spectral library (.sli, .hdr, .csv); check the path.")
     names, wavelengths, spectra, quantity = _read_csv(path) if path.suffix.lower() == ".csv" else _read_envi(path)
     if wavelengths is not None:
-        if not np.isfinite(wavelengths).all():
-            raise CubeError(f"{path} has wavelengths that are not numbers, expected nm for every band; correct or remove them.")
+        if not (np.isfinite(wavelengths) & (wavelengths > 0)).all():
+            raise CubeError(f"{path} has wavelengths that are not numbers above 0, expected nm for every band; correct or remove them.")
         order = np.argsort(wavelengths, kind="stable")
         wavelengths, spectra = wavelengths[order], spectra[:, order]
     return SpectralLibrary(path.stem if path.suffix.lower() in {".sli", ".hdr", ".csv"} else path.name, names, wavelengths, spectra, quantity)
@@ -198,5 +198,6 @@ def write_library(path: str | Path, library: SpectralLibrary) -> None:
         fields["data units"] = _UNITS[library.quantity]
     if library.wavelengths is not None:
         fields |= {"wavelength units": "Nanometers", "wavelength": envi.braced(library.wavelengths.tolist())}
-    files.write_bytes(path.with_suffix(".sli"), np.ascontiguousarray(library.spectra, dtype="<f8").tobytes())
-    files.write_bytes(path.with_suffix(".hdr"), envi.header_text(fields))
+    with files.atomic_paths(path.with_suffix(".sli"), path.with_suffix(".hdr")) as (data, header):
+        data.write_bytes(np.ascontiguousarray(library.spectra, dtype="<f8").tobytes())
+        header.write_bytes(envi.header_text(fields))

@@ -44,18 +44,16 @@ def confidence_path(path: Path) -> Path:
 
 def save_map(path: Path, found: ClassMap) -> None:
     """Save a map: labels (y, x) at ``path``, confidence and other layers beside it, and last the .json that says the map is whole."""
-    card = path.with_suffix(".json")
-    card.unlink(missing_ok=True)  # a map that is replaced half way is no map, rather than two halves
-    files.write_tiff(path, found.labels.astype(np.int32))
-    files.write_tiff(confidence_path(path), found.confidence.astype(np.float32))
-    for name in LAYERS:
-        if name in found.layers:
-            files.write_tiff(layer_path(path, name), found.layers[name].astype(np.float32))
-        else:
-            layer_path(path, name).unlink(missing_ok=True)  # of an older map
-    layers = [name for name in LAYERS if name in found.layers]
-    content = {"schema_version": SCHEMA_VERSION, "classes": found.classes.to_json(), "layers": layers, "provenance": found.provenance}
-    files.write_json(card, content)
+    named = [name for name in LAYERS if name in found.layers]
+    content = {"schema_version": SCHEMA_VERSION, "classes": found.classes.to_json(), "layers": named, "provenance": found.provenance}
+    images = {path: found.labels.astype(np.int32), confidence_path(path): found.confidence.astype(np.float32)}
+    images |= {layer_path(path, name): found.layers[name].astype(np.float32) for name in named}
+    with files.atomic_paths(*images, path.with_suffix(".json")) as (*temporaries, card):
+        for temporary, image in zip(temporaries, images.values(), strict=True):
+            files.dump_tiff(temporary, image)
+        card.write_bytes(files.json_bytes(content))
+    for name in set(LAYERS) - set(named):
+        layer_path(path, name).unlink(missing_ok=True)  # of an older map
 
 
 def load_map(path: Path, *, layers: bool = False) -> ClassMap:
@@ -130,8 +128,6 @@ def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: 
         raise LabelError(f"{path}: class numbers go from {labels.min()} to {highest}, expected 0 to 65535 for ENVI; renumber the classes.")
     kind = np.dtype(np.uint8 if highest < 256 else "<u2")
     names, colours = _tables(classes, highest)
-    with files.atomic_path(path.with_suffix(".img")) as temporary:
-        temporary.write_bytes(np.ascontiguousarray(labels, dtype=kind).tobytes())
     height, width = labels.shape
     fields = {
         "description": braced([path.stem]),
@@ -149,7 +145,9 @@ def write_envi_classification(path: Path, labels: NDArray[np.integer], classes: 
         "band names": braced(["classes"]),
         **({"map info": braced([map_info])} if map_info else {}),
     }
-    _write_header(path, fields)
+    with files.atomic_paths(path.with_suffix(".img"), path) as (data, header):
+        data.write_bytes(np.ascontiguousarray(labels, dtype=kind).tobytes())
+        header.write_bytes(header_text(fields))
 
 
 def _tables(classes: Classes, highest: int) -> tuple[list[str], NDArray[np.uint8]]:
@@ -167,10 +165,6 @@ def _header_name(path: Path) -> Path:
     if path.suffix.lower() != ".hdr":
         raise CubeError(f"{path} does not end in .hdr, expected the name of an ENVI header; choose such a name.")
     return path
-
-
-def _write_header(path: Path, fields: dict[str, Any]) -> None:
-    files.write_bytes(path, header_text(fields))
 
 
 def write_geotiff(path: Path, found: ClassMap, geotags: dict[int, tuple[int, int, Any]] | None = None) -> None:

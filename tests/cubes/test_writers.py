@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from itertools import count
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -50,9 +52,16 @@ def test_a_map_is_there_only_when_its_card_is(tmp_path, monkeypatch):
     """Else a map that was killed half way would be shown with the names of the old one."""
     path = tmp_path / "a.tif"
     save_map(path, FOUND)
-    monkeypatch.setattr("napari_hsi_ssl.files.write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    other = ClassMap(LABELS * 0, CLASSES, FOUND.confidence)
+    monkeypatch.setattr("tifffile.imwrite", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        save_map(path, ClassMap(LABELS * 0, CLASSES, FOUND.confidence))
+        save_map(path, other)
+    monkeypatch.undo()
+    assert np.array_equal(load_map(path).labels, LABELS), "what was not yet whole has replaced nothing"
+    real, moves = Path.replace, count()
+    monkeypatch.setattr(Path, "replace", lambda *paths: real(*paths) if next(moves) == 0 else (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        save_map(path, other)
     with pytest.raises(LabelError, match=r"a\.tif is no whole map: a\.json is missing; make the map again"):
         load_map(path)
 
