@@ -3,11 +3,17 @@
 # make lint   style, types and import layers alone
 # make setup  the virtual environment .venv, and on Debian and Ubuntu the system packages a window needs
 # make docs   the documentation site, into docs/_build/html
-# make clean  forget .venv, caches and what the demo left
+# make clean  forget the environments, caches and what the demo left
 #
-# Each target does the set-up first; it costs a moment when there is nothing to do.
+# Before a release, each in environments of its own (.venv-*):
+# make test-qt [QT="pyqt6 pyside6 napari-pre"]        the window's tests with other Qt bindings and napari's newest pre-release
+# make test-python PYTHON=python3.13 [TORCH=no]       the tests without a window under another Python
+# make wheel-check                                    wheel and sdist in empty environments: command line, demonstration, window
+# make release [REHEARSE=--rehearse]                  wheel and sdist, built twice and compared, into dist/; publishes nothing
+#
+# Each of the first targets does the set-up first; it costs a moment when there is nothing to do.
 
-.PHONY: demo test lint docs setup clean
+.PHONY: demo test lint docs setup clean test-qt test-python wheel-check release
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -22,8 +28,20 @@ lint: setup
 docs: setup
 	@scripts/docs.sh
 
+test-qt:
+	@PYTHON="$(PYTHON)" scripts/test_qt.sh $(QT)
+
+test-python:
+	@TORCH="$(TORCH)" scripts/test_python.sh "$(PYTHON)"
+
+wheel-check:
+	@PYTHON="$(PYTHON)" scripts/check_wheel.sh
+
+release:
+	@PYTHON="$(PYTHON)" scripts/release.sh $(REHEARSE)
+
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
 
 clean:
-	rm -rf .venv build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build
+	rm -rf .venv .venv-* build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build
