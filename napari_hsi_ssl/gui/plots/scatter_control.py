@@ -13,7 +13,8 @@ from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.plots.loadings import LoadingsView
 from napari_hsi_ssl.gui.plots.scatter import ScatterPlot
-from napari_hsi_ssl.gui.selection import SelectionBar, selection_for
+from napari_hsi_ssl.gui.selection import selection_for
+from napari_hsi_ssl.gui.selection_bar import SelectionBar
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.coordinates import CellCache, Pair, Space, has_umap, pair_of
