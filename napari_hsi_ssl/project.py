@@ -12,7 +12,7 @@ import time
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import tifffile
@@ -374,10 +374,11 @@ class Project:
         """Save labels (y, x) in their own class numbers, and the names of classes that are new or renamed."""
         self._same_frame(name, labels, "the labels")
         self._look_around()
-        files.write_tiff(self.labels_path(name), labels.astype(np.int32))
         known = self.classes
         found = [int(number) for number in np.unique(labels) if number != 0]
+        # Before the labels: a class without pixels is harmless, pixels without a class are not.
         self.save_classes(Classes.of([*known.numbers, *found, *(names or {})], {**known.named, **(names or {})}, known.coloured))
+        files.write_tiff(self.labels_path(name), labels.astype(np.int32))
 
     def save_classes(self, classes: Classes) -> None:
         """Save the classes of the project's labels and strokes."""
@@ -511,7 +512,7 @@ class Project:
 
     def maps(self) -> list[Path]:
         """Return the finished maps: those whose .json is there."""
-        return sorted(path.with_suffix(".tif") for path in (self.folder / "maps").glob("*--*--*.json"))
+        return sorted(path.with_suffix(".tif") for path in (self.folder / "maps").glob("*--*--*.json") if not path.name.startswith("."))
 
     @property
     def _notes(self) -> dict[str, Any]:
@@ -528,6 +529,23 @@ class Project:
         """Return what a step noted last; empty when it has not run."""
         value = self._notes.get(step)
         return value if isinstance(value, dict) else {}
+
+    def settled(self, step: Literal["pca", "patches"]) -> dict[str, Any]:
+        """Return what was noted of the current projection or patches; empty when nothing was.
+
+        Raises
+        ------
+        ProjectError
+            When the note is of others, because the step that made these was interrupted between its last two files.
+        """
+        noted = self.noted(step)
+        field, current, what = ("inlet", self.inlet, "projection") if step == "pca" else ("patches", self.patches, "patches")
+        if current is not None and noted.get(field, current) != current:
+            raise ProjectError(
+                f"{self.folder}/preprocessing.json, field '{step}', tells of the {what} '{noted[field]}' and project.json of '{current}': making them was "
+                f"interrupted; run `napari-hsi-ssl {step} {self.folder}` again."
+            )
+        return noted
 
 
 def unique_name(stem: str, folder: str, taken: Container[str]) -> str:

@@ -53,6 +53,8 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
     folder = project.folder / "inlets" / name
     if not current and all((folder / f"{part}").exists() for part in ("pca.npz", *(f"{source.name}.npy" for source in sources))):
         return {"inlet": name, "warnings": warnings}
+    for other in folder.parent.glob("*/"):
+        files.sweep(other)  # nobody else may ever write there again
     fitting = fit_projection(sources, config)
     while True:
         try:
@@ -80,7 +82,6 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
         projection.save(folder / "pca.npz")
     if not current:
         return {"inlet": name, "warnings": warnings}
-    project.inlet = name
     explained = projection.explained
     report = {
         "inlet": name,
@@ -93,6 +94,7 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
         "warnings": warnings,
     }
     project.note("pca", {"settings": config.model_dump(mode="json"), "chain": chain.model_dump(mode="json"), **report})
+    project.inlet = name  # after its note, which would else be missing where this is interrupted (`Project.settled`)
     return report
 
 
@@ -100,7 +102,7 @@ def components(project: Project, cube: str | None = None) -> Components:
     """Return the scree of the current projection and its loadings on the bands of a cube, the first one by default."""
     projection = project.projection()
     name = cube or next(iter(project.entries))
-    chain = ChainConfig.parse(project.noted("pca").get("chain", {}), "preprocessing.json")
+    chain = ChainConfig.parse(project.settled("pca").get("chain", {}), "preprocessing.json")
     if chain.steps:  # its bands are those that the projection has seen
         prepared = project.prepared(name, chain)
         return components_of(projection, int(prepared.shape[2]), wavelengths(prepared))

@@ -73,7 +73,7 @@ def pin_bands(project: Project, cube: CubeInput, run: Path) -> CubeInput:
 
 def chain_of_scores(project: Project) -> ChainConfig:
     """Return how the spectra were prepared that the current projection was fitted on."""
-    return ChainConfig.parse(project.noted("pca").get("chain", {}), f"{project.folder}/preprocessing.json")
+    return ChainConfig.parse(project.settled("pca").get("chain", {}), f"{project.folder}/preprocessing.json")
 
 
 def pin_labels(labels: Mapping[str, NDArray[np.int32]], role: str, run: Path) -> tuple[LabelInput, ...]:

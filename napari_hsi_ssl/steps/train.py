@@ -97,7 +97,7 @@ def pretrain(
         if training < config.batch_size:
             raise ProjectError(f"there are {training} training patches, but batch_size is {config.batch_size}; cut more patches or lower --batch-size.")
         names = [name for number, name in enumerate(index.cubes) if (index.cube == number).any()]
-        settled = project.noted("patches").get("settings", {}).get("background", "mean")
+        settled = project.settled("patches").get("settings", {}).get("background", "mean")
         if config.inlet == "learned":
             check_learned(project, names, settled)
         model = initial_model(project, init)

@@ -54,7 +54,7 @@ def preview_views(project: Project, config: PretrainConfig, cube: str, at: tuple
     reach = config.neighbour
     top, left = max(0, y - reach), max(0, x - reach)
     part = np.s_[top : y + size + reach, left : x + size + reach]
-    background = project.noted("patches").get("settings", {}).get("background", "mean")
+    background = project.settled("patches").get("settings", {}).get("background", "mean")
     region = fill(np.asarray(scores[part], dtype=np.float32), area[part], background, _level(scores, area, background))
     entry = project.entry(cube)
     axis = components_of(projection, entry.shape[2], None if entry.wavelengths is None else np.asarray(entry.wavelengths))
