@@ -236,7 +236,7 @@ def text_of(value: Any) -> str:  # noqa: ANN401 - attributes are whatever a file
         value = value.ravel()[0] if value.size else ""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).encode("utf-8", "replace").decode()  # h5py hands undecodable bytes on as lone surrogates
 
 
 def number_of(attrs: dict[str, Any], *labels: str) -> float | None:

@@ -14,12 +14,12 @@ import numpy as np
 import tifffile
 import xarray as xr
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from napari_hsi_ssl.cubes import tiff
 from napari_hsi_ssl.cubes.lazy import DECODED, Index, Shape, build_cube
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor, to_nm
-from napari_hsi_ssl.errors import CubeError
+from napari_hsi_ssl.errors import DAMAGE, CubeError
 
 _TIFF: Final = {".tif", ".tiff"}
 ENDINGS: Final = {*_TIFF, ".png", ".bmp", ".jpg", ".jpeg", ".jp2"}
@@ -27,7 +27,7 @@ _TABLES: Final = ("wavelengths.txt", "wavelengths.csv", "wavelength.txt", "wavel
 _STATED: Final = re.compile(r"(\d+(?:[.,]\d+)?)[\s_-]?(nm|um|µm|μm)(?![a-z])", re.IGNORECASE)
 _NUMBER: Final = re.compile(r"\d+(?:\.\d+)?")
 _TYPES: Final[dict[str, np.dtype[Any]]] = {"L": np.dtype("u1"), "I;16": np.dtype("u2"), "I;16B": np.dtype("u2"), "I": np.dtype("i4"), "F": np.dtype("f4")}
-_READ_ERRORS: Final = (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError, tifffile.TiffFileError, RuntimeError, TypeError)
+_READ_ERRORS: Final = (*DAMAGE, Image.DecompressionBombError)
 _FEWEST = 8
 _SHORTEST_NM = 150.0
 

@@ -16,10 +16,9 @@ from napari_hsi_ssl.cubes import axes
 from napari_hsi_ssl.cubes.axes import Axes, Stored
 from napari_hsi_ssl.cubes.lazy import HdfDataset, LinearSource, MappedFile, Source, build_cube, check_inside
 from napari_hsi_ssl.cubes.spectral_units import is_length_unit, stated_quantity, to_nm
-from napari_hsi_ssl.errors import ChoiceError, CubeError
+from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 
 ENDINGS: Final = {".h5", ".hdf5", ".hdf", ".he5", ".h5f"}
-_READ_ERRORS: Final = (ValueError, TypeError, KeyError, IndexError, OSError, RuntimeError, MemoryError, OverflowError, AttributeError)
 _ENERGY: Final = re.compile(r"^(ev|\$?ev\$?|electron ?volts?)$", re.IGNORECASE)
 _LONGEST_VECTOR = 65536
 
@@ -42,7 +41,7 @@ def list_arrays(path: Path) -> list[Stored]:
     try:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
     return found
 
@@ -85,7 +84,7 @@ def read_vector(path: Path, name: str) -> NDArray[Any]:
         with h5py.File(path, "r") as file:
             check_inside(path, file[name])
             return np.asarray(file[name][()])
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
 
 
@@ -183,7 +182,7 @@ def described_cube(
             "fwhm": axes.find_widths(array, arrays, bands, 1.0 if wavelength is None or wavelength[0] > 100 else 1e3),
             "bad_bands": bad.astype(bool) if bad.shape == (bands,) else None,
         },
-        description=axes.text_of(array.attrs.get("description") or array.attrs.get("long_name")) or None,
+        description=axes.text_of(array.attrs.get("description")) or axes.text_of(array.attrs.get("long_name")) or None,
         key=array.name,
         **_kept(array.attrs, bands),
     )
@@ -217,7 +216,7 @@ def _open(path: Path, name: str, order: Axes) -> Source:
             if offset is not None:  # a byte order that is not the machine's
                 return MappedFile(path, np.dtype(data.dtype.str), int(offset), data.shape, order)
             return HdfDataset(path, name, data.shape, data.dtype, order)
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
 
 
@@ -273,7 +272,7 @@ def _signal_axes(path: Path, array: Stored) -> list[dict[str, Any]]:
                 if size != side:
                     raise CubeError(f"{path}: 'axis-{number}' has {size} places but the data {side}, expected as many; save the signal again.")
                 found.append(told)
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
     return found
 

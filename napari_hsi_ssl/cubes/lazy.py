@@ -347,6 +347,10 @@ def build_cube(
             raise CubeError(f"{path} has {bands} bands but {values.size} values of '{field_name}', expected one a band; correct the file's metadata.")
     if wavelength is not None and not np.isfinite(wavelength).all():
         raise CubeError(f"{path} has wavelengths that are not numbers, expected nm for every band; correct or remove them.")
+    if wavelength is not None and (wavelength <= 0).any():
+        message = f"{path} has wavelengths of 0 nm or less (the first is {wavelength[wavelength <= 0][0]:g}), so all of them are left out; correct them."
+        warnings.warn(message, HsiWarning, stacklevel=4)
+        wavelength = None
     order: NDArray[np.intp] | None = None
     if wavelength is not None:
         if np.unique(wavelength).size < bands:

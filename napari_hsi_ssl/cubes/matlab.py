@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.cubes import matlab5
 from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube, check_inside
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor
-from napari_hsi_ssl.errors import ChoiceError, CubeError
+from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 
 _NUMERIC_CLASSES: Final = {"double", "single", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
 _WAVELENGTH_NAMES: Final = re.compile(r"^(wave_?lengths?(_?nm)?|wl|wvl?|lambdas?|bands?_?cent(er|re)s?|cent(er|re)_?wavelengths?)$", re.IGNORECASE)
-# What h5py and zlib raise on damaged files.
-_READ_ERRORS: Final = (ValueError, TypeError, KeyError, IndexError, OSError, RuntimeError, MemoryError, OverflowError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def list_arrays(path: Path) -> tuple[list[MatArray], bool]:
         if h5py.is_hdf5(path):
             return _list_hdf(path), True
         return [MatArray(found.name, found.shape, found.logical, found) for found in matlab5.scan(path)], False
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
 
 
@@ -93,7 +90,7 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
         if stored.is_complex:
             raise CubeError(f"{path}: array '{name}' holds complex numbers, expected real ones; save its amplitude instead.")
         return matlab5.read(path, stored)
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import struct
+import io
+import os
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +17,9 @@ from scipy.io import netcdf_file
 from napari_hsi_ssl.cubes import axes, hdf
 from napari_hsi_ssl.cubes.axes import Stored
 from napari_hsi_ssl.cubes.lazy import MappedFile, Source
-from napari_hsi_ssl.errors import ChoiceError, CubeError
+from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 
 ENDINGS: Final = {".nc", ".nc4", ".cdf"}
-_READ_ERRORS: Final = (ValueError, TypeError, KeyError, IndexError, OSError, RuntimeError, MemoryError, OverflowError, AssertionError, struct.error)
 
 
 def cube_names(path: Path) -> tuple[str, ...]:
@@ -88,20 +88,26 @@ def _is_hdf(path: Path) -> bool:
 def _directory(path: Path) -> tuple[list[Stored], dict[str, tuple[int, tuple[int, ...]]]]:
     """Return the variables of a version 3 file, and for each where its numbers begin and their strides in bytes."""
     try:
-        with path.open("rb") as stream:
-            magic = stream.read(4)
+        with path.open("rb") as begin:
+            magic = begin.read(4)
         if magic[:3] != b"CDF" or magic[3:] not in {b"\x01", b"\x02"}:
             raise CubeError(f"{path} is no NetCDF file of version 3 or 4 (it begins with {magic!r}), expected one of these; convert it.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SciPy warns that its own arrays must go before the file does, and they do
-            file = netcdf_file(path, "r", mmap=True, maskandscale=False)
-            try:
+            with _Bounded(path) as stream, netcdf_file(stream, "r", mmap=True, maskandscale=False) as file:
                 return _variables(path, file)
-            finally:
-                file.close()
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
         raise CubeError(f"{path} cannot be read as NetCDF ({reason}), expected a whole NetCDF file; save it again or restore it from a copy.") from error
+
+
+class _Bounded(io.FileIO):
+    """A file that gives no more than it has: asked for the four gigabytes of a damaged length, Python would make room for them first."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as many bytes, or those that are left."""
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left)) or b""
 
 
 def _variables(path: Path, file: Any) -> tuple[list[Stored], dict[str, tuple[int, tuple[int, ...]]]]:  # noqa: ANN401 - SciPy's own

@@ -76,10 +76,11 @@ def from_geojson(path: Path, shape: tuple[int, int]) -> Labels:
 
 
 def _class(path: Path, index: int, feature: Any) -> tuple[int | None, str | None]:  # noqa: ANN401 - JSON
-    properties = feature.get("properties") if isinstance(feature, dict) else None
+    given = feature.get("properties") if isinstance(feature, dict) else None
+    properties = given if isinstance(given, dict) else {}
     number, name = None, None
     for key in _CLASS_KEYS:
-        value = (properties or {}).get(key)
+        value = properties.get(key)
         if isinstance(value, dict):  # QuPath: {"classification": {"name": …}}
             value = value.get("name")
         if isinstance(value, str) and re.fullmatch(r"\s*\d+\s*", value):

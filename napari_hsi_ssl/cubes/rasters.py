@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from napari_hsi_ssl.cubes import envi, matlab, polygons, readers, tiff
-from napari_hsi_ssl.errors import ChoiceError, CubeError, LabelError
+from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, LabelError
 
 SUPPORTED: Final = "TIFF, NumPy (.npy, .npz), MATLAB (.mat), PNG and ENVI classifications"
 
@@ -187,7 +187,7 @@ def _from_picture(path: Path) -> NDArray[Any]:
     try:
         with Image.open(path) as picture:
             image = np.asarray(picture)
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (*DAMAGE, Image.DecompressionBombError) as error:
         raise CubeError(f"{path} cannot be read as a picture ({error}); save it again or restore it from a copy.") from error
     if image.ndim == 3:
         colours = image[..., :3] if image.shape[2] >= 3 else image[..., :1]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 import re
 import warnings
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes import band_folder, envi, hdf, matlab, netcdf, tiff, zarr_store
 from napari_hsi_ssl.cubes.lazy import DATA_ENDINGS, MappedFile, build_cube, cube_name
-from napari_hsi_ssl.errors import ChoiceError, CubeError
+from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 
 SUPPORTED: Final = (
     "ENVI (.hdr with .dat, .img, .raw, …), TIFF (.tif), Zarr (.zarr), NetCDF (.nc), HDF5 (.h5, .hdf5, .he5), HyperSpy (.hspy), MATLAB (.mat), "
@@ -48,7 +48,7 @@ FILTERS: Final = (
 """Names that file dialogs and napari offer to open."""
 
 TIFF_ENDINGS: Final = {".tif", ".tiff", ".gtif", ".gtiff"}
-_NUMPY_ERRORS: Final = (ValueError, OSError, EOFError, KeyError, TypeError, MemoryError, SyntaxError, TokenError, zipfile.BadZipFile, zlib.error)
+_NUMPY_HEADER_BYTES: Final = 2**16
 _RAW_TYPES: Final = {1: "<u1", 2: "<u2", 4: "<f4", 8: "<f8"}
 # Files that nobody would take for a cube are not worth a word.
 _DOCUMENTS: Final = {
@@ -296,8 +296,8 @@ def numpy_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as stream:
-                shape, dtype = _npy_header(stream)
-                expected = stream.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
+                shape, dtype, begin = _npy_header(stream)
+            expected = begin + math.prod(shape) * dtype.itemsize
             if dtype.kind in "iufb" and path.stat().st_size < expected:
                 raise CubeError(f"{path} is cut off: {path.stat().st_size} bytes found, {expected} expected for shape {shape} {dtype}; copy it again.")
             return {path.stem: (shape, dtype)}
@@ -306,17 +306,19 @@ def numpy_headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]
             for label in archive.namelist():
                 if label.endswith(".npy"):
                     with archive.open(label) as stream:
-                        headers[label[:-4]] = _npy_header(stream)
-    except _NUMPY_ERRORS as error:
+                        headers[label[:-4]] = _npy_header(stream)[:2]
+    except DAMAGE as error:
         raise _damaged(path, error) from error
     return headers
 
 
-def _npy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:  # noqa: ANN401 - any binary stream
-    version = np.lib.format.read_magic(stream)
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+    """Return shape, type and where the values begin."""
+    head = io.BytesIO(stream.read(_NUMPY_HEADER_BYTES))  # whatever length a damaged header gives itself, no more is read
+    version = np.lib.format.read_magic(head)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(stream)
-    return shape, dtype
+    shape, _, dtype = read(head)
+    return shape, dtype, head.tell()
 
 
 def _damaged(path: Path, error: Exception) -> CubeError:
@@ -332,7 +334,7 @@ def load_numpy(path: Path, key: str | None) -> NDArray[Any]:
             return mapped
         with np.load(path, allow_pickle=False) as archive:
             return np.asarray(archive[key])
-    except _NUMPY_ERRORS as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
 
 

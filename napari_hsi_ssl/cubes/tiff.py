@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,26 +18,13 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes.lazy import DECODED, Index, MappedFile, Source, StoredArray, build_cube
 from napari_hsi_ssl.cubes.spectral_units import from_band_names, stated_quantity, to_nm
-from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiWarning
+from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, HsiWarning
 
 GEOTAGS: Final = (33550, 33922, 34264, 34735, 34736, 34737)
 """Pixel scale, tie points, transformation, and the three tags of GeoTIFF keys: what places an image on the earth."""
 
 _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
 _METADATA_BYTES = 32 * 2**20
-_READ_ERRORS: Final = (
-    tifffile.TiffFileError,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    OSError,
-    RuntimeError,
-    ArithmeticError,
-    MemoryError,
-    zlib.error,
-    struct.error,
-)
 _LARGEST_CROP = 128
 _KEPT_BYTES = 128 * 2**20
 _SPATIAL = {"Y", "X"}
@@ -58,7 +43,7 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     try:
         with tifffile.TiffFile(path) as file:
             yield file
-    except _READ_ERRORS as error:
+    except DAMAGE as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise CubeError(f"{path} cannot be read as a TIFF ({reason}), expected a whole TIFF file; save it again or restore it from a copy.") from error
 

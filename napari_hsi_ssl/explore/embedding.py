@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.errors import ConfigError, ProjectError
+from napari_hsi_ssl.errors import DAMAGE, ConfigError, ProjectError
 from napari_hsi_ssl.progress import Progress, Steps
 
 _FEWEST_PIXELS = 10
@@ -90,7 +89,7 @@ class SampleMap:
                 values = {name: archive[name] for name in cls.__dataclass_fields__}
             count = len(values["pixel"])
             fits = values["places"].shape == (count, 2) and values["cube"].shape == (count,) and values["cubes"].ndim == 1
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise ProjectError(f"{path} is not a whole UMAP file ({type(error).__name__}: {error}); delete it and make the UMAP again.") from error
         if not fits:
             raise ProjectError(f"{path} is not a usable UMAP file (its arrays do not fit one another); delete it and make the UMAP again.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, get_args
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.cubes.calibrate import Grid
-from napari_hsi_ssl.errors import ProjectError
+from napari_hsi_ssl.errors import DAMAGE, ProjectError
 from napari_hsi_ssl.explore.chunks import Spectra
 
 _SMALLEST_SHARE = 1e-12  # of the total variance: components below it are rounding, not signal
@@ -124,7 +122,7 @@ class Projection:
             wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
             numbers = ("mean", "components", "variance", "grid", "total_variance", "domain_mean", "domain_std")
             wrong += [name for name in numbers if not np.isfinite(values[name]).all()]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        except DAMAGE as error:
             raise ProjectError(f"{path} is not a whole PCA file ({type(error).__name__}: {error}); {remedy}.") from error
         if wrong or str(values["grid_kind"]) not in get_args(Grid):
             raise ProjectError(f"{path} is not a usable PCA file (field '{(wrong or ['grid_kind'])[0]}' does not fit the others); {remedy}.")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.errors import LabelError
+from napari_hsi_ssl.errors import DAMAGE, LabelError
 from napari_hsi_ssl.mapping.maps import Embedding, labelled_features, measured_rows
 from napari_hsi_ssl.mapping.recommend import Labels
 from napari_hsi_ssl.mapping.trust import classes_of, judged_parts, labelled_sample
@@ -68,10 +68,24 @@ class Clouds:
 
     @classmethod
     def read(cls, path: Path) -> Clouds:
-        """Read what `write` wrote."""
-        with np.load(path, allow_pickle=False) as content:
-            arrays: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
-        return cls(**{**arrays, "scale": float(arrays["scale"]), "source": str(arrays["source"])})
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        LabelError
+            When the file is damaged or something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as content:
+                arrays: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
+            found = cls(**{**arrays, "scale": float(arrays["scale"]), "source": str(arrays["source"])})
+            classes, width = found.centres.shape
+            fits = found.whitening.shape == (classes, width, width) and found.numbers.shape == (classes,) and found.held_out.ndim == 1 and found.scale > 0
+        except DAMAGE as error:
+            raise LabelError(f"{path} holds no clouds of classes ({type(error).__name__}: {error}); delete it and make the map again.") from error
+        if not fits:
+            raise LabelError(f"{path} holds clouds of classes that do not fit one another; delete it and make the map again.")
+        return found
 
     def distance(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the squared distance (n,) of features (n, d) to the nearest class."""

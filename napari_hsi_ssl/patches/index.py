@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import PatchConfig
-from napari_hsi_ssl.errors import ConfigError, ProjectError
+from napari_hsi_ssl.errors import DAMAGE, ConfigError, ProjectError
 from napari_hsi_ssl.patches.blocks import split_by_blocks
 
 TRAIN, TEST = 0, 1
@@ -108,7 +107,7 @@ class PatchIndex:
                 names = {key: tuple(map(str, content[key])) for key in ("cubes", "domains", "notes")}
                 arrays = {key: content[key].astype(kind) for key, kind in _TYPES.items()}
                 size = int(content["size"])
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise ProjectError(f"{path} is not a patch index ({error}); cut the patches again with `napari-hsi-ssl patches`.") from error
         index = cls(cubes=names["cubes"], domains=names["domains"], notes=names["notes"], size=size, **arrays)
         if not index._sound():

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.errors import RunError
+from napari_hsi_ssl.errors import DAMAGE, RunError
 from napari_hsi_ssl.patches.index import PatchIndex
 
 _ADDRESS = ("cube", "y", "x", "domain")
@@ -76,7 +74,7 @@ class Snapshot:
                 address = {key: content[key].astype(np.int32) for key in _ADDRESS}
                 numbers = {"explained": float(content["explained"]), "epoch": int(content["epoch"]), "size": int(content["size"])}
                 found = cls(places=content["places"].astype(np.float32), cubes=cubes, domains=domains, **numbers, **address)  # type: ignore[arg-type]
-        except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise RunError(f"{path} is no picture of an embedding ({error}); delete it: a live run writes it anew.") from error
         shapes = {getattr(found, key).shape for key in _ADDRESS} | {found.places.shape[:1]}
         if found.places.ndim != 2 or found.places.shape[1] != 2 or len(shapes) != 1 or not found._points_inside():

@@ -310,7 +310,7 @@ def test_a_cube_larger_than_memory_opens_and_gives_a_spectrum(tmp_path):
     """Else opening would copy the file: 40 GB here, of which nothing is on disk."""
     header = write(tmp_path, CUBE)
     text = header.read_text().replace("samples = 4", "samples = 20000").replace("lines = 3", "lines = 10000").replace("bands = 5", "bands = 100")
-    header.write_text(text.replace("bsq", "bil") + "reflectance scale factor = 2\nwavelength = " + braces([*range(50, 100), *range(50)]) + "\n")
+    header.write_text(text.replace("bsq", "bil") + "reflectance scale factor = 2\nwavelength = " + braces([*range(51, 101), *range(1, 51)]) + "\n")
     with (tmp_path / "image.dat").open("r+b") as stream:
         stream.truncate(20000 * 10000 * 100 * 2)
         stream.seek(2 * (7000 * 100 * 20000 + 3 * 20000 + 15000))
