@@ -6,8 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import Phase, settings
 
 REPOSITORY = Path(__file__).parents[1]
+
+# For scripts/mutants.sh: a mutant is noticed or not, the same in every run, and nobody asks for the simplest example.
+settings.register_profile("mutants", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 
 
 @pytest.fixture(scope="session")
