@@ -10,18 +10,18 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 from napari_hsi_ssl import __version__
 
 project = "napari-hsi-ssl"
-copyright = "the napari-hsi-ssl developers"  # noqa: A001 - Sphinx's own name
+copyright = "the napari-hsi-ssl developers"
 release = version = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton", "from_code", "mathml"]
 exclude_patterns = ["_build", "_ext", "examples"]
 nitpicky = True
+nitpick_ignore_regex = [("py:class", r".*"), ("py:exc", r"torch\..*")]  # types in docstrings are words, such as "float array (n, d)", not classes
 
 # Pages are plain Markdown that a forge shows as well; what only the site knows are directives between fences.
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 highlight_language = "none"
-math_numfig = False
 
 # Docstrings say shapes and units; annotations would say NDArray a hundred times.
 autodoc_typehints = "none"
@@ -30,6 +30,7 @@ autodoc_default_options = {"members": True, "exclude-members": "model_config"}
 default_role = "code"  # single backticks in docstrings name modules and settings
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Yields", "returns_style")]
 
