@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from napari_hsi_ssl import files, trust
-from napari_hsi_ssl.config import SCHEMA_VERSION, ChainConfig, read_json
+from napari_hsi_ssl.config import SCHEMA_VERSION, ChainConfig, in_words, read_json
 from napari_hsi_ssl.cubes.cube import Classes
-from napari_hsi_ssl.errors import ProjectChangedError, ProjectError
+from napari_hsi_ssl.errors import DAMAGE, ProjectChangedError, ProjectError
 from napari_hsi_ssl.project_lock import Stamp, stamp_of, warn_of_window, writing
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _SETTLED: Final = 2_000_000_000
 """Nanoseconds after which a folder's time of change tells it from a later state: file systems count in steps, the coarsest of 2 s."""
 
 
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 @dataclass(frozen=True)
 class CubeEntry:
     """What the project knows of a cube without opening its file."""
@@ -55,6 +57,10 @@ class CubeEntry:
     bad_bands: tuple[int, ...] | None = None
     """Bands, counted from 0, that the user calls bad; they replace the header's list. None: as the header says."""
     fingerprint: dict[str, Any] | None = None
+
+
+_ENTRIES: Final = TypeAdapter(CubeEntry)
+"""What turns an entry of the file into a `CubeEntry`, every field of its type."""
 
 
 class Project:
@@ -147,10 +153,15 @@ class Project:
             if not trust.is_plain_name(value["name"]):
                 raise ProjectError(f"{self.folder}/project.json: a cube is called {str(value['name'])[:60]!r}, which is no name; do not trust this project.")
             path = Path(os.path.normpath(self.folder / value["path"]))
-            lists = {key: tuple(value[key]) if value.get(key) is not None else None for key in ("wavelengths", "crop", "bad_bands")}
-            return CubeEntry(**{**value, **lists, "path": path, "shape": tuple(value["shape"])})
-        except (KeyError, TypeError) as error:
-            raise ProjectError(f"{self.folder}/project.json: a cube entry is incomplete or has unknown fields ({error}); restore it from a copy.") from error
+            entry = _ENTRIES.validate_python({**value, "path": path})
+        except (KeyError, TypeError, ValueError) as error:
+            reason = in_words(error) if isinstance(error, ValidationError) else error
+            raise ProjectError(f"{self.folder}/project.json: a cube entry is incomplete or has unknown fields ({reason}); restore it from a copy.") from error
+        y0, x0, y1, x1 = entry.crop or (0, 0, *entry.shape[:2])
+        if min(entry.shape) < 1 or not (0 <= y0 < y1 <= entry.shape[0] and 0 <= x0 < x1 <= entry.shape[1]) or min(entry.bad_bands or (0,)) < 0:
+            found = f"shape {entry.shape}, crop {entry.crop}, bad bands {entry.bad_bands}"
+            raise ProjectError(f"{self.folder}/project.json: cube '{entry.name}' has {found}, which cannot be; restore it from a copy.")
+        return entry
 
     def _plain(self, entry: CubeEntry) -> dict[str, Any]:
         return {**vars(entry), "path": self.relative(entry.path)}
@@ -407,7 +418,7 @@ class Project:
     def _raster(self, path: Path, name: str) -> NDArray[np.generic]:
         try:
             image = np.asarray(tifffile.imread(path))
-        except (ValueError, OSError, tifffile.TiffFileError) as error:
+        except DAMAGE as error:
             raise ProjectError(f"{path} cannot be read as a TIFF ({error}); delete it and make it again.") from error
         self._same_frame(name, image, str(path))
         return image
@@ -450,7 +461,13 @@ class Project:
         path = folder / f"{cube}.npy"
         if not path.exists():
             raise ProjectError(f"cube '{cube}' was added after the PCA; run `napari-hsi-ssl pca {self.folder}` again.")
-        scores: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            scores: NDArray[np.float16] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except DAMAGE as error:
+            raise ProjectError(f"{path} holds no scores ({error}); run `napari-hsi-ssl pca {self.folder}` again.") from error
+        frame = self.entry(cube).shape[:2]
+        if scores.ndim != 3 or scores.shape[:2] != frame:
+            raise ProjectError(f"{path} has shape {scores.shape}, expected {frame} and components; run `napari-hsi-ssl pca {self.folder}` again.")
         return scores
 
     @property

@@ -21,7 +21,7 @@ import psutil
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import read_json
-from napari_hsi_ssl.errors import HsiError, HsiWarning, ProjectError
+from napari_hsi_ssl.errors import DAMAGE, HsiError, HsiWarning, ProjectError
 from napari_hsi_ssl.runs.folder import STALE_SECONDS, identity, still_there
 
 _BEAT_SECONDS: Final = 15.0
@@ -45,8 +45,8 @@ def holder(folder: Path, token: str = "") -> dict[str, Any] | None:
     """Return the lock of the live window that has a project open; None when none has, its process is gone, or it is the window with this ``token``."""
     try:
         lock = read_json(folder / "lock.json")
-        return lock if lock["token"] != token and still_there(lock) else None
-    except (HsiError, OSError, KeyError, TypeError):
+        return lock if lock["token"] != token and still_there(lock) and who(lock) else None
+    except (HsiError, *DAMAGE):
         return None
 
 

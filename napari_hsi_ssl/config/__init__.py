@@ -12,6 +12,7 @@ from napari_hsi_ssl.config.painting import PaintConfig as PaintConfig
 from napari_hsi_ssl.config.settings import SCHEMA_VERSION as SCHEMA_VERSION
 from napari_hsi_ssl.config.settings import Settings as Settings
 from napari_hsi_ssl.config.settings import digest as digest
+from napari_hsi_ssl.config.settings import in_words as in_words
 from napari_hsi_ssl.config.settings import read_json as read_json
 from napari_hsi_ssl.config.splits import SplitConfig as SplitConfig
 from napari_hsi_ssl.config.tables import TableConfig as TableConfig

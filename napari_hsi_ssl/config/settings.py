@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from napari_hsi_ssl.errors import ConfigError
 
@@ -36,7 +37,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(f"{where}: {_sentence(error.errors()[0])}.") from error
+            raise ConfigError(f"{where}: {in_words(error)}.") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -54,7 +55,12 @@ class Settings(BaseModel):
         return digest(self.model_dump(mode="json"))
 
 
-def _sentence(error: ErrorDetails) -> str:
+def in_words(error: ValidationError) -> str:
+    """Return what the first error of a validation says, as a clause."""
+    return _clause(error.errors()[0])
+
+
+def _clause(error: ErrorDetails) -> str:
     """Return what one error of a validation says, in the words of whoever wrote the settings."""
     field, found, words = ".".join(str(part) for part in error["loc"]), error.get("input"), error["msg"]
     if error["type"] == "value_error":
@@ -75,11 +81,16 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object from ``path``, with one clear sentence when it is none."""
+    """Read a JSON object from ``path``, with one clear sentence when it is none.
+
+    pydantic's reader refuses what Python's own would hand on to trip over later: values nested without end, and halves of letters.
+    """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist; check the path.") from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror or error}); check the path.") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid JSON ({error}); restore it from a copy or make it again.") from error
     if not isinstance(value, dict):

@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import ArrayLike, NDArray
 
-from napari_hsi_ssl.errors import CubeError
+from napari_hsi_ssl.errors import CubeError, LabelError
 
 Quantity = Literal["dn", "radiance", "reflectance", "unknown"]
 QUANTITIES: tuple[str, ...] = get_args(Quantity)
@@ -261,8 +261,21 @@ class Classes:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Classes:
-        """Read what `to_json` wrote."""
-        return cls(tuple(int(n) for n in value["numbers"]), tuple(map(str, value["names"])), tuple(map(str, value["colours"])))
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        LabelError
+            When it is something else.
+        """
+        try:
+            found = cls(tuple(int(n) for n in value["numbers"]), *(tuple(map(str, [*value[key]])) for key in ("names", "colours")))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise LabelError(f"the classes lack their numbers, names or colours ({type(error).__name__}: {error}); make or name them again.") from error
+        if not len(found.numbers) == len(found.names) == len(found.colours):
+            counts = f"{len(found.numbers)} numbers, {len(found.names)} names and {len(found.colours)} colours"
+            raise LabelError(f"the classes have {counts}, expected as many of each; make or name them again.")
+        return found
 
 
 @dataclass(frozen=True)

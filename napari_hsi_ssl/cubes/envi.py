@@ -325,7 +325,7 @@ def _default_bands(header: dict[str, str], bands: int) -> tuple[int, ...] | None
 
 def header_text(fields: dict[str, Any]) -> bytes:
     """Return an ENVI header of the given fields."""
-    return ("ENVI\n" + "".join(f"{key} = {value}\n" for key, value in fields.items())).encode()
+    return ("ENVI\n" + "".join(f"{key} = {value}\n" for key, value in fields.items())).encode("utf-8", "replace")
 
 
 def braced(items: list[Any]) -> str:

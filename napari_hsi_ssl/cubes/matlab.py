@@ -184,7 +184,7 @@ def reshape(array: NDArray[Any], shape: tuple[int, int, int], order: str, what: 
         When the number of values does not fit.
     """
     height, width, bands = shape
-    if order not in {"C", "F"}:
+    if order not in ("C", "F"):
         raise CubeError(f"{what}: order is '{order}', expected C or F; choose one of them.")
     if min(shape) < 1 or array.size != height * width * bands:
         raise CubeError(f"{what} has shape {array.shape} ({array.size} values), but the given shape {shape} needs {height * width * bands}; correct --shape.")

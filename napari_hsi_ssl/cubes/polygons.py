@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 from skimage.draw import polygon as fill_polygon
 
 from napari_hsi_ssl.errors import LabelError
@@ -49,8 +49,8 @@ def from_geojson(path: Path, shape: tuple[int, int]) -> Labels:
         When the file is no GeoJSON, a polygon has no class or lies outside the image.
     """
     try:
-        content = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
+        content = from_json(_text(path))
+    except ValueError as error:
         raise LabelError(f"{path} is not valid JSON ({error}), expected GeoJSON polygons; export them again.") from error
     features = content.get("features") if isinstance(content, dict) and "features" in content else [content] if isinstance(content, dict) else content
     if not isinstance(features, list) or not features:

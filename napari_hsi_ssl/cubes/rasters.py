@@ -152,7 +152,7 @@ def _names(path: Path) -> dict[int, str]:
             content = json.loads(beside.read_text(encoding="utf-8"))
             classes = content.get("classes", content)
             return {int(number): str(name) for number, name in zip(classes["numbers"], classes["names"], strict=True)}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except DAMAGE:
             continue  # a file of that name that is none of ours, or none at all
     return {}
 

@@ -250,13 +250,13 @@ def _reason_to_skip(path: Path, folder: Path) -> str | None:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):  # unlike `Path.exists` it also takes names that no file can have
         raise CubeError(f"{path} does not exist; check the path.")
     return path
 
 
 def _checked_shape(path: Path, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    if len(shape) != 3 or min(shape) < 1:
+    if len(shape) != 3 or not all(isinstance(side, int | np.integer) and side > 0 for side in shape):
         raise CubeError(f"{path}: the given shape is {tuple(shape)}, expected three lengths of at least 1 (y, x, band); correct --shape.")
     height, width, bands = (int(side) for side in shape)
     return height, width, bands
@@ -273,7 +273,7 @@ def _unsupported(path: Path) -> CubeError:
 
 
 def _read_plain(path: Path, shape: tuple[int, int, int], order: str, name: str | None) -> xr.DataArray:
-    if order not in {"C", "F"}:
+    if order not in ("C", "F"):
         raise CubeError(f"{path}: order is '{order}', expected C or F; choose one of them.")
     values = shape[0] * shape[1] * shape[2]
     size = path.stat().st_size

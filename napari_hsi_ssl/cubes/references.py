@@ -42,6 +42,7 @@ def calibrated(cube: xr.DataArray, calibration: Mapping[str, Any] | None, folder
     """
     if not calibration:
         return cube
+    _check_note(calibration, str(cube.name))
     references = {kind: read_reference(folder / calibration[kind], cube, kind) for kind in KINDS if calibration.get(kind)}
     panel = calibration.get("panel")
     times = calibration.get("exposure")
@@ -51,6 +52,17 @@ def calibrated(cube: xr.DataArray, calibration: Mapping[str, Any] | None, folder
         panel=None if panel is None else panel_reflectance(panel if isinstance(panel, int | float) else folder / panel, cube),
         exposure=None if times is None else (times[0], times[1], times[2]),
     )
+
+
+def _check_note(calibration: Mapping[str, Any], name: str) -> None:
+    panel, times = calibration.get("panel"), calibration.get("exposure")
+    whole = all(isinstance(calibration.get(kind), str | None) for kind in KINDS) and isinstance(panel, str | float | int | None)
+    timed = times is None or (isinstance(times, list | tuple) and len(times) == 3 and all(isinstance(time, float | int | None) for time in times))
+    if not (whole and timed):
+        raise CubeError(
+            f"calibration of {name} is noted as {dict(calibration)}, expected names of files as 'white' and 'dark', a name or a number as 'panel', "
+            "and three numbers as 'exposure'; add the references again."
+        )
 
 
 def read_reference(path: Path, cube: xr.DataArray, kind: str) -> xr.DataArray:

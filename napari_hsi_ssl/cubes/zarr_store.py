@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import itertools
-import json
 import os
 import struct
 import warnings
@@ -17,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from napari_hsi_ssl.cubes import axes, hdf
 from napari_hsi_ssl.cubes.axes import Stored
@@ -128,7 +128,7 @@ def _json(path: Path, file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > _METADATA_BYTES:
             raise CubeError(f"{file} has {file.stat().st_size} bytes, expected the metadata of a Zarr store, which are a short text; write the store again.")
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = from_json(file.read_bytes())
     except (OSError, ValueError) as error:
         raise CubeError(f"{file} cannot be read ({str(error).rstrip('.')}), expected the JSON metadata of a Zarr store; copy {path.name} again.") from error
     if not isinstance(content, dict):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import TrunkConfig, read_json
-from napari_hsi_ssl.errors import ConfigError, RunError
+from napari_hsi_ssl.errors import DAMAGE, ConfigError, RunError
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.learning.encoder import SimCLRModel, channels_last
 from napari_hsi_ssl.learning.inlets import bank_of
@@ -60,7 +60,7 @@ def build_model(card: Card, seed: int | None = None) -> SimCLRModel | DistilNetw
                 return SimCLRModel(card["channels"], trunk, architecture["projection"], bank_of(card))
             if card["kind"] == "distil":
                 return DistilNetwork(card["channels"], trunk, architecture["classes"], bank_of(card))
-        except (KeyError, TypeError, ConfigError) as error:
+        except (ConfigError, *DAMAGE) as error:
             raise RunError(f"the model's card lacks or misstates a field ({error}), expected one of format {CARD_FORMAT}; train the model again.") from error
     raise RunError(f"the model's card names the kind {card['kind']!r}, expected 'pretrain' or 'distil'; use the program version that wrote it.")
 
@@ -99,7 +99,7 @@ def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
         tensors = load_tensors(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); check the path, or train the model again.") from error
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+    except (safetensors.SafetensorError, *DAMAGE) as error:
         raise RunError(f"{path} is not a whole safetensors file ({error}); copy it again or train again, other formats are never loaded.") from error
     model = build_model(card)
     wrong = _difference(tensors, model)
@@ -196,8 +196,8 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise RunError(f"{path} is not a whole training state ({str(error).splitlines()[0][:120]}); an older one is used where there is one.") from error
+    except (*DAMAGE, pickle.UnpicklingError) as error:
+        raise RunError(f"{path} is not a whole training state ({str(error)[:120]}); an older one is used where there is one.") from error
     if not isinstance(state, dict) or not {"model", "optimizer", "step"} <= state.keys():
         raise RunError(f"{path} lacks parts of a training state; an older one is used where there is one.")
     return state

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
+from napari_hsi_ssl.errors import DAMAGE, ConfigError, LabelError, RunError
 from napari_hsi_ssl.learning.resident import Resident, room
 from napari_hsi_ssl.patches.index import PatchIndex
 
@@ -327,7 +327,7 @@ def open_scores(path: Path) -> Image:
     """
     try:
         image: Image = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise ConfigError(f"{path} cannot be read as an array ({error}); make the PCA again, then start another run.") from error
     if image.ndim != 3:
         raise ConfigError(f"{path} has shape {image.shape}, expected (y, x, channel); make the PCA again, then start another run.")

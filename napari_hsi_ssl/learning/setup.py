@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import napari_hsi_ssl
 from napari_hsi_ssl.config import CubeInput, DomainInput, RunConfig, TrunkConfig
-from napari_hsi_ssl.errors import ConfigError, LabelError, RunError
+from napari_hsi_ssl.errors import DAMAGE, ConfigError, LabelError, RunError
 from napari_hsi_ssl.explore.band_space import BandSpace
 from napari_hsi_ssl.explore.projection import Projection
 from napari_hsi_ssl.learning.cameras import PatchesByDomain, PixelsByDomain
@@ -203,7 +203,7 @@ def _variance(config: RunConfig, channels: int | None, resolve: Resolve) -> NDAr
     try:
         with np.load(path, allow_pickle=False) as content:
             variance = np.asarray(content["variance"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except DAMAGE as error:
         raise RunError(f"{path} is not a projection ({error}); make the PCA again, then start another run.") from error
     if channels is not None and variance.shape != (channels,):
         raise RunError(f"{path} has {variance.size} components, but the scores have {channels}; make the PCA again, then start another run.")
@@ -230,7 +230,7 @@ def _labels(config: RunConfig, cubes: Sequence[_Cube], resolve: Resolve, role: s
 def _raster(path: Path, frame: tuple[int, ...], cube: str) -> NDArray[Any]:
     try:
         image = np.asarray(tifffile.imread(path))
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
+    except DAMAGE as error:
         raise ConfigError(f"{path} cannot be read as a TIFF ({error}); start another run from the project.") from error
     if image.shape != frame:
         raise LabelError(f"{path} has shape {image.shape}, but cube '{cube}' has {frame} (y, x); use a raster made for this cube.")

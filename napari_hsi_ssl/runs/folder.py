@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import psutil
 from pydantic_core import from_json
 
 from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.config import RunConfig, read_json
-from napari_hsi_ssl.errors import HsiError, RunError
+from napari_hsi_ssl.errors import DAMAGE, HsiError, RunError
 
 HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 60.0
@@ -205,7 +205,7 @@ class RunFolder:
         try:
             lock = json.loads((self.path / "lock.json").read_text(encoding="utf-8"))
             return lock if still_there(lock) else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except DAMAGE:
             return None
 
     @property
@@ -217,7 +217,7 @@ class RunFolder:
         event = self.last("launched", *_ENDINGS)
         try:
             return event if event is not None and event["type"] == "launched" and still_there(event) else None
-        except (KeyError, TypeError):
+        except DAMAGE:
             return None
 
     @property
@@ -299,6 +299,11 @@ class RunFolder:
 
 _ENDINGS: dict[str, State] = {"cancelled": "cancelled", "failed": "failed", "finished": "finished"}
 """Events that end a run, and the state they leave."""
+_FIGURES: Final = {
+    "time", "step", "total_steps", "epoch", "epochs", "loss", "throughput", "seconds_left", "seconds", "memory", "heartbeat",
+    "knn_accuracy", "validation_accuracy", "accuracy", "alignment", "uniformity",
+}  # fmt: skip
+_BEYOND: Final = 1e300
 
 
 def _event(line: bytes) -> dict[str, Any] | None:
@@ -306,7 +311,18 @@ def _event(line: bytes) -> dict[str, Any] | None:
         event = from_json(line)  # five times as fast as `json` on a log of 100,000 lines
     except ValueError:
         return None
-    return event if isinstance(event, dict) and "type" in event else None
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        return None
+    return event if all(_is_figure(event[name]) for name in _FIGURES & event.keys()) and _are_figures(event.get("exits")) else None
+
+
+def _is_figure(value: object) -> bool:
+    """Whether a value is a number that can be reckoned with and shown, or none; NaN is neither."""
+    return value is None or (isinstance(value, int | float) and abs(value) < _BEYOND)
+
+
+def _are_figures(values: object) -> bool:
+    return values is None or (isinstance(values, list) and all(map(_is_figure, values)))
 
 
 def identity(pid: int) -> dict[str, Any]:

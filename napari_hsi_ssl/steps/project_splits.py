@@ -128,7 +128,11 @@ def split_project(project: Project, config: SplitConfig, number: int | None = No
 def chosen_split(project: Project) -> dict[str, dict[str, Path]]:
     """Return the label files of the fold that was chosen last, by role and cube; empty where none was, it was taken back, or files of it are gone."""
     noted = project.noted("split")
-    found = {role: {str(cube): project.folder / path for cube, path in noted[role].items()} for role in ROLES if isinstance(noted.get(role), dict)}
+    found = {
+        role: {str(cube): project.folder / path for cube, path in noted[role].items() if isinstance(path, str)}
+        for role in ROLES
+        if isinstance(noted.get(role), dict)
+    }
     allowed = not trust.refused(project.folder, [path for part in found.values() for path in part.values()])  # the window asks about others
     whole = allowed and "train" in found and all(path.exists() and cube in project.entries for part in found.values() for cube, path in part.items())
     return found if whole else {}
@@ -148,7 +152,7 @@ def held_out_labels(project: Project, map_path: Path, cube: str) -> Path | None:
     except HsiError:
         return None
     for card in sorted((project.folder / "splits").glob("*/split.json")):
-        for row in read_json(card).get("folds", []):
+        for row in _rows(card):
             train, test = (_by_cube(row.get(role) or {}, [cube]) for role in ("train", "test"))
             if trust.refused(project.folder, [card.parent / path for path in (*train.values(), *test.values())]):
                 continue
@@ -170,6 +174,16 @@ def score_held_out(project: Project, map_path: Path, cube: str, labels: Path) ->
     own = held_out_labels(project, map_path, cube)
     report = yield from score(map_path, own or labels)
     return {**report, "path": str(map_path), "labels": str(own or labels), "of_split": own is not None, "worth": in_words(report)}
+
+
+def _rows(card: Path) -> list[dict[str, Any]]:
+    """Return the folds that a split lists, those that name label files by text."""
+    rows = read_json(card).get("folds")
+    return [row for row in rows if isinstance(row, dict) and all(map(_are_names, map(row.get, ROLES)))] if isinstance(rows, list) else []
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, str | None) or (isinstance(value, dict) and all(isinstance(name, str) for name in value.values()))
 
 
 def _same(path: Path, labels: NDArray[np.int32]) -> bool:
