@@ -9,6 +9,7 @@ import math
 import mmap
 import os
 import re
+import secrets
 import shutil
 import socket
 import tempfile
@@ -31,8 +32,9 @@ _SAMPLES = 16
 _SPOOL_BYTES = 256 * 2**20
 _SAMPLE_BYTES = 64 * 1024
 _STORE_METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
-_TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)\.[^.]+(\.[^.]*)?")
+_TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.(?P<token>(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})\.[0-9a-f]{8})(\.[^.]*)?")
 """The name of a temporary file or folder: what it will be called, and which process of which computer writes it."""
+_READY: Final = ".ready"
 _LEFT_SECONDS: Final = 86400.0
 
 
@@ -45,23 +47,23 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_paths(*paths: Path) -> Iterator[tuple[Path, ...]]:
-    """Give temporary paths beside several files that belong together, and move all of them there once the block has ended well.
+    """Give temporary paths beside files of one folder that belong together, and move all of them there once the block has ended well.
 
-    The last one is what makes the others count: a header, a card. Its old version goes before the first new file comes, so that a process that is
-    killed in that moment leaves files without it, which whoever reads them notices, and never the header of one version beside the data of another.
+    The last one is what makes the others count: a header, a card. Its old version goes before the first new file comes, so that nobody ever reads
+    the header of one version beside the data of another. By then all new files are whole on disk and marked as ``.ready``: where the process is
+    killed in that moment, `sweep` moves the rest.
     """
     for path in paths:
         if path.exists() and not path.is_file():
             raise ProjectError(f"{path} is no ordinary file but a folder or a device, so it is not replaced; choose another name.")
-    temporaries: list[Path] = []
+    token = _token()
+    temporaries = [path.with_name(f".{path.name}.{token}{path.suffix}") for path in paths]
     try:
-        for path in paths:
+        for path, temporary in zip(paths, temporaries, strict=True):
             with writing(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 sweep(path.parent)
-                handle, name = tempfile.mkstemp(prefix=f"{_prefix(path)}.", suffix=path.suffix, dir=path.parent)
-                os.close(handle)
-                temporaries.append(Path(name))
+                temporary.touch(0o600, exist_ok=False)
         with writing(paths[0]):
             yield tuple(temporaries)
         for path, temporary in zip(paths, temporaries, strict=True):
@@ -71,6 +73,7 @@ def atomic_paths(*paths: Path) -> Iterator[tuple[Path, ...]]:
                 temporary.chmod(0o644)
         if len(paths) > 1:
             with writing(paths[-1]):
+                temporaries[-1] = temporaries[-1].replace(paths[-1].with_name(f".{paths[-1].name}.{token}{_READY}"))
                 paths[-1].unlink(missing_ok=True)
         for path, temporary in zip(paths, temporaries, strict=True):
             with writing(path):
@@ -91,7 +94,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sweep(path.parent)
-        outer = Path(tempfile.mkdtemp(prefix=f"{_prefix(path)}.", dir=path.parent))
+        outer = path.with_name(f".{path.name}.{_token()}")
+        outer.mkdir()
     made, old = outer / path.name, outer / "old"
     try:
         with writing(path):
@@ -106,8 +110,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(outer, ignore_errors=True)
 
 
-def _prefix(path: Path) -> str:
-    return f".{path.name}.{_here()}-{os.getpid()}"
+def _token() -> str:
+    """Return what tells who writes a temporary file, and its files from others."""
+    return f"{_here()}-{os.getpid()}.{secrets.token_hex(4)}"
 
 
 def _here() -> str:
@@ -115,28 +120,38 @@ def _here() -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Delete what processes that were killed while they wrote have left in a folder: of this computer at once, of others after a day."""
-    with suppress(OSError), os.scandir(folder) as found:  # a share that is slow or gone is no reason not to write
-        for entry in found:
-            torn = _TEMPORARY.fullmatch(entry.name) if entry.name[0] == "." else None
-            if torn is None:
-                continue
-            ended = torn["host"] == _here() and not psutil.pid_exists(int(torn["pid"]))
-            if ended or time.time() - entry.stat(follow_symlinks=False).st_mtime > _LEFT_SECONDS:
-                with suppress(OSError):
-                    _remove(Path(entry.path))
+    """Clear a folder of what processes that were killed while they wrote have left: of this computer at once, of others after a day.
+
+    What was written whole and only had to be moved to its place is moved there; the rest is deleted.
+    """
+    with suppress(OSError, ValueError):  # a share that is slow or gone is no reason not to write, nor a name that no file can have
+        hidden = ((folder / name, _TEMPORARY.fullmatch(name)) for name in os.listdir(folder) if name[0] == ".")
+        torn = {path: found for path, found in hidden if found is not None and _abandoned(path, found)}
+        for path, found in torn.items():
+            if path.suffix == _READY:
+                (folder / found["name"]).unlink(missing_ok=True)
+                for other, its in torn.items():
+                    if its["token"] == found["token"] and other != path:
+                        other.replace(folder / its["name"])
+                path.replace(folder / found["name"])
+        for path, found in torn.items():
+            place = folder / found["name"]
+            if not path.is_symlink() and (path / "old").exists() and not place.exists():  # a store that was taken away to make room
+                (path / "old").replace(place)
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
 
 
-def _remove(torn: Path) -> None:
-    """Delete a temporary file, or a temporary folder once the store that it took away from its place is back there."""
-    if not torn.is_dir() or torn.is_symlink():
-        torn.unlink(missing_ok=True)
-        return
-    found = _TEMPORARY.fullmatch(torn.name)
-    place = torn.with_name(found["name"]) if found else torn
-    if (torn / "old").exists() and not place.exists():
-        (torn / "old").replace(place)
-    shutil.rmtree(torn, ignore_errors=True)
+def there(path: Path) -> bool:
+    """Tell whether a file or a folder is there, moving it there first where a killed process has left it whole."""
+    if not os.path.exists(path):
+        sweep(path.parent)
+    return os.path.exists(path)
+
+
+def _abandoned(path: Path, found: re.Match[str]) -> bool:
+    if found["host"] == _here():
+        return not psutil.pid_exists(int(found["pid"]))
+    return time.time() - path.lstat().st_mtime > _LEFT_SECONDS
 
 
 @contextmanager

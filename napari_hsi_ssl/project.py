@@ -111,6 +111,7 @@ class Project:
         folder = Path(folder).absolute()
         if not (folder / "project.json").exists():
             raise ProjectError(f"{folder} holds no project.json; make a project there with `napari-hsi-ssl new {folder}`.")
+        files.sweep(folder / "maps")  # their cards say which there are
         stamp = stamp_of(folder / "project.json")
         content = read_json(folder / "project.json")
         if content.get("schema_version") != SCHEMA_VERSION:

@@ -111,13 +111,13 @@ def test_the_next_writer_sweeps_what_a_killed_one_left_and_nothing_else(tmp_path
     """Half of a large file would else take its room on the disk for ever."""
     killed(f"with files.atomic_path(Path({str(tmp_path / 'a.npy')!r})) as half: half.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)")
     assert len(os.listdir(tmp_path)) == 1
-    (tmp_path / ".b.json.0123abcd-1.xy.json").write_text("of another computer, just now")
+    (tmp_path / ".b.json.0123abcd-1.00112233.json").write_text("of another computer, just now")
     (tmp_path / ".hidden").write_text("somebody else's")
     with files.atomic_path(tmp_path / "c.json") as mine:
         files.write_json(tmp_path / "b.json", {})
         assert mine.exists(), "its process lives"
-    assert set(os.listdir(tmp_path)) == {"b.json", "c.json", ".b.json.0123abcd-1.xy.json", ".hidden"}
-    os.utime(tmp_path / ".b.json.0123abcd-1.xy.json", (0, 0))
+    assert set(os.listdir(tmp_path)) == {"b.json", "c.json", ".b.json.0123abcd-1.00112233.json", ".hidden"}
+    os.utime(tmp_path / ".b.json.0123abcd-1.00112233.json", (0, 0))
     files.sweep(tmp_path)
     assert set(os.listdir(tmp_path)) == {"b.json", "c.json", ".hidden"}
 
@@ -139,28 +139,22 @@ def test_a_store_that_was_away_when_its_writer_was_killed_comes_back(tmp_path):
     assert set(os.listdir(tmp_path)) == {"a.zarr", "other.json"}
 
 
-def test_files_that_belong_together_change_together(tmp_path, monkeypatch):
-    """A header of one version beside the data of another would be read without a word."""
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("moves", [0, 1, 2, 3])
+def test_files_that_belong_together_change_together_whenever_their_writer_is_killed(tmp_path, moves):
+    """A header of one version beside the data of another would be read without a word; without a header there would be nothing."""
     data, header = tmp_path / "a.dat", tmp_path / "a.hdr"
-
-    def write(words: str) -> None:
-        with files.atomic_paths(data, header) as (one, other):
-            one.write_text(words)
-            other.write_text(words)
-
-    write("old")
-    real, moved = Path.replace, []
-
-    def replace(one: Path, other: Path) -> None:
-        if moved:
-            raise KeyboardInterrupt
-        moved.append(real(one, other))
-
-    monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(KeyboardInterrupt):
-        write("new")
-    monkeypatch.undo()
-    assert data.read_text() == "new"
-    assert os.listdir(tmp_path) == ["a.dat"], "without a header it is no cube"
-    write("newer")
-    assert (data.read_text(), header.read_text()) == ("newer", "newer")
+    for path in (data, header):
+        path.write_text("old")
+    body = (
+        "from itertools import count\n"
+        "real, moved = Path.replace, count()\n"
+        f"Path.replace = lambda *paths: real(*paths) if next(moved) < {moves} else os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"with files.atomic_paths(Path({str(data)!r}), Path({str(header)!r})) as halves: [half.write_text('new') for half in halves]\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed(body)
+    assert not header.exists() or data.read_text() == header.read_text()
+    files.sweep(tmp_path)
+    assert data.read_text() == header.read_text() == ("new" if moves else "old")
+    assert set(os.listdir(tmp_path)) == {"a.dat", "a.hdr"}
