@@ -16,6 +16,7 @@ from napari_hsi_ssl.cubes.cube import Quantity
 from napari_hsi_ssl.cubes.lazy import DATA_ENDINGS, MappedFile, Shape, build_cube
 from napari_hsi_ssl.cubes.spectral_units import from_band_names, stated_quantity, to_nm
 from napari_hsi_ssl.errors import CubeError, HsiWarning
+from napari_hsi_ssl.files import sweep
 
 TYPES: Final[dict[int, str]] = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 """ENVI's numbers of the real numeric types."""
@@ -191,6 +192,7 @@ def nodata_of(file: EnviFile) -> float | None:
 def find_header(data_path: Path) -> Path | None:
     """Return the header of a data file: ``image.dat.hdr`` or ``image.hdr``, in any case of letters, or None."""
     wanted = (f"{data_path.name}.hdr".lower(), f"{data_path.stem}.hdr".lower())
+    sweep(data_path.parent)
     try:
         beside = {entry.name.lower(): entry for entry in sorted(data_path.parent.iterdir(), reverse=True)}
     except OSError:

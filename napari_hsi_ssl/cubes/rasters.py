@@ -12,6 +12,7 @@ from PIL import Image
 
 from napari_hsi_ssl.cubes import envi, matlab, polygons, readers, tiff
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, LabelError
+from napari_hsi_ssl.files import there
 
 SUPPORTED: Final = "TIFF, NumPy (.npy, .npz), MATLAB (.mat), PNG and ENVI classifications"
 
@@ -43,7 +44,7 @@ def read_raster(path: str | Path, key: str | None = None) -> NDArray[Any]:
         When the file is damaged or is no image of two axes.
     """
     path, key = _parted(Path(path), key)
-    if not path.is_file():
+    if not there(path) or not path.is_file():
         raise CubeError(f"{path} does not exist; check the path.")
     ending = path.suffix.lower()
     if ending == ".mat":

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.cubes import band_folder, envi, hdf, matlab, netcdf, tiff, zarr_store
 from napari_hsi_ssl.cubes.lazy import DATA_ENDINGS, MappedFile, build_cube, cube_name
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
+from napari_hsi_ssl.files import there
 
 SUPPORTED: Final = (
     "ENVI (.hdr with .dat, .img, .raw, …), TIFF (.tif), Zarr (.zarr), NetCDF (.nc), HDF5 (.h5, .hdf5, .he5), HyperSpy (.hspy), MATLAB (.mat), "
@@ -250,7 +251,7 @@ def _reason_to_skip(path: Path, folder: Path) -> str | None:
 
 def _existing(path: str | Path) -> Path:
     path = Path(path)
-    if not os.path.exists(path):  # unlike `Path.exists` it also takes names that no file can have
+    if not there(path):
         raise CubeError(f"{path} does not exist; check the path.")
     return path
 
