@@ -21,6 +21,7 @@ from napari_hsi_ssl.explore.looks import resolve
 from napari_hsi_ssl.gui import layers, mask_layers, result_layers
 from napari_hsi_ssl.gui.desk import Desk
 from napari_hsi_ssl.gui.jobs import Jobs, Update
+from napari_hsi_ssl.gui.mask_history import history_for
 from napari_hsi_ssl.gui.pictures import (
     Composite,
     CubePicture,
@@ -71,6 +72,7 @@ class Canvas(QObject):
         self.grid_wanted = True
         """Whether new patches are outlined on the image."""
         layers.remove_safely(desk.viewer)
+        desk.project_left.connect(self._forget)
         desk.cube_changed.connect(self.show_cube)
         desk.masks_changed.connect(self._masks_changed)
         desk.labels_changed.connect(self._labels_changed)
@@ -82,6 +84,14 @@ class Canvas(QObject):
             self.show_cube(desk.cube)
 
     # -- the cube -------------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """Let go of the cube that was shown, and of what is still being read of its project: it would come late, over another cube."""
+        self._jobs.forget()
+        self._picture = self._ordered = self.composite = None
+        self._waiting.clear()
+        if self.desk.alive:
+            history_for(self.desk.viewer).clear()
 
     def show_cube(self, name: str) -> None:
         """Read and show a cube of the project, its mask and its labels."""
@@ -319,6 +329,8 @@ class Canvas(QObject):
         self.map_shown.emit(path)
 
     def _show_confidence(self) -> None:
+        if not self._waiting:  # its project was left meanwhile
+            return
         cube, name, found = self._waiting.pop(0)
         if self.desk.alive and cube == self.desk.cube:
             result_layers.show_confidence(self.desk.viewer, cube, found.confidence, name)

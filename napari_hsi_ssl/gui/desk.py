@@ -29,6 +29,8 @@ class Desk(QObject):
 
     Attributes
     ----------
+    project_left : Signal()
+        The project that was open is no longer: nothing of it is to be kept. Comes before `project_changed`.
     project_changed : Signal()
         Another project (or none) is open, or its list of cubes changed.
     cube_changed : Signal(str)
@@ -65,6 +67,7 @@ class Desk(QObject):
         What is being done to the project now; "" when nothing is.
     """
 
+    project_left = Signal()
     project_changed = Signal()
     cube_changed = Signal(str)
     masks_changed = Signal(str)
@@ -117,11 +120,13 @@ class Desk(QObject):
 
     def open_project(self, project: Project | None) -> None:
         """Make a project the open one and its first cube the current one."""
-        self._project = project
+        left, self._project = self._project, project
         self._pinned = {}
         self._cube = next(iter(project.entries), "") if project else ""
         self.runs = []
         self._selection = None
+        if left is not None:
+            self.project_left.emit()
         self.project_changed.emit()
         self.cube_changed.emit(self._cube)
         self.selection_changed.emit("")

@@ -301,6 +301,11 @@ class Jobs(QObject):
         """Ask all jobs to end, without waiting for them."""
         _stop_all(self._stops)
 
+    def forget(self) -> None:
+        """Cancel all jobs, and drop what they give: nobody wants it any more."""
+        for job in self.findChildren(Job):
+            job.forget()
+
     def _ended(self, job: Job, slot: str | None) -> None:
         self._stops.discard(job.stop)
         self._work.pop(job.stop, None)

@@ -95,6 +95,10 @@ class MaskHistory:
         if cube in self._stacks:
             self._stacks[cube].merge = ""
 
+    def clear(self) -> None:
+        """Forget every step: the cubes that come next may have the same names."""
+        self._stacks.clear()
+
     def _fitting(self, cube: str, mask: NDArray[np.bool_]) -> _Stack | None:
         stack = self._stacks.get(cube)
         if stack is not None and stack.state != _checksum(mask):

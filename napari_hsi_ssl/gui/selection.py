@@ -63,6 +63,7 @@ class Selection(QObject):
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE_MS)
         self._timer.timeout.connect(self._read_drawing)
         desk.selection_changed.connect(self._changed)
+        desk.project_left.connect(self.cells.clear)
         listen(desk.viewer.layers.events.inserted, self, "watch_layers")
         self.watch_layers()
 

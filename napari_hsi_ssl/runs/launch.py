@@ -117,6 +117,10 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
         ended = (ended or time.monotonic()) if story.ending else 0.0
         # Who has said that it ended still holds the lock for a moment; it can be started again only after that.
         if not alive or (ended and time.monotonic() - ended > _LEAVING_SECONDS):
+            gone = time.monotonic() + _LEAVING_SECONDS
+            while _child_of(folder) and time.monotonic() < gone:
+                yield progress
+                time.sleep(_POLL_SECONDS)
             return _outcome(folder, story.ending)
         if queue.news:
             told = {"type": "queue", "message": queue.news}
@@ -236,6 +240,12 @@ def _kill(pid: int) -> None:
         except psutil.Error:
             continue
     psutil.wait_procs(doomed, timeout=5)
+
+
+def _child_of(folder: RunFolder) -> bool:
+    """Whether a trainer that this process started is still there; one that has ended is seen off, or the system keeps its entry."""
+    _reap()
+    return (folder.last("launched") or {}).get("pid") in {process.pid for process in _children}
 
 
 def _reap() -> None:

@@ -59,6 +59,11 @@ class CellCache:
                 self._kept.move_to_end(key)
             return found
 
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        with self._lock:
+            self._kept.clear()
+
     def put(self, key: tuple[Any, ...], cells: NDArray[np.int32]) -> None:
         """Keep cells (n,) where they fit."""
         with self._lock:

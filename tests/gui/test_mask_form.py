@@ -17,9 +17,11 @@ from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.explore.regions import angle_image, grow, pixel_spectra
 from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.layers import canvas_widget
-from napari_hsi_ssl.gui.mask_history import FEWEST_STEPS, MaskHistory
+from napari_hsi_ssl.gui.mask_history import FEWEST_STEPS, MaskHistory, history_for
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.progress import run
+from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps import cubes
 from napari_hsi_ssl.steps.labels import save_painted
 from tests.gui.conftest import write_cube
 
@@ -197,6 +199,23 @@ def test_clicking_the_background_cluster(form, qtbot):
 
 
 # -- combining, undo ----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_project_is_used_in_the_next_one(form, qtbot, tmp_path):
+    """Cubes of two projects are often called alike: clusters, angles, picks and steps to take back are another cube's."""
+    form.fields.setValue(form.fields.value().model_copy(update={"method": "kmeans"}))
+    qtbot.waitUntil(lambda: form.rules.clusters is not None and not form.jobs.running, timeout=15000)
+    form.rules.add_pick(3, 3)
+    form.change("invert")
+    qtbot.waitUntil(lambda: not form.jobs.running, timeout=15000)
+    assert history_for(form.desk.viewer).able("beans") != (0, 0)
+    run(cubes.new(tmp_path / "other", [write_cube(tmp_path / "other-raw" / "beans.hdr", (30, 26, 7), seed=3)]))
+    form.desk.open_project(Project.open(tmp_path / "other"))
+    assert form.rules.clusters is None
+    assert form.rules.picks == []
+    assert not form.rules.chips
+    assert history_for(form.desk.viewer).able("beans") == (0, 0)
+    qtbot.waitUntil(lambda: form.canvas.picture is not None and form.canvas.picture.cube.shape == (30, 26, 7), timeout=15000)
 
 
 def test_a_rule_is_combined_with_the_mask_that_was_there(form, qtbot):

@@ -98,6 +98,22 @@ def test_stop_is_acknowledged_at_once_and_stays_so(form, project, monkeypatch):
     form.watch.latest.clear()
 
 
+def test_a_run_that_was_stopped_can_be_stopped_again(form, monkeypatch):
+    """Resumed, or of another project and called alike, it stood there as "saves and stops" for ever."""
+    monkeypatch.setattr("napari_hsi_ssl.gui.forms.runs_panel.cancel_run", lambda *_: iter(()))
+    live = Update(Progress(3, 9, "epoch 3 of 9"))
+    form.watch.latest["pretrain-1"] = live
+    form.refresh()
+    form.live.cancel.click()
+    form.watch.latest.clear()
+    form.refresh()
+    form.watch.latest["pretrain-1"] = live
+    form.refresh()
+    assert form.live.cancel.isEnabled()
+    assert form.live.text.text() == "epoch 3 of 9"
+    form.watch.latest.clear()
+
+
 def test_one_press_deletes_nothing(qtbot):
     button = TwiceButton("Delete", "Delete it")
     qtbot.addWidget(button)

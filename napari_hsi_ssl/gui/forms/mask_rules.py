@@ -75,6 +75,7 @@ class RulePage(QWidget):
         self.range_of = ""
         self._cutting = self._again = False
         self._last = 0.0
+        form.desk.project_left.connect(self.forget)
         self._taken: tuple[tuple[int, int], ...] = ()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -400,12 +401,21 @@ class RulePage(QWidget):
         self.stop_previews()
         self.click.setChecked(False)
         if self.clusters is not None and self._clusters_of[0] != self.form.desk.cube:
-            self.clusters, self.foreground, self._clusters_of = None, set(), ()
-            for chip in self.chips:
-                self._chip_grid.removeWidget(chip)
-                chip.deleteLater()
-            self.chips = []
+            self._forget_clusters()
         self._tell_picks()
+
+    def forget(self) -> None:
+        """Forget what belongs to the project before: a cube of the next one may have the same name."""
+        self._angles, self.range_of = None, ""
+        self.picks, self.picks_of = [], ""
+        self._forget_clusters()
+
+    def _forget_clusters(self) -> None:
+        self.clusters, self.foreground, self._clusters_of = None, set(), ()
+        for chip in self.chips:
+            self._chip_grid.removeWidget(chip)
+            chip.deleteLater()
+        self.chips = []
 
     def refresh(self) -> None:
         """Bring the range of values up to date."""

@@ -131,12 +131,12 @@ class RunsPanel(QWidget):
 
     def _show_live(self) -> None:
         run = self.shown_live()
+        self._stopping &= set(self._watch.live)  # also when none is live: a run of this name may be resumed, or be another project's
         self.live.setVisible(bool(run))
         self.mapping.setVisible(bool(run))
         if not run and "in the background" in self._form.words.text():
             self._form.say("")  # how it ended stands above the forms
         if run:
-            self._stopping &= set(self._watch.live)
             self.live.show_update(self._watch.latest[run])
             self.live.cancel.setEnabled(run not in self._stopping)
             self.live.setToolTip(run)

@@ -77,6 +77,7 @@ class ExplorerDock(QTabWidget):
 
     def _connect(self) -> None:
         desk, viewer = self.desk, self.desk.viewer
+        desk.project_left.connect(self.jobs.forget)
         desk.project_changed.connect(self._project_changed)
         desk.cube_changed.connect(self._cube_changed)
         canvas_for(desk).looked.connect(self._bands_shown)

@@ -58,6 +58,7 @@ class PixelPointer(QObject):
         self.pinning = False
         self._jobs = Jobs(self)
         self._reads = _Reads()
+        desk.project_left.connect(self._forget)
         self._place: tuple[int, int] | None = None
         self._asked = self._shown = 0
         self._begun: dict[int, float] = {}
@@ -85,6 +86,10 @@ class PixelPointer(QObject):
             y, x = (round(float(value) * step + (step - 1) / 2) for value in (corner[:2] if getattr(layer, "rgb", False) else corner[-2:]))
         height, width, _ = picture.cube.shape
         return (y, x) if 0 <= y < height and 0 <= x < width else None
+
+    def _forget(self) -> None:
+        self._jobs.forget()
+        self._reads = _Reads()
 
     def move(self, position: tuple[float, ...]) -> None:
         """Take a new place of the pointer."""
