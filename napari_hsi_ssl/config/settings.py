@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
     pydantic's reader refuses what Python's own would hand on to trip over later: values nested without end, and halves of letters.
     """
     try:
-        value = from_json(path.read_text(encoding="utf-8"))
+        value = from_json(limits.json_bytes(path, ConfigError))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist; check the path.") from error
     except OSError as error:

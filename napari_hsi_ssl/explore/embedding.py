@@ -22,7 +22,7 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, limits
 from napari_hsi_ssl.errors import DAMAGE, ConfigError, ProjectError
 from napari_hsi_ssl.progress import Progress, Steps
 
@@ -85,7 +85,7 @@ class SampleMap:
             When the file is damaged or something else.
         """
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            with limits.opened_npz(path) as archive:
                 values = {name: archive[name] for name in cls.__dataclass_fields__}
             count = len(values["pixel"])
             fits = values["places"].shape == (count, 2) and values["cube"].shape == (count,) and values["cubes"].ndim == 1

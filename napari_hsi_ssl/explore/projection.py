@@ -9,7 +9,7 @@ from typing import Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, limits
 from napari_hsi_ssl.cubes.calibrate import Grid
 from napari_hsi_ssl.errors import DAMAGE, ProjectError
 from napari_hsi_ssl.explore.chunks import Spectra
@@ -111,7 +111,7 @@ class Projection:
         if not path.exists():
             raise ProjectError(f"{path} does not exist; {remedy}.")
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            with limits.opened_npz(path) as archive:
                 values = {name: archive[name] for name in cls.__dataclass_fields__ if name != "patterns"}
                 unknown = values["components"].T if str(values["method"]) == "pca" else np.full_like(values["components"].T, np.nan)
                 values["patterns"] = archive.get("patterns", unknown)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import safetensors
 import torch
@@ -22,6 +23,10 @@ from napari_hsi_ssl.learning.encoder import SimCLRModel, channels_last
 from napari_hsi_ssl.learning.inlets import bank_of
 
 CARD_FORMAT = 1
+_WIDEST: Final = 2**16
+_MOST: Final = {"blocks": 256, "stages": 32, "window": 4096}
+_MOST_WEIGHTS: Final = 2**28
+_HEAD_BYTES: Final = 2**20
 
 Card = dict[str, Any]
 """What ``model.json`` says of a model.
@@ -56,6 +61,7 @@ def build_model(card: Card, seed: int | None = None) -> SimCLRModel | DistilNetw
         try:
             architecture = card["architecture"]
             trunk = TrunkConfig.parse(architecture["trunk"], "the model's card")
+            _check_size(card, trunk)
             if card["kind"] == "pretrain":
                 return SimCLRModel(card["channels"], trunk, architecture["projection"], bank_of(card))
             if card["kind"] == "distil":
@@ -63,6 +69,26 @@ def build_model(card: Card, seed: int | None = None) -> SimCLRModel | DistilNetw
         except (ConfigError, *DAMAGE) as error:
             raise RunError(f"the model's card lacks or misstates a field ({error}), expected one of format {CARD_FORMAT}; train the model again.") from error
     raise RunError(f"the model's card names the kind {card['kind']!r}, expected 'pretrain' or 'distil'; use the program version that wrote it.")
+
+
+def _check_size(card: Card, trunk: TrunkConfig) -> None:
+    """Raise `RunError` when a card describes a network that no run here makes, before room is made for it."""
+    architecture = card["architecture"]
+    sizes = {"channels": card["channels"], "window": card.get("window", 1), "blocks": trunk.blocks, "stages": len(trunk.widths)}
+    sizes |= {name: architecture[name] for name in ("projection", "classes") if name in architecture}
+    sizes |= {f"width {number + 1}": width for number, width in enumerate(trunk.widths[: _MOST["stages"]])}
+    for name, value in sizes.items():
+        most = _MOST.get(name, _WIDEST)
+        if not isinstance(value, int) or not 0 < value <= most:
+            raise RunError(f"the model's card says {name} = {str(value)[:40]!r}, expected a whole number from 1 to {most:,}; do not trust this model.")
+    channels, depth = card["channels"], trunk.blocks
+    stages = zip((channels, *trunk.widths), trunk.widths, strict=False)
+    weights = sum(9 * (2 * depth * wide * wide + narrow * wide) for narrow, wide in stages)
+    if weights > _MOST_WEIGHTS:
+        raise RunError(f"the model's card describes a network of {weights:,} weights, expected at most {_MOST_WEIGHTS:,}; do not trust this model.")
+    scale = card.get("input")
+    if scale is not None and any(len(scale[name]) != channels for name in ("offset", "gain")):
+        raise RunError(f"the model's card has no offset and gain for each of its {channels} channels; put the file and the .json of one run together.")
 
 
 def save_model(folder: Path, model: nn.Module, card: Card) -> None:
@@ -92,16 +118,20 @@ def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
     RunError
         When a file is missing, truncated, a pickle, or of another architecture than its card says.
     """
+    files.there(path.with_suffix(".json"))
     card = read_json(path.with_suffix(".json"))
     if card.get("format") != CARD_FORMAT:
         raise RunError(f"{path.with_suffix('.json')} has format {card.get('format')!r}, expected {CARD_FORMAT}; use the program version that wrote it.")
+    model = build_model(card)
+    expected = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values()) + _HEAD_BYTES
     try:
+        if path.stat().st_size > 2 * expected or not path.is_file():  # twice, for weights of double precision
+            raise RunError(f"{path} has {path.stat().st_size:,} bytes, far more than the network of its card needs; do not trust this model.")
         tensors = load_tensors(path.read_bytes())
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); check the path, or train the model again.") from error
     except (safetensors.SafetensorError, *DAMAGE) as error:
         raise RunError(f"{path} is not a whole safetensors file ({error}); copy it again or train again, other formats are never loaded.") from error
-    model = build_model(card)
     wrong = _difference(tensors, model)
     if wrong:
         raise RunError(f"{path} holds another architecture than its card says (first difference: {wrong}); put the file and the .json of one run together.")
@@ -195,8 +225,11 @@ def load_state(path: Path) -> dict[str, Any]:
         When the file is truncated or holds anything else.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # a state is never packed, so nothing in it unfolds to more than the file
+            if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+                raise RunError(f"{path} unpacks to more than it has bytes, which no training state does; an older one is used where there is one.")
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (*DAMAGE, pickle.UnpicklingError) as error:
+    except (*DAMAGE, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} is not a whole training state ({str(error)[:120]}); an older one is used where there is one.") from error
     if not isinstance(state, dict) or not {"model", "optimizer", "step"} <= state.keys():
         raise RunError(f"{path} lacks parts of a training state; an older one is used where there is one.")

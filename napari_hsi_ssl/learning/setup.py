@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 import napari_hsi_ssl
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.config import CubeInput, DomainInput, RunConfig, TrunkConfig
 from napari_hsi_ssl.errors import DAMAGE, ConfigError, LabelError, RunError
 from napari_hsi_ssl.explore.band_space import BandSpace
@@ -201,7 +202,7 @@ def _variance(config: RunConfig, channels: int | None, resolve: Resolve) -> NDAr
         return np.ones(channels or 0)
     path = resolve(config.inlet)
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with limits.opened_npz(path) as content:
             variance = np.asarray(content["variance"], dtype=np.float64)
     except DAMAGE as error:
         raise RunError(f"{path} is not a projection ({error}); make the PCA again, then start another run.") from error

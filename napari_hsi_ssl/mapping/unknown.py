@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, limits
 from napari_hsi_ssl.errors import DAMAGE, LabelError
 from napari_hsi_ssl.mapping.maps import Embedding, labelled_features, measured_rows
 from napari_hsi_ssl.mapping.recommend import Labels
@@ -76,7 +76,7 @@ class Clouds:
             When the file is damaged or something else.
         """
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with limits.opened_npz(path) as content:
                 arrays: dict[str, Any] = {name: content[name] for name in cls.__dataclass_fields__}
             found = cls(**{**arrays, "scale": float(arrays["scale"]), "source": str(arrays["source"])})
             classes, width = found.centres.shape

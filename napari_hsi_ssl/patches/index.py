@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, limits
 from napari_hsi_ssl.config import PatchConfig
 from napari_hsi_ssl.errors import DAMAGE, ConfigError, ProjectError
 from napari_hsi_ssl.patches.blocks import split_by_blocks
@@ -103,7 +102,7 @@ class PatchIndex:
             When the file is gone, is no patch index, or points outside its own names.
         """
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
+            with limits.opened_npz(path) as content:
                 names = {key: tuple(map(str, content[key])) for key in ("cubes", "domains", "notes")}
                 arrays = {key: content[key].astype(kind) for key, kind in _TYPES.items()}
                 size = int(content["size"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, limits
 from napari_hsi_ssl.errors import DAMAGE, RunError
 from napari_hsi_ssl.patches.index import PatchIndex
 
@@ -69,7 +68,7 @@ class Snapshot:
         if not path.exists():
             return None
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as content:
+            with limits.opened_npz(path) as content:
                 cubes, domains = (tuple(map(str, content[key])) for key in ("cubes", "domains"))
                 address = {key: content[key].astype(np.int32) for key in _ADDRESS}
                 numbers = {"explained": float(content["explained"]), "epoch": int(content["epoch"]), "size": int(content["size"])}

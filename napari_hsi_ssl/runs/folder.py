@@ -26,6 +26,10 @@ HEARTBEAT_SECONDS = 2.0
 STALE_SECONDS = 60.0
 _POLL_SECONDS = 0.2
 _SETTLE_SECONDS = 0.05
+_MOST_EVENT_BYTES = 2**30
+_MOST_EVENTS = 4_000_000
+"""A trainer says something five times a second at most: more than a week."""
+_BLOCK_BYTES = 2**18
 
 State = Literal["new", "queued", "running", "finished", "cancelled", "failed", "stopped"]
 
@@ -152,9 +156,12 @@ class RunFolder:
         path = self.path / "events.jsonl"
         if not path.exists():
             return [], offset
+        self._check_log(path)
         with path.open("rb") as stream:
             stream.seek(offset)
             content = stream.read(-1 if end is None else max(0, end - offset))
+        if content.count(b"\n") > _MOST_EVENTS:
+            raise RunError(f"{path} holds more than {_MOST_EVENTS:,} events, expected the log of one run; move it away to look at the run without it.")
         whole = content.rfind(b"\n") + 1
         found = [event for line in content[:whole].split(b"\n") if (event := _event(line)) is not None]
         return found, offset + whole
@@ -164,13 +171,18 @@ class RunFolder:
         path = self.path / "events.jsonl"
         if not path.exists():
             return None
+        self._check_log(path)
         marks = [f'"{kind}"'.encode() for kind in kinds]
-        for line in reversed(path.read_bytes().split(b"\n")[:-1]):
+        for line in _lines_backwards(path):
             if any(mark in line for mark in marks):  # a long log is not decoded line by line
                 event = _event(line)
                 if event is not None and event["type"] in kinds:
                     return event
         return None
+
+    def _check_log(self, path: Path) -> None:
+        if not path.is_file() or path.stat().st_size > _MOST_EVENT_BYTES:
+            raise RunError(f"{path} is no log of one run (a device, or more than {_MOST_EVENT_BYTES:,} bytes); move it away to look at the run without it.")
 
     def history(self) -> list[dict[str, Any]]:
         """Return the events that count: those of steps undone by a later resume are left out."""
@@ -323,6 +335,25 @@ def _is_figure(value: object) -> bool:
 
 def _are_figures(values: object) -> bool:
     return values is None or (isinstance(values, list) and all(map(_is_figure, values)))
+
+
+def _lines_backwards(path: Path) -> Iterator[bytes]:
+    """Yield the whole lines of a log, last one first; of a long log the end is read alone."""
+    with path.open("rb") as stream:
+        end, kept = stream.seek(0, os.SEEK_END), b""
+        torn = True  # what stands behind the last line break is no line yet
+        while end > 0:
+            begin = stream.seek(max(0, end - _BLOCK_BYTES))
+            kept, *lines = (stream.read(end - begin) + kept).split(b"\n")
+            end = begin
+            if lines and torn:
+                lines.pop()
+                torn = False
+            yield from reversed(lines)
+            if len(kept) > 4 * _BLOCK_BYTES:  # no event is so long
+                kept, torn = b"", True
+        if not torn:
+            yield kept
 
 
 def identity(pid: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from napari_hsi_ssl import files
+from napari_hsi_ssl import files, trust
 from napari_hsi_ssl.cubes import places
 from napari_hsi_ssl.cubes.cube import ClassMap
 from napari_hsi_ssl.cubes.cube_writers import FORMATS, cube_steps
@@ -83,6 +83,10 @@ def _export_run(run: RunFolder, to: Path) -> None:
         raise RunError(f"run '{run.name}' has no model yet; wait for it to finish, or resume it.")
     if to.suffix != ".safetensors":
         raise ConfigError(f"--to is {to.name}, but a run is exported as weights; choose a name that ends in .safetensors.")
-    files.write_bytes(to, run.model_path.read_bytes())
-    with files.atomic_path(to.with_suffix(".json")) as card:
-        shutil.copyfile(run.path / "model.json", card)
+    card = run.path / "model.json"
+    for part in (run.model_path, card):
+        if not trust.lies_in(part, run.path):
+            raise RunError(f"{part} is a link that leads out of the run's folder, so it is not exported; put the file itself there.")
+    with files.atomic_paths(to, to.with_suffix(".json")) as (weights, beside):
+        shutil.copyfile(run.model_path, weights)
+        shutil.copyfile(card, beside)
