@@ -10,6 +10,9 @@ from hypothesis import Phase, settings
 
 REPOSITORY = Path(__file__).parents[1]
 
+# A deadline tells how busy the machine is, not whether the code is right.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 # For scripts/mutants.sh: a mutant is noticed or not, the same in every run, and nobody asks for the simplest example.
 settings.register_profile("mutants", settings.get_profile("ci"), phases=[Phase.explicit, Phase.generate])
 
