@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,11 +20,6 @@ from napari_hsi_ssl.explore.sources import band_use
 from napari_hsi_ssl.progress import Progress, Steps, run
 
 Mask = NDArray[np.bool_]
-
-
-def make_mask(cube: xr.DataArray, config: MaskConfig, area: Mask | None = None, pc1: NDArray[np.floating] | None = None, **known: Any) -> Mask:  # noqa: ANN401
-    """Find the foreground of a cube by a rule, to its end; see `find_mask`."""
-    return run(find_mask(cube, config, area, pc1, **known))
 
 
 def find_mask(

@@ -124,23 +124,6 @@ def embed_cube(
     return (yield from ask_cube(asker, Frame(scores, card, area), embedding, "embedding"))
 
 
-def predict_cube(
-    model: DistilNetwork, card: Card, scores: Image, area: NDArray[np.bool_], *, leave: int = -1, method: Method | None = None, precision: Precision = "auto"
-) -> Steps[NDArray[np.float32]]:
-    """Return the class probabilities (y, x, classes) of every used and measured pixel, NaN elsewhere.
-
-    Parameters
-    ----------
-    model, card, scores, area, method, precision
-        As `embed_cube` has them; stored values are raw bands where the card's ``input.source`` is "bands".
-    leave : int
-        The exit that is asked, the deepest by default.
-    """
-    probabilities = np.empty((*area.shape, len(card["classes"]["numbers"])), dtype=np.float32)
-    asker = Asker(model, card, method=method, precision=precision, leaves=(leave,))
-    return (yield from ask_cube(asker, Frame(scores, card, area), probabilities, "classifying"))
-
-
 def map_precision(asked: Precision, on_gpu: bool) -> Literal["32", "bf16"]:
     """Return the precision in which maps are computed: bfloat16 where the device has units for it, unless another is asked for."""
     return asked if asked != "auto" else ("bf16" if has_bf16(on_gpu) else "32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -21,7 +21,6 @@ from napari_hsi_ssl.project import Project
 if TYPE_CHECKING:
     from napari_hsi_ssl.cubes.library import SpectralLibrary
 
-Scope = Literal["cube", "domain", "all"]
 Spectra = list[MeanSpectrum]
 
 

@@ -15,9 +15,14 @@ from skimage.measure import label, regionprops
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.masks import brightness, clean_mask, combine, make_mask, polygon_mask, verdict
+from napari_hsi_ssl.explore.masks import brightness, clean_mask, combine, find_mask, polygon_mask, verdict
+from napari_hsi_ssl.progress import run
 
 PLAIN = {"fill_holes": False, "drop_specks": 0}
+
+
+def make_mask(*given, **known):
+    return run(find_mask(*given, **known))
 
 
 @pytest.fixture

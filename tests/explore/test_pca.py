@@ -44,11 +44,6 @@ def on_grid(item: Source, bands: int) -> np.ndarray:
     return np.array([np.interp(grid, places, spectrum) for spectrum in spectra])
 
 
-def assert_same_components(found: np.ndarray, expected: np.ndarray, atol: float) -> None:
-    signs = np.sign((found * expected).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(found * signs, expected, atol=atol)
-
-
 def check_against_sklearn(projection: Projection, pixels: np.ndarray) -> None:
     """The promise: variances to 1e-5, principal angles under 1e-3 wherever the eigengap is over 1 %."""
     count = len(projection.variance)

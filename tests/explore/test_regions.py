@@ -12,7 +12,7 @@ from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.explore import regions
-from napari_hsi_ssl.explore.masks import make_mask
+from napari_hsi_ssl.explore.masks import find_mask
 from napari_hsi_ssl.explore.regions import angle_image, grow, pixel_spectra
 from napari_hsi_ssl.progress import run
 
@@ -50,7 +50,7 @@ def test_several_references_are_the_smallest_of_their_angles(noise):
     expected = np.min([plain_angle(noise, noise[pixel]) for pixel in pixels], axis=0)
     np.testing.assert_allclose(found, expected, atol=2e-6)
     config = MaskConfig(method="angle", at=pixels, max_angle=0.1, fill_holes=False, drop_specks=0)
-    np.testing.assert_array_equal(make_mask(cube, config), found <= 0.1)
+    np.testing.assert_array_equal(run(find_mask(cube, config)), found <= 0.1)
 
 
 def test_angle_agrees_with_the_spectral_library(noise):

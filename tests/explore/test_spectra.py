@@ -1,15 +1,14 @@
-"""Mean spectra and spectral angles against plain NumPy and the `spectral` package."""
+"""Mean spectra against plain NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from spectral import spectral_angles
 
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import CubeError
 from napari_hsi_ssl.explore import chunks
-from napari_hsi_ssl.explore.spectra import described, mean_spectrum, pooled, region_means, spectral_angle
+from napari_hsi_ssl.explore.spectra import described, mean_spectrum, pooled, region_means
 from napari_hsi_ssl.progress import run
 
 
@@ -45,29 +44,6 @@ def test_unmeasured_pixels_and_bad_bands_do_not_count(values):
         mean_spectrum(cube, mask)
     with pytest.raises(CubeError, match=r"shape \(2, 2\)"):
         mean_spectrum(cube, np.ones((2, 2), dtype=bool))
-
-
-def test_angle_is_that_of_spectral(values):
-    """Against an independent implementation, and blind to brightness as the method promises."""
-    reference = values[4, 5]
-    angles = spectral_angle(as_cube(values), reference * 7)
-    expected = spectral_angles(values, reference[None])[..., 0]
-    expected[4, 5] = 0  # the other one stumbles over rounding there
-    np.testing.assert_allclose(angles, expected, atol=2e-4)
-    assert angles[4, 5] < 1e-3
-
-
-def test_angle_of_nothing(values):
-    values[2, 3] = 0
-    values[3, 3, 1] = np.inf
-    angles = spectral_angle(as_cube(values), values[0, 0])
-    assert np.isnan(angles[2, 3])
-    assert np.isnan(angles[3, 3])
-    assert np.isfinite(angles).sum() == angles.size - 2
-    with pytest.raises(CubeError, match="zero or not finite"):
-        spectral_angle(as_cube(values), values[2, 3])
-    with pytest.raises(CubeError, match="4 bands, expected 6"):
-        spectral_angle(as_cube(values), np.ones(4))
 
 
 def test_all_regions_in_one_pass_are_those_of_each_alone(values):

@@ -244,7 +244,7 @@ def test_the_embedding_is_asked_for_anew_after_every_epoch_while_it_is_seen(plot
     plot.embedding_asked.connect(asked.append)
     plot.add_events("one", [step(1), *EPOCHS])
     assert asked == []
-    plot.turn_to("embedding")
+    plot.page_box.setCurrentIndex(1)
     plot.add_events("one", [step(60)])
     assert asked == ["one"]
     plot.add_events("one", [{"type": "epoch", "epoch": 6, "step": 60}])
@@ -257,7 +257,7 @@ def test_ticked_runs_are_asked_for_and_shown_side_by_side(plot):
     asked = []
     plot.comparison_asked.connect(asked.append)
     plot.add_events("one", [step(1)])
-    plot.turn_to("compare")
+    plot.page_box.setCurrentIndex(2)
     plot.add_events("two", [step(1)])
     plot.show_run("two")
     assert asked[-1] == ["one", "two"]
@@ -279,7 +279,7 @@ def test_a_click_on_a_ticked_run_asks_for_its_embedding(plot):
     for name in ("one", "two"):
         plot.add_events(name, [step(1), {"type": "finished"}])
     plot.redraw()
-    plot.turn_to("embedding")
+    plot.page_box.setCurrentIndex(1)
     plot.runs.itemClicked.emit(plot.runs.item(0))
     assert plot.current == "one"
     assert plot.status.text().startswith("one")

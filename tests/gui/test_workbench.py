@@ -255,10 +255,10 @@ def test_drawn_polygons_shape_the_mask(opened, qtbot):
     one, viewer = form(opened, "mask and labels"), opened.desk.viewer
     one.draw("add_polygon")
     layers.find(viewer, "draw").add(np.array([[1.5, 1.5], [1.5, 8.5], [8.5, 8.5], [8.5, 1.5]]), shape_type="polygon")
-    one.apply_drawing("add")
+    one.hand.apply("add")
     qtbot.waitUntil(lambda: mask_layers.mask_on_canvas(viewer, "beans").sum() == 49, timeout=5000)
     layers.draw(viewer, "add_polygon").add(np.array([[1.5, 1.5], [1.5, 4.5], [8.5, 4.5], [8.5, 1.5]]), shape_type="polygon")
-    one.apply_drawing("remove")
+    one.hand.apply("remove")
     qtbot.waitUntil(lambda: mask_layers.mask_on_canvas(viewer, "beans").sum() == 28, timeout=5000)
     one.change("invert")
     qtbot.waitUntil(lambda: mask_layers.mask_on_canvas(viewer, "beans").sum() == 24 * 20 - 28, timeout=5000)

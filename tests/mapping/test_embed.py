@@ -12,6 +12,7 @@ from napari_hsi_ssl.learning.checkpoint import build_model
 from napari_hsi_ssl.learning.data import pad_frame, prepare_inputs
 from napari_hsi_ssl.mapping import embed
 from napari_hsi_ssl.mapping.dense import Geometry
+from napari_hsi_ssl.mapping.frames import Frame
 from napari_hsi_ssl.patches.index import PatchIndex
 from napari_hsi_ssl.progress import run
 
@@ -132,6 +133,12 @@ def test_tiles_and_batches_leave_no_trace(method, kind, monkeypatch):
     assert [progress.done for progress in seen] == sorted(progress.done for progress in seen)
 
 
+def probabilities(model, made, scores, area, leave=-1, method=None, precision="auto"):
+    """Ask one exit for its class probabilities (y, x, classes)."""
+    asker = embed.Asker(model, made, method=method, precision=precision, leaves=(leave,))
+    return run(embed.ask_cube(asker, Frame(scores, made, area), np.empty((*area.shape, asker.dim), dtype=np.float32), "classifying"))
+
+
 @pytest.mark.parametrize("method", ["dense", "windows"])
 @pytest.mark.parametrize("leave", [0, -1])
 def test_probabilities_are_those_of_the_exit_that_is_asked(method, leave, monkeypatch):
@@ -139,7 +146,7 @@ def test_probabilities_are_those_of_the_exit_that_is_asked(method, leave, monkey
     made = card(TRUNKS["strided"], 8, "distil")
     model = build_model(made, 4).eval()
     scores, area = scene(24, 24)
-    found = run(embed.predict_cube(model, made, scores, area, leave=leave, method=method, precision="32"))
+    found = probabilities(model, made, scores, area, leave, method, "32")
     used = area & np.isfinite(scores).all(axis=-1)
     np.testing.assert_allclose(found[used].sum(axis=-1), 1, rtol=1e-5)
     assert np.isnan(found[~used]).all()
@@ -158,9 +165,7 @@ def test_the_dense_exit_reads_the_features_of_its_own_stage(monkeypatch):
     model = build_model(made, 5).eval()
     scores, area = scene(30, 30)
     area[:] = True
-    ways = [
-        run(embed.predict_cube(model, made, scores, area, leave=leave, method=method, precision="32")) for leave in (0, 1) for method in ("dense", "windows")
-    ]
+    ways = [probabilities(model, made, scores, area, leave, method, "32") for leave in (0, 1) for method in ("dense", "windows")]
     inner = np.s_[14:16, 14:16]
     assert np.abs(ways[0][inner] - ways[1][inner]).max() < 0.02
     assert np.abs(ways[2][inner] - ways[3][inner]).max() < 0.02

@@ -8,12 +8,11 @@ from napari_hsi_ssl.config import ClassifyConfig, TrunkConfig
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.learning.checkpoint import build_model
 from napari_hsi_ssl.learning.encoder import multiply_adds
-from napari_hsi_ssl.mapping.embed import predict_cube
 from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
 from napari_hsi_ssl.mapping.frames import Frame
 from napari_hsi_ssl.mapping.leaving import Leaver, stage_costs
 from napari_hsi_ssl.progress import run
-from tests.mapping.test_embed import card, scene
+from tests.mapping.test_embed import card, probabilities, scene
 
 FLAT = TrunkConfig(widths=(8, 12, 16), stem_stride=1, stride=1, pool="centre")
 STRIDED = TrunkConfig(widths=(8, 12), pool="centre")
@@ -31,7 +30,7 @@ def test_each_exit_says_what_it_says_when_it_is_asked_alone(method):
     found = run(exits_probabilities(model, made, scores, area, method=method))
     assert found.shape == (3, 23, 18, 3)
     for leave in range(3):
-        alone = run(predict_cube(model, made, scores, area, leave=leave, method=method))
+        alone = probabilities(model, made, scores, area, leave, method)
         np.testing.assert_allclose(found[leave], alone, rtol=1e-5, atol=1e-6)
     assert np.isnan(found[:, ~area]).all()
 
@@ -70,10 +69,10 @@ def test_turns_are_those_of_every_window(method):
     areas = [np.rot90(area[:, ::-1] if code >= 4 else area, code % 4) for code in range(8)]
     expected = np.zeros((13, 17, 3))
     for code, (image, used) in enumerate(zip(turned, areas, strict=True)):
-        back = np.rot90(run(predict_cube(model, made, image.copy(), used.copy(), method=method)), -(code % 4))
+        back = np.rot90(probabilities(model, made, image.copy(), used.copy(), method=method), -(code % 4))
         expected += back[:, ::-1] if code >= 4 else back
     np.testing.assert_allclose(found, expected / 8, rtol=1e-4, atol=1e-5)
-    plain = run(predict_cube(model, made, scores, area, method=method))
+    plain = probabilities(model, made, scores, area, method=method)
     assert np.nanmax(np.abs(found - plain)) > 1e-3
 
 

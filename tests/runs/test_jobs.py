@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from napari_hsi_ssl import files
-from napari_hsi_ssl.config import PatchConfig, PcaConfig, TrunkConfig
+from napari_hsi_ssl.config import ClassifyConfig, PatchConfig, PcaConfig, TrunkConfig
 from napari_hsi_ssl.cubes.calibrate import resampling_matrix
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import LabelError, ProjectError, RunError
 from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
 from napari_hsi_ssl.learning.checkpoint import build_model, load_model, save_model
-from napari_hsi_ssl.mapping.embed import embed_cube, predict_cube
+from napari_hsi_ssl.mapping.embed import embed_cube
+from napari_hsi_ssl.mapping.exits import own_probabilities
 from napari_hsi_ssl.patches.index import PatchSource, build_index
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.runs import jobs
@@ -219,7 +220,7 @@ def test_the_self_distillation_network_maps_by_itself(made, tmp_path):
     report = run(classification(made, tmp_path, model=tmp_path / "model.safetensors", references=[], method="distil"))
     labels, confidence = np.load(tmp_path / "labels.npy"), np.load(tmp_path / "confidence.npy")
     network, card = load_model(tmp_path / "model.safetensors")
-    probabilities = run(predict_cube(network, card, np.load(made.root / "inlet" / "a1.npy"), made.areas["a1"]))
+    probabilities, _ = run(own_probabilities(network, card, np.load(made.root / "inlet" / "a1.npy"), made.areas["a1"], ClassifyConfig(method="distil")))
     area = made.areas["a1"]
     np.testing.assert_array_equal(labels[area], np.array([2, 5, 9])[probabilities[area].argmax(axis=-1)])
     np.testing.assert_array_equal(confidence[area], probabilities[area].max(axis=-1))

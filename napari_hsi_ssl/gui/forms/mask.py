@@ -386,10 +386,6 @@ class MaskForm(Form):
             mask_layers.show_mask(self.desk.viewer, self.desk.cube, np.zeros(self.frame_shape(), dtype=bool), saved=False)
         then()
 
-    def apply_drawing(self, what: str) -> None:
-        """Add what was drawn to the mask (``add``), take it away (``remove``) or take everything else away (``keep``)."""
-        self.hand.apply(what)
-
     def change(self, what: str) -> None:
         """Change the mask on the canvas: ``invert``, ``fill`` holes or drop ``specks``."""
         cube, mask = self.desk.cube, mask_layers.mask_on_canvas(self.desk.viewer, self.desk.cube)

@@ -178,10 +178,6 @@ class TrainingPlot(QWidget):
         """The page in front: "curves", "embedding" or "compare"."""
         return list(_PAGES)[self.pages.currentIndex()]
 
-    def turn_to(self, page: str) -> None:
-        """Bring a page to the front."""
-        self.page_box.setCurrentIndex(list(_PAGES).index(page))
-
     def _turn_to(self, number: int) -> None:
         self.pages.setCurrentIndex(number)
         self.quantity.setVisible(self.page == "curves")
