@@ -118,17 +118,6 @@ def nearest_band(cube: xr.DataArray, wavelength: float) -> int:
     return int(np.abs(centres - wavelength).argmin())
 
 
-def require_same_bands(*cubes: xr.DataArray) -> None:
-    """Raise `CubeError` unless all cubes have the same number of bands and, where known, the same wavelengths."""
-    first = cubes[0]
-    for cube in cubes[1:]:
-        if cube.sizes["band"] != first.sizes["band"]:
-            raise CubeError(f"{cube.name} has {cube.sizes['band']} bands and {first.name} has {first.sizes['band']}, expected the same; resample one of them.")
-        ours, theirs = wavelengths(first), wavelengths(cube)
-        if ours is not None and theirs is not None and not np.allclose(ours, theirs, atol=0.5):
-            raise CubeError(f"{cube.name} and {first.name} have other wavelengths for the same band numbers; resample one of them.")
-
-
 def band_image(cube: xr.DataArray, band: int) -> NDArray[np.float32]:
     """Return one band (y, x) as float32 in memory."""
     return np.asarray(cube.data[:, :, band], dtype=np.float32)
