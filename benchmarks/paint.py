@@ -41,16 +41,16 @@ PACE = 1 / 60
 """Seconds between two moves of the mouse."""
 
 
-def ground_of(height: int, width: int, seed: int = 0) -> tuple[Ground, np.ndarray, np.ndarray]:
-    """Return a cube ready to be painted on, its embedding smooth fields of nine kinds, their numbers (y, x), and the embedding (y, x, d)."""
+def ground_of(height: int, width: int, seed: int = 0, kinds: int = KINDS) -> tuple[Ground, np.ndarray, np.ndarray]:
+    """Return a cube ready to be painted on, its embedding smooth fields of some kinds, their numbers (y, x), and the embedding (y, x, d)."""
     rng = np.random.default_rng(seed)
-    fields = ndimage.zoom(rng.random((KINDS, height // 40 + 2, width // 40 + 2)), (1, 40, 40), order=1)[:, :height, :width]
+    fields = ndimage.zoom(rng.random((kinds, height // 40 + 2, width // 40 + 2)), (1, 40, 40), order=1)[:, :height, :width]
     truth = fields.argmax(axis=0) + 1
-    kinds = rng.standard_normal((KINDS + 1, DIMENSIONS)).astype(np.float32)
+    means = rng.standard_normal((kinds + 1, DIMENSIONS)).astype(np.float32)
     embedding = np.empty((height, width, DIMENSIONS), dtype=np.float16)
     for top in range(0, height, 64):
         part = slice(top, top + 64)
-        embedding[part] = kinds[truth[part]] + rng.standard_normal((*truth[part].shape, DIMENSIONS), dtype=np.float32)
+        embedding[part] = means[truth[part]] + rng.standard_normal((*truth[part].shape, DIMENSIONS), dtype=np.float32)
     area = np.ones((height, width), dtype=bool)
     basis = Basis.of(embedding, area, standardised=False)
     space = run(Space.load(embedding, area, basis))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 PATIENCE = 110.0
-COMPONENTS = 10
+COMPONENTS, NEIGHBOURS = 10, 5
 Task = Callable[[Path, Path], dict[str, Any]]
 
 
@@ -54,6 +54,16 @@ def timed(call: Callable[[], Any]) -> tuple[Any, float]:
     begin = time.perf_counter()
     found = call()
     return found, time.perf_counter() - begin
+
+
+def repeated(call: Callable[[], Any], times: int = 3) -> tuple[Any, list[float], float]:
+    """Return what a call returns, the seconds of several turns, and the private memory that a turn before them added at its peak, in MB."""
+    _, mb = peak_mb(call)
+    seconds = []
+    for _ in range(times):
+        found, taken = timed(call)
+        seconds.append(taken)
+    return found, seconds, mb
 
 
 # -- the window -----------------------------------------------------------------------------------------------------------
@@ -160,6 +170,12 @@ def small_cube(folder: Path) -> np.ndarray:
 def endmembers(folder: Path) -> np.ndarray:
     """Return nine spectra (9, band)."""
     return np.load(folder / "endmembers.npy")
+
+
+def references(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return 900 spectra (n, band) of the small cube and their classes (n,) 1 to 9."""
+    kept = np.load(folder / "references.npz")
+    return kept["spectra"], kept["classes"]
 
 
 def scores(folder: Path, points: str) -> np.ndarray:

@@ -32,15 +32,31 @@ def numbers(folder: Path, answer: Path) -> dict[str, Any]:
         found = spectral.principal_components(cube)
         return found.reduce(num=k).transform(cube), found.eigenvectors[:, :k].T
 
-    sklearn_pca()
+    def double() -> tuple[np.ndarray, np.ndarray]:
+        spectra = cube.reshape(-1, cube.shape[-1])
+        components = np.linalg.eigh(np.cov(spectra.T))[1][:, ::-1][:, :k].T
+        return (spectra - spectra.mean(axis=0)) @ components.T.astype(np.float32), components
+
     found: dict[str, Any] = {}
     kept: dict[str, np.ndarray] = {}
-    for name, call in (("numpy", covariance), ("sklearn", sklearn_pca), ("spectral", spectral_pca)):
-        (_, components), found[f"{name}_pca_s"] = common.timed(call)
+    for name, call in (("numpy32", covariance), ("numpy64", double), ("sklearn", sklearn_pca), ("spectral", spectral_pca)):
+        (_, components), found[f"{name}_pca_s"], found[f"{name}_pca_mb"] = common.repeated(call)
         kept[f"{name}_components"] = components
-    labels, found["spectral_sam_s"] = common.timed(lambda: np.argmin(spectral.spectral_angles(cube, ends), axis=-1) + 1)
+    angles = lambda: np.argmin(spectral.spectral_angles(cube, ends), axis=-1) + 1  # noqa: E731 - timed below
+    labels, found["spectral_sam_s"], found["spectral_sam_mb"] = common.repeated(angles)
     np.savez(answer, labels=labels, **kept)
     return found
+
+
+def knn(folder: Path, answer: Path) -> dict[str, Any]:
+    """Classify every pixel by scikit-learn's brute-force search."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    cube, (spectra, classes) = common.small_cube(folder), common.references(folder)
+    model = KNeighborsClassifier(common.NEIGHBOURS, algorithm="brute", n_jobs=-1).fit(spectra, classes)
+    labels, seconds, mb = common.repeated(lambda: model.predict(cube.reshape(-1, cube.shape[-1])))
+    np.savez(answer, labels=labels.reshape(cube.shape[:2]))
+    return {"knn_s": seconds, "knn_mb": mb}
 
 
 def memmap(folder: Path, answer: Path, layout: str) -> dict[str, Any]:
@@ -57,7 +73,7 @@ def memmap(folder: Path, answer: Path, layout: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    tasks: dict[str, common.Task] = {"numbers": numbers}
+    tasks: dict[str, common.Task] = {"numbers": numbers, "knn": knn}
     for kind in ("bsq", "bil", "bip"):
         tasks[f"open-{kind}"] = lambda folder, answer, kind=kind: memmap(folder, answer, kind)
     common.main(tasks)

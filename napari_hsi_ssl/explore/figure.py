@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,10 +23,12 @@ class Figure:
         Ends of the axes.
     names : (str, str)
         Texts of the axes.
+    log : bool
+        Whether both axes are logarithmic.
     """
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], names: tuple[str, str]) -> None:
-        self._x, self._y = x, y
+    def __init__(self, x: tuple[float, float], y: tuple[float, float], names: tuple[str, str], *, log: bool = False) -> None:
+        self._x, self._y, self._log = x, y, log
         self.image = Image.new("RGB", (_LEFT + _WIDTH + _LEGEND, _TOP + _HEIGHT + _BOTTOM), "white")
         self._pen = ImageDraw.Draw(self.image)
         self._font = ImageFont.load_default(15)
@@ -33,12 +36,12 @@ class Figure:
         self._axes(names)
 
     def _axes(self, names: tuple[str, str]) -> None:
-        pen, font = self._pen, self._font
-        for value in ticks(*self._x):
+        pen, font, places = self._pen, self._font, decades if self._log else ticks
+        for value in places(*self._x):
             x = self._at(value, self._y[0])[0]
             pen.line([(x, _TOP), (x, _TOP + _HEIGHT)], fill=_FAINT)
             pen.text((x, _TOP + _HEIGHT + 6), f"{value:g}", fill=_INK, font=font, anchor="mt")
-        for value in ticks(*self._y):
+        for value in places(*self._y):
             y = self._at(self._x[0], value)[1]
             pen.line([(_LEFT, y), (_LEFT + _WIDTH, y)], fill=_FAINT)
             pen.text((_LEFT - 6, y), f"{value:g}", fill=_INK, font=font, anchor="rm")
@@ -51,6 +54,8 @@ class Figure:
 
     def _at(self, x: float, y: float) -> tuple[float, float]:
         (x0, x1), (y0, y1) = self._x, self._y
+        if self._log:
+            x, x0, x1, y, y0, y1 = (math.log10(value) for value in (x, x0, x1, y, y0, y1))
         return _LEFT + (x - x0) / (x1 - x0) * _WIDTH, _TOP + (y1 - y) / (y1 - y0) * _HEIGHT
 
     def picture(self, rgba: NDArray[np.uint8]) -> None:
@@ -59,9 +64,12 @@ class Figure:
         scaled = Image.fromarray(upright).resize((_WIDTH - 1, _HEIGHT - 1), Image.Resampling.BILINEAR)
         self.image.paste(scaled, (_LEFT + 1, _TOP + 1), scaled)
 
-    def curve(self, x: NDArray[np.floating], y: NDArray[np.floating], colour: str) -> None:
-        """Draw a line through points."""
-        self._pen.line([self._at(*point) for point in zip(x.tolist(), y.tolist(), strict=True)], fill=colour, width=2)
+    def curve(self, x: NDArray[np.floating], y: NDArray[np.floating], colour: str, *, marks: bool = False) -> None:
+        """Draw a line through points, which are marked where that is asked for."""
+        points = [self._at(*point) for point in zip(x.tolist(), y.tolist(), strict=True)]
+        self._pen.line(points, fill=colour, width=2)
+        for across, down in points if marks else []:
+            self._pen.ellipse([across - 4, down - 4, across + 4, down + 4], fill=colour)
 
     def legend(self, entries: Sequence[tuple[str, str]]) -> None:
         """Write texts beside squares of their colours."""
@@ -79,6 +87,14 @@ def ticks(low: float, high: float, count: int = 6) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
     first = int(np.ceil(low / step))
     return [float(f"{number * step:.6g}") for number in range(first, int(np.floor(high / step)) + 1)]
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Return round numbers of a logarithmic axis: powers of ten, and their double and fivefold where that is not too many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+    inside = [value for value in found if low <= value <= high]
+    return inside if len(inside) <= 9 else [value for value in (10.0**power for power in powers) if low <= value <= high]
 
 
 def density_figure(
