@@ -2,7 +2,7 @@
 # Mutation testing of what figures rest on: losses, metrics, splits, audit and components (the modules and tests are in pyproject.toml).
 # Small faults are put into the code one by one, and the tests must notice; fails where they notice less than 80 % in a module.
 #   scripts/mutants.sh             all of them, some hours on two cores; a stopped run goes on where it was (the folder mutants/ knows)
-#   scripts/mutants.sh '*_7'       those whose number ends in 7, a tenth
+#   scripts/mutants.sh '*7'        those whose number ends in 7, a tenth
 #   .venv-mutants/bin/mutmut show NAME     what a mutant changed
 set -euo pipefail
 cd "$(dirname "$0")/.."
