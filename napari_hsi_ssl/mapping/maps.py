@@ -13,7 +13,7 @@ from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.errors import LabelError
 from napari_hsi_ssl.mapping.classifiers import fit_linear
 from napari_hsi_ssl.metrics.calibration import entropy, tempered
-from napari_hsi_ssl.metrics.neighbours import Metric, Weights, knn_shares_chunks
+from napari_hsi_ssl.metrics.neighbours import MakeFinder, Metric, Weights, knn_shares_chunks
 from napari_hsi_ssl.progress import Progress, Steps
 
 _CHUNK_BYTES = 128 * 2**20
@@ -133,7 +133,14 @@ class Vote:
 
 
 def decider(
-    method: Method, features: NDArray[np.floating], labels: NDArray[np.integer], k: int = 20, *, standardised: bool = True, vote: Vote | None = None
+    method: Method,
+    features: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    k: int = 20,
+    *,
+    standardised: bool = True,
+    vote: Vote | None = None,
+    finder: MakeFinder | None = None,
 ) -> Decider:
     """Return what classifies features by references: kNN or a logistic head, both on standardised features.
 
@@ -149,6 +156,8 @@ def decider(
         False where the features are scaled as they are meant to be compared; the logistic head standardises in any case.
     vote : Vote, optional
         Of kNN; by cosine, all alike, by default.
+    finder : callable, optional
+        Where neighbours are looked for: on the CPU by default (`mapping.device_neighbours`).
 
     Returns
     -------
@@ -166,7 +175,8 @@ def decider(
     chosen = vote or Vote()
 
     def shares(references: NDArray[np.floating], query: NDArray[np.floating]) -> Iterator[tuple[slice, NDArray[np.floating]]]:
-        return knn_shares_chunks(references, labels, query, k, chosen.metric, weights=chosen.weights, temperature=chosen.temperature)
+        weights, temperature = chosen.weights, chosen.temperature
+        return knn_shares_chunks(references, labels, query, k, chosen.metric, weights=weights, temperature=temperature, finder=finder)
 
     if not standardised:
         return Decider(classes, lambda query: shares(features, query), k)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,8 +12,29 @@ from napari_hsi_ssl.errors import ConfigError, LabelError
 
 Metric = Literal["cosine", "euclidean"]
 Weights = Literal["uniform", "distance", "softmax"]
-_CHUNK_BYTES = 4 * 2**20  # distances of a chunk are passed over several times, which is quick while they lie in the cache
 _PAIR_BYTES = 64 * 2**20
+
+
+class Finder(Protocol):
+    """Finds, in single precision, the samples that could be among the nearest: on the CPU, or on another device (`mapping.device_neighbours`).
+
+    Attributes
+    ----------
+    chunk_bytes : int
+        Of distances that are best computed at a time.
+    """
+
+    chunk_bytes: ClassVar[int]
+
+    def near(self, asked: NDArray[np.float32], slack: NDArray[np.float64], k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return query and sample (p,) of every pair whose product is at most the query's k-th smallest and ``slack`` (m,), in the order of the queries.
+
+        ``asked`` is (m, d). Some pairs more do no harm.
+        """
+
+
+MakeFinder = Callable[[NDArray[np.float32]], Finder]
+"""Takes samples (n, d)."""
 
 
 def knn_vote(
@@ -92,6 +113,7 @@ def knn_shares_chunks(
     weights: Weights = "uniform",
     temperature: float = 0.07,
     chunk: int | None = None,
+    finder: MakeFinder | None = None,
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Yield ``(rows, shares)`` chunk by chunk: of the votes of `knn_vote`, what each class (in ascending order) gets of them, (rows, classes)."""
     classes, coded = np.unique(np.asarray(labels), return_inverse=True)
@@ -101,7 +123,7 @@ def knn_shares_chunks(
         raise ConfigError(f"the weights of the vote are '{weights}', expected uniform, distance or softmax; choose one of them.")
     if temperature <= 0:
         raise ConfigError(f"the temperature of the vote is {temperature}, expected a positive number; use for example 0.07.")
-    for rows, neighbours, distances in nearest_chunks(train, query, k, metric, chunk=chunk):
+    for rows, neighbours, distances in nearest_chunks(train, query, k, metric, chunk=chunk, finder=finder):
         cells = np.arange(len(neighbours))[:, None] * classes.size + coded[neighbours]
         counted = _weighed(distances, weights, temperature).ravel()
         votes = np.bincount(cells.ravel(), counted, minlength=len(neighbours) * classes.size).reshape(-1, classes.size)
@@ -128,12 +150,13 @@ def nearest(train: ArrayLike, query: ArrayLike, k: int, metric: Metric = "cosine
 
 
 def nearest_chunks(
-    train: ArrayLike, query: ArrayLike, k: int, metric: Metric = "cosine", *, chunk: int | None = None
+    train: ArrayLike, query: ArrayLike, k: int, metric: Metric = "cosine", *, chunk: int | None = None, finder: MakeFinder | None = None
 ) -> Iterator[tuple[slice, NDArray[np.intp], NDArray[np.float64]]]:
     """Yield ``(rows, indices, distances)`` chunk by chunk, as `nearest` does in one go.
 
     A matrix product in single precision finds, with a bound on its rounding error, every sample that could be among the k
-    nearest; the distances of these few are computed in double precision and decide.
+    nearest; the distances of these few are computed in double precision and decide. ``finder`` says where the product is made, on this
+    processor by default; the result does not depend on it.
     """
     left, right = _checked(train, query, k)
     if metric not in ("cosine", "euclidean"):
@@ -149,7 +172,8 @@ def nearest_chunks(
     # The squares are one more dimension, against which every query has 1: the product then is the whole distance.
     single = np.concatenate((single, (squares + zero).astype(np.float32)[:, None]), axis=1)
     epsilon = float(np.finfo(np.float32).eps) * (left.shape[1] + 8)
-    step = chunk or max(1, _CHUNK_BYTES // (4 * len(left)))
+    find = (finder or _OnThisProcessor)(single)
+    step = chunk or max(1, find.chunk_bytes // (4 * len(left)))
     for start in range(0, len(right), step):
         rows = slice(start, min(start + step, len(right)))
         part = right[rows].astype(np.float64)
@@ -159,12 +183,9 @@ def nearest_chunks(
         # Squared distance less the query's own square, which is the same along a row.
         asked = np.ones((len(part), single.shape[1]), dtype=np.float32)
         np.multiply(moved, -2, out=asked[:, :-1], casting="same_kind")
-        rough = asked @ single.T
-        error = epsilon * largest * (largest + 2 * np.sqrt((moved**2).sum(axis=1)))
-        limit = _bound(rough, k) + 2 * error
-        limit[nothing] = np.inf
-        near = rough <= np.nextafter(limit.astype(np.float32), np.float32(np.inf))[:, None]
-        query_of, sample = np.divmod(np.flatnonzero(near), len(left))  # four times faster than nonzero
+        slack = 2 * epsilon * largest * (largest + 2 * np.sqrt((moved**2).sum(axis=1)))
+        slack[nothing] = np.inf
+        query_of, sample = find.near(asked, slack, k)
         exact = _exact(part, left, query_of, sample)
         exact += zero[sample]
         exact[nothing[query_of]] = 2.0
@@ -173,6 +194,19 @@ def nearest_chunks(
         picked = order[(np.cumsum(counts) - counts)[:, None] + np.arange(k)]
         squared = exact[picked]
         yield rows, sample[picked], squared / 2 if metric == "cosine" else np.sqrt(squared)
+
+
+class _OnThisProcessor:
+    chunk_bytes: ClassVar[int] = 4 * 2**20  # the products are passed over several times, which is quick while they lie in the cache
+
+    def __init__(self, samples: NDArray[np.float32]) -> None:
+        self._samples = samples.T
+
+    def near(self, asked: NDArray[np.float32], slack: NDArray[np.float64], k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        rough = asked @ self._samples
+        limit = (_bound(rough, k) + slack).astype(np.float32)
+        found = np.flatnonzero(rough <= np.nextafter(limit, np.float32(np.inf))[:, None])  # four times faster than nonzero
+        return np.divmod(found, rough.shape[1])
 
 
 def _bound(distances: NDArray[np.float32], k: int) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from napari_hsi_ssl.explore.pca import Projection
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import component_gain, open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
+from napari_hsi_ssl.mapping.device_neighbours import finder_on
 from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
 from napari_hsi_ssl.mapping.maps import Decided, Vote, choose_references, decide_map, decider
 from napari_hsi_ssl.mapping.unknown import Clouds, Scaled, typicality_map
@@ -91,7 +92,8 @@ def classify(
         path, _ = yield from embedding_file(network, card, Path(model), cube, Path(cache))
         yield Progress(message="fitting")
         embedding = Leafed(open_scores(path))
-        decide = decider(config.method, features, numbers, config.k, vote=Vote.of(config))
+        finder = finder_on(next(network.parameters()).device)
+        decide = decider(config.method, features, numbers, config.k, vote=Vote.of(config), finder=finder)
         decided = yield from decide_map(embedding, area_of(cube["area"], embedding.shape[:2]), decide, temperature)
     if "typicality" in wanted and clouds is not None:
         image = seen(network, card, inlet, cube)
