@@ -1,6 +1,7 @@
 # make demo   the whole of it on Indian Pines: in a window, or into demo-output/ where there is no display
 # make test   style, types, import layers and every test, the window's under a virtual display
 # make lint   style, types and import layers alone
+# make bench  every measurement of speed beside the rivals, in under half an hour; BENCH_WORK=folder for its 8 GB
 # make setup  the virtual environment .venv, and on Debian and Ubuntu the system packages a window needs
 # make docs   the documentation site, into docs/_build/html
 # make clean  forget the environments, caches and what the demo left
@@ -16,7 +17,7 @@
 #
 # Each of the first targets does the set-up first; it costs a moment when there is nothing to do.
 
-.PHONY: demo test coverage mutants lint docs setup clean test-qt test-python wheel-check release
+.PHONY: demo test coverage mutants lint bench docs setup clean test-qt test-python wheel-check release
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -49,8 +50,12 @@ wheel-check:
 release:
 	@PYTHON="$(PYTHON)" scripts/release.sh $(REHEARSE)
 
+bench: setup
+	@.venv/bin/python benchmarks/peers/setup.py
+	@.venv/bin/python benchmarks/suite.py "$(or $(BENCH_WORK),bench-output)"
+
 setup:
 	@PYTHON="$(PYTHON)" scripts/setup.sh
 
 clean:
-	rm -rf .venv .venv-* build dist demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build mutants
+	rm -rf .venv .venv-* build dist demo-output bench-output .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache docs/_build mutants

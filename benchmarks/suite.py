@@ -69,7 +69,7 @@ class Task:
 
 
 def _peers(name: str, comparison: str, about: float, *, quick: bool = False, files: Sequence[str] = ()) -> Task:
-    options = {"comparisons": [comparison]}
+    options = {"comparisons": [comparison], "limit": 120.0}
     return Task(name, "peers.run", options, about, 4 * about, {**options, "repeats": 1} if quick else None, files)
 
 
@@ -150,20 +150,22 @@ def part(work: Path, kept: Mapping[str, Any], out: Path) -> None:
     out.write_text(json.dumps({"rows": [one for one in results if "quantity" not in one], "series": series, "resident_mb": peak / 2**20}, default=float))
 
 
-def run_tasks(tasks: Sequence[Task], work: Path, *, quick: bool = False, minutes: float = MINUTES) -> dict[str, Any]:
-    """Run tasks one after another; what is done so far is in WORK/suite.json at every moment."""
+def run_tasks(tasks: Sequence[Task], work: Path, *, quick: bool = False, minutes: float = MINUTES, patience: float = 1.0) -> dict[str, Any]:
+    """Run tasks one after another, time limits multiplied by ``patience``; what is done so far is in WORK/suite.json at every moment."""
     begun, load = time.monotonic(), os.getloadavg()[0]
     report: dict[str, Any] = {"format": 1, "date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine(), "load_at_start": load,
                               "quick": quick, "tasks": [], "rows": [], "series": []}  # fmt: skip
     if load > psutil.cpu_count() / 2:
         print(f"The machine is busy (load {load:.1f}): times will be longer, and ratios less sure.", flush=True)
     for task in tasks:
-        options = task.quick if quick and task.quick is not None else task.options
+        options = dict(task.quick if quick and task.quick is not None else task.options)
+        if "limit" in options:
+            options["limit"] *= patience
         left = 60 * minutes - (time.monotonic() - begun)
         if left < task.about:
             found = {"task": task.name, "status": "left out", "reason": f"the suite's {minutes:g} minutes would not do for it", "seconds": 0.0}
         else:
-            found = done_in_time(task, work, options, min(task.limit, left))
+            found = done_in_time(task, work, options, min(patience * task.limit, left))
         report["rows"] += found.pop("rows", [])
         report["series"] += found.pop("series", [])
         report["tasks"].append(found)
@@ -202,6 +204,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", default=[], metavar="TASK", help=", ".join(task.name for task in TASKS))
     parser.add_argument("--minutes", type=float, default=MINUTES)
+    parser.add_argument("--patience", type=float, default=1.0, help="of all time limits, for a slow or busy machine")
     parser.add_argument("--compare", type=Path, help="a record to compare with; the last one by default")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where a ratio is worse by more than its spread, or a task failed")
     parser.add_argument("--trial", action="store_true", help="record nothing and leave the documentation alone, as a part of the suite does")
@@ -218,7 +221,7 @@ def main() -> int:
     on_a_screen()
     tasks = [task for task in TASKS if (task.name in options.only or not options.only) and (task.quick is not None or not options.quick)]
     prepare(work, tasks, quick=options.quick)
-    report = run_tasks(tasks, work, quick=options.quick, minutes=options.minutes)
+    report = run_tasks(tasks, work, quick=options.quick, minutes=options.minutes, patience=options.patience)
     before = json.loads(options.compare.read_text()) if options.compare else recorded(RECORDED)
     changes = compare(report, before)
     print(told(report, changes))

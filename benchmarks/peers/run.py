@@ -64,7 +64,7 @@ def why_missing(who: str) -> str:
     return f"could not be installed: {kept.read_text().strip()}" if kept.exists() else "not installed: run benchmarks/peers/setup.py"
 
 
-def drive(who: str, task: str, folder: Path, answer: Path) -> dict[str, Any]:
+def drive(who: str, task: str, folder: Path, answer: Path, limit: float) -> dict[str, Any]:
     """Run one driver once."""
     if not PYTHONS[who].exists():
         return {"failed": why_missing(who)}
@@ -74,9 +74,9 @@ def drive(who: str, task: str, folder: Path, answer: Path) -> dict[str, Any]:
         environment.pop("PYTHONPATH", None)
     command = [str(PYTHONS[who]), str(HERE / f"drive_{who}.py"), task, str(folder), str(answer)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment, check=False)
     except subprocess.TimeoutExpired:
-        return {"failed": f"given up after {LIMIT:.0f} s"}
+        return {"failed": f"given up after {limit:.0f} s", "limit": limit}
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:
         return {"failed": f"ended with {done.returncode}: {(done.stderr.strip().splitlines() or ['no word'])[-1][:200]}"}
@@ -86,7 +86,7 @@ def drive(who: str, task: str, folder: Path, answer: Path) -> dict[str, Any]:
     return found
 
 
-def in_turns(comparison: str, folder: Path, answers: Path, repeats: int) -> Samples:
+def in_turns(comparison: str, folder: Path, answers: Path, repeats: int, limit: float) -> Samples:
     """Measure ours and theirs in turn."""
     found: Samples = {}
     for repeat in range(repeats):
@@ -95,9 +95,9 @@ def in_turns(comparison: str, folder: Path, answers: Path, repeats: int) -> Samp
             if past and ("failed" in past[-1] or (who, task) in ONCE or (comparison.startswith("open-") and who in LONG and len(past) >= 2)):
                 continue
             begin = time.monotonic()
-            past.append(drive(who, task, folder, answers / f"{who}-{task}{'.npy' if 'scatter' in task else '.npz'}"))
+            past.append(drive(who, task, folder, answers / f"{who}-{task}{'.npy' if 'scatter' in task else '.npz'}", limit))
             told = {name: round(value, 4) if isinstance(value, float) else value for name, value in past[-1].items() if name != "details"}
-            print(f"[{repeat + 1}/{repeats}] {who}:{task:20s} {time.monotonic() - begin:6.1f} s  {told}", file=sys.stderr, flush=True)
+            print(f"[{repeat + 1}/{repeats}] {who}:{task:20s} {time.monotonic() - begin:6.1f} s  {told}", past[-1].get("details", ""), file=sys.stderr, flush=True)
     return found
 
 
@@ -117,8 +117,9 @@ def row(task: str, what: str, rival: str, ours: tuple[Sequence[dict[str, Any]], 
             memory_mb[who] = held["median"]
     reasons = [next((sample["failed"] for sample in samples if "failed" in sample), "") for samples, _ in (ours, theirs)]
     reason = "; ".join(f"{who}: {why}" for who, why, one in zip(("this project", "rival"), reasons, taken, strict=True) if why and one is None)
-    if taken[0] and "given up" in reason:
-        reason += f", so at least {(LIMIT - STARTING) / taken[0]['median']:.0f} times slower"
+    limit = next((sample["limit"] for sample in theirs[0] if "limit" in sample), None)
+    if taken[0] and taken[1] is None and limit and unit == "s":
+        reason += f", so at least {(limit - STARTING) / taken[0]['median']:.0f} times slower"
     return Row(task, what, rival, *taken, unit=unit, memory_mb=memory_mb, reason=reason)
 
 
@@ -189,12 +190,12 @@ def agreement(one: Row, answers: Path) -> dict[str, float]:
     return {"same labels": float((mine["labels"] == other["labels"]).mean())}
 
 
-def measure(work: Path, *, comparisons: Sequence[str], repeats: int = 3) -> list[Row]:
+def measure(work: Path, *, comparisons: Sequence[str], repeats: int = 3, limit: float = LIMIT) -> list[Row]:
     """Let ours and theirs take turns at some comparisons, on the files in WORK/files."""
     answers = work / "answers"
     answers.mkdir(exist_ok=True)
     rows: list[Row] = []
     for comparison in comparisons:
-        for one in rows_of(comparison, in_turns(comparison, work / "files", answers, repeats)):
+        for one in rows_of(comparison, in_turns(comparison, work / "files", answers, repeats, limit)):
             rows.append(replace(one, agreement=agreement(one, answers)))
     return rows
