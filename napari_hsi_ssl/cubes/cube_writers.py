@@ -16,6 +16,7 @@ from napari_hsi_ssl import files
 from napari_hsi_ssl.cubes import envi, places
 from napari_hsi_ssl.cubes.cube import row_blocks, wavelengths
 from napari_hsi_ssl.cubes.envi import TYPES, braced
+from napari_hsi_ssl.cubes.spectral_units import stated_quantity
 from napari_hsi_ssl.errors import CubeError
 from napari_hsi_ssl.progress import Progress, Steps, run
 
@@ -101,8 +102,9 @@ def envi_steps(path: Path, cube: xr.DataArray) -> Steps[None]:
     _not_itself(path, cube, data_path)
     little = _stored_type(path, cube)
     height, width, bands = cube.shape
+    description = envi.plain_text(str(cube.attrs.get("description") or cube.name or path.stem))
     fields: dict[str, object] = {
-        "description": braced([str(cube.attrs.get("description") or cube.name or path.stem)]),
+        "description": braced([description]),
         "samples": width,
         "lines": height,
         "bands": bands,
@@ -113,6 +115,8 @@ def envi_steps(path: Path, cube: xr.DataArray) -> Steps[None]:
         "byte order": 0,
         **_spectral_fields(cube),
     }
+    if cube.attrs["quantity"] == "unknown" and stated_quantity(description) != "unknown":
+        fields["data units"] = "Unknown"  # whoever reads the description must not know better
     with files.atomic_paths(data_path, path) as (data, header):
         header.write_bytes(envi.header_text(fields))
         with data.open("wb") as stream:
@@ -129,7 +133,7 @@ def _spectral_fields(cube: xr.DataArray) -> dict[str, object]:
     elif attrs["quantity"] in _UNITS:
         fields["data units"] = _UNITS[attrs["quantity"]]
     if attrs.get("sensor"):
-        fields["sensor type"] = str(attrs["sensor"])
+        fields["sensor type"] = envi.plain_text(str(attrs["sensor"]))
     if attrs.get("nodata") is not None:
         fields["data ignore value"] = repr(float(attrs["nodata"]))
     if attrs.get("default_bands"):
@@ -145,7 +149,7 @@ def _spectral_fields(cube: xr.DataArray) -> dict[str, object]:
     map_info = attrs.get("map_info") or places.map_info(attrs.get("geotags"))
     for key, value in (("map info", map_info), ("coordinate system string", attrs.get("coordinate_system"))):
         if value:
-            fields[key] = braced([str(value)])
+            fields[key] = braced([envi.plain_text(str(value))])
     return fields
 
 

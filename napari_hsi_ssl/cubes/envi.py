@@ -162,7 +162,9 @@ def read_envi(path: Path, name: str | None = None) -> xr.DataArray:
     factor = number(header, "reflectance scale factor", where)
     if factor is not None and factor <= 0:
         raise CubeError(f"{where}: 'reflectance scale factor' is {factor:g}, expected a number above 0; correct or remove it.")
-    quantity: Quantity = "reflectance" if factor is not None else stated_quantity(header.get("data units"), header.get("description"))
+    units = header.get("data units")
+    words = None if units is not None and units.lower() == "unknown" else header.get("description")
+    quantity: Quantity = "reflectance" if factor is not None else stated_quantity(units, words)
     wavelength, fwhm = _spectral_axis(header, where)
     bad = numbers(header, "bbl", where)
     offset = {"map_info": header.get("map info"), "coordinate_system": header.get("coordinate system string")}
@@ -336,6 +338,11 @@ def braced(items: list[Any]) -> str:
     return "{" + ",\n ".join(lines) + "}"
 
 
+def plain_text(text: str) -> str:
+    """Return a text as one line without the signs that end a header's field: what a stranger's file says of itself must not become fields."""
+    return " ".join(text.replace("{", "(").replace("}", ")").splitlines())
+
+
 def plain_item(name: str) -> str:
     """Return a name without the signs that part a header's list."""
-    return name.replace(",", ";").replace("{", "(").replace("}", ")").replace("\n", " ")
+    return plain_text(name).replace(",", ";")

@@ -52,15 +52,22 @@ def _damaged(path: Path, error: Exception) -> CubeError:
 
 
 def _dims(item: Any) -> tuple[str | None, ...]:  # noqa: ANN401 - h5py has no types
-    """Return the names of the axes: their labels, else the names of their scales (NetCDF's dimensions)."""
-    found: list[str | None] = []
+    """Return the names of the axes: their labels, else the names of their scales (NetCDF's dimensions).
+
+    The attributes are read that hold them: of damaged ones HDF5's own functions for labels and scales end the whole process.
+    """
     if item.ndim != 3:
         return ()
-    for dim in item.dims:
-        name = dim.label or None
-        if name is None and len(dim):
-            name = str(dim[0].name).rpartition("/")[2]
-        found.append(name)
+    found: list[str | None] = [None] * 3
+    try:
+        labels, scales = (item.attrs.get(name) for name in ("DIMENSION_LABELS", "DIMENSION_LIST"))
+        for axis in range(3):
+            name = "" if labels is None else axes.text_of(labels[axis])
+            if not name and scales is not None and len(scales[axis]):
+                name = str(item.file[scales[axis][0]].name).rpartition("/")[2]
+            found[axis] = name or None
+    except DAMAGE:
+        pass  # axes without a name are found otherwise
     return tuple(found)
 
 

@@ -119,7 +119,7 @@ def _polygons(path: Path, index: int, feature: dict[str, Any]) -> Iterator[list[
     found = feature.get("geometry")
     geometry: dict[str, Any] = found if isinstance(found, dict) else feature
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
-    if kind not in {"Polygon", "MultiPolygon"}:
+    if kind not in ("Polygon", "MultiPolygon"):
         raise LabelError(f"{path}: feature {index + 1} is a {kind}, expected a Polygon or MultiPolygon; draw it as a polygon.")
     parts: list[Any] = [coordinates] if kind == "Polygon" else list(coordinates or ())
     for rings in parts:

@@ -57,12 +57,16 @@ def calibrated(cube: xr.DataArray, calibration: Mapping[str, Any] | None, folder
 def _check_note(calibration: Mapping[str, Any], name: str) -> None:
     panel, times = calibration.get("panel"), calibration.get("exposure")
     whole = all(isinstance(calibration.get(kind), str | None) for kind in KINDS) and isinstance(panel, str | float | int | None)
-    timed = times is None or (isinstance(times, list | tuple) and len(times) == 3 and all(isinstance(time, float | int | None) for time in times))
+    timed = times is None or (isinstance(times, list | tuple) and len(times) == 3 and all(map(_is_time, times)))
     if not (whole and timed):
         raise CubeError(
             f"calibration of {name} is noted as {dict(calibration)}, expected names of files as 'white' and 'dark', a name or a number as 'panel', "
             "and three numbers as 'exposure'; add the references again."
         )
+
+
+def _is_time(value: object) -> bool:
+    return value is None or (isinstance(value, float | int) and abs(value) < np.finfo(np.float32).max)
 
 
 def read_reference(path: Path, cube: xr.DataArray, kind: str) -> xr.DataArray:

@@ -21,7 +21,7 @@ from pydantic_core import from_json
 from napari_hsi_ssl.cubes import axes, hdf
 from napari_hsi_ssl.cubes.axes import Stored
 from napari_hsi_ssl.cubes.lazy import StoredArray
-from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiWarning
+from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, HsiWarning
 
 # What turns bytes into numbers and nothing else: a codec that unpickles would run a stranger's program.
 _CODECS: Final = {
@@ -108,7 +108,10 @@ def list_arrays(path: Path) -> list[Stored]:
     found = []
     for folder in _array_folders(path):
         key = folder.relative_to(path).as_posix()
-        found.append(_describe(path, folder, "" if key == "." else key))
+        try:
+            found.append(_describe(path, folder, "" if key == "." else key))
+        except DAMAGE as error:  # metadata that are JSON of another build than Zarr's
+            raise _damaged(path, f"array '{key}': ", error) from error
     missing = sorted(_promised(path) - {array.name for array in found})
     if missing:
         raise CubeError(f"{path} is cut off: its metadata name the array '{missing[0]}', which is not there; copy the store again.")
