@@ -72,6 +72,7 @@ def _keep(out: Path, name: str, seed: int, number: int, outcome: Outcome) -> Non
     """Write a failing input with what came of it."""
     tree, entry = drawn(name, seed, number)
     folder = out / "found" / name / f"{outcome.verdict}-{re.sub(r'[^A-Za-z0-9]+', '-', outcome.place)[:80]}-{number}"
+    (folder / "input").mkdir(parents=True, exist_ok=True)
     write_tree(folder / "input", tree)
     (folder / "entry.txt").write_text(entry)
     (folder / "outcome.txt").write_text(f"{outcome.place}\n\n{outcome.sentence}\n", encoding="utf-8", errors="replace")

@@ -14,7 +14,7 @@ from napari_hsi_ssl import config as configuration
 from napari_hsi_ssl.config import Settings, read_json
 from napari_hsi_ssl.config.chain import STEP_KINDS, parse_step, step_text
 from napari_hsi_ssl.cubes.references import calibrated
-from napari_hsi_ssl.errors import ConfigError, HsiError
+from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.explore.embedding import SampleMap
 from napari_hsi_ssl.explore.projection import Projection
 from napari_hsi_ssl.patches.index import PatchIndex
@@ -181,7 +181,7 @@ def step_texts(path: Path) -> None:
     """Parse the text of a step of the chain."""
     try:
         text = path.read_text(encoding="utf-8")
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is no text.") from error
     found = parse_step(text)
     hold(parse_step(step_text(found)) == found, f"{step_text(found)} is not {found}")
@@ -196,8 +196,3 @@ def references(path: Path) -> None:
     made = calibrated(cube, noted, path.parent)
     hold(made.shape == cube.shape, f"calibrated, {cube.shape} became {made.shape}")
     np.asarray(made.data)
-
-
-def refusal(error: HsiError) -> str:
-    """Return the sentence of a refusal."""
-    return str(error)

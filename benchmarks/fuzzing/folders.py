@@ -48,9 +48,9 @@ def project(folder: Path, random: np.random.Generator) -> str:
 
     for name in ("one", "two"):
         values = random.random((*SHAPE, BANDS)).astype(np.float32) + 0.1
-        (folder / "cubes" / name).mkdir(parents=True)
-        write_cube(folder / "cubes" / name / f"{name}.hdr", as_cube(values, np.linspace(400, 900, BANDS), "reflectance", name))
-    made = run(new(folder / "project", [folder / "cubes"]))
+        (folder / "project" / "cubes" / name).mkdir(parents=True)
+        write_cube(folder / "project" / "cubes" / name / f"{name}.hdr", as_cube(values, np.linspace(400, 900, BANDS), "reflectance", name))
+    made = run(new(folder / "project", [folder / "project" / "cubes"]))
     made = Project.open(folder / "project")
     made.set_crop("one", (0, 0, SHAPE[0], SHAPE[1] - 1))
     run(make_masks(made, MaskConfig(method="all")))

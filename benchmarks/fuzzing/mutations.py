@@ -70,11 +70,9 @@ def _json(content: bytes, random: np.random.Generator) -> bytes:
         value = json.loads(content)
     except (ValueError, RecursionError):
         return _text(content, random)
-    return _dumped(changed_node(value, random))
-
-
-def _dumped(value: Any) -> bytes:
-    return json.dumps(value).encode("utf-8", "surrogatepass")
+    if random.random() < 0.01:  # deeper than any reader of JSON goes
+        return b'{"a":' * 3000 + content + b"}" * 3000
+    return json.dumps(changed_node(value, random)).encode("utf-8", "surrogatepass")
 
 
 def changed_node(value: Any, random: np.random.Generator) -> Any:
@@ -113,7 +111,7 @@ def _other(value: Any, random: np.random.Generator) -> Any:
     match int(random.integers(8)):
         case 0:
             deep: Any = value
-            for _ in range(int(random.choice([1, 3, 60, 900]))):
+            for _ in range(int(random.choice([1, 3, 60, 150]))):
                 deep = [deep] if random.random() < 0.5 else {"a": deep}
             return deep
         case 1:

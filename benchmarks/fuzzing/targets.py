@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,18 +104,18 @@ TARGETS: Final = (
     Target("zarr", samples.zarr_store, checks.cube, 1.0, ("zarr.json", ".zarray", ".zattrs", ".zmetadata")),
     Target("band-folder", samples.band_folder, checks.cube, 1.0),
     Target("plain", samples.plain_numbers, checks.plain_numbers, 0.1),
-    Target("library-envi", samples.envi_library, checks.library, 1.0, (".hdr",)),
-    Target("library-csv", samples.csv_library, checks.library, 1.0),
+    Target("library-envi", samples.envi_library, checks.library, 1.5, (".hdr",)),
+    Target("library-csv", samples.csv_library, checks.library, 1.5),
     Target("labels", samples.labels, checks.labels, 1.5),
-    Target("polygons", samples.polygons, checks.labels, 1.0),
-    Target("roi", samples.roi, checks.labels, 0.7),
+    Target("polygons", samples.polygons, checks.labels, 2.0),
+    Target("roi", samples.roi, checks.labels, 1.5),
     Target("references", _references, folder_checks.references, 0.7, ("references.json", "panel.csv", "white.hdr")),
-    Target("project", folders.project, folder_checks.project, 1.0, (".json", ".jsonl"), seeds=4),
-    Target("run", folders.run_folder, folder_checks.run_folder, 1.0, (".json", ".jsonl", ".safetensors", ".pt"), seeds=8),
-    Target("parcel", folders.parcel, folder_checks.parcel, 0.5, seeds=4),
-    Target("derived", folders.derived, folder_checks.derived, 1.0),
-    Target("settings", _settings, folder_checks.settings, 1.5, seeds=80),
-    Target("step-text", _step_text, folder_checks.step_texts, 0.5, seeds=5),
+    Target("project", folders.project, folder_checks.project, 0.5, (".json", ".jsonl"), seeds=4),
+    Target("run", folders.run_folder, folder_checks.run_folder, 0.4, (".json", ".jsonl", ".safetensors", ".pt"), seeds=8),
+    Target("parcel", folders.parcel, folder_checks.parcel, 0.3, seeds=4),
+    Target("derived", folders.derived, folder_checks.derived, 1.5),
+    Target("settings", _settings, folder_checks.settings, 4.0, seeds=80),
+    Target("step-text", _step_text, folder_checks.step_texts, 1.5, seeds=5),
 )
 BY_NAME: Final = {target.name: target for target in TARGETS}
 
@@ -125,7 +126,8 @@ def seeds_of(name: str, seed: int) -> tuple[tuple[Tree, str], ...]:
     target = BY_NAME[name]
     found = []
     for number in range(target.seeds):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as trusted:
+            os.environ["HSI_TRUST"] = trusted
             random = np.random.default_rng([seed, number, *name.encode()])
             entry = target.make(Path(folder), random)
             found.append((read_tree(Path(folder)), entry))
