@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from typing import Any, cast
 
 import psutil
@@ -18,6 +19,9 @@ from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import RunError
 
 _PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
+
+SILENCE = timedelta(minutes=10)
+"""How long a rank waits for another one, which may be judging or saving meanwhile, before it takes it for lost."""
 
 
 def make_fabric(settings: TrainerConfig, *, cluster: bool = False) -> Fabric:
@@ -54,7 +58,7 @@ def make_fabric(settings: TrainerConfig, *, cluster: bool = False) -> Fabric:
         torch.set_default_dtype(torch.float64)  # Fabric hands results back in the default type, and would round them
     # Lightning's own environment is named so that a window opened inside a Slurm job starts its ranks here and not there.
     device = torch.device("cuda" if on_gpu else "cpu", 0) if on_gpu else torch.device("cpu")
-    strategy: Strategy = DDPStrategy() if ranks * nodes > 1 else SingleDeviceStrategy(device)
+    strategy: Strategy = DDPStrategy(timeout=SILENCE) if ranks * nodes > 1 else SingleDeviceStrategy(device)
     environment: ClusterEnvironment = SLURMEnvironment(auto_requeue=False) if cluster else LightningEnvironment()
     return Fabric(
         accelerator="cuda" if on_gpu else "cpu",
@@ -64,6 +68,11 @@ def make_fabric(settings: TrainerConfig, *, cluster: bool = False) -> Fabric:
         precision=precision,
         plugins=[environment],
     )
+
+
+def rank_lost(error: BaseException) -> bool:
+    """Return whether an error says that another rank has ended or does not answer; gloo says so in words alone."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def describe(fabric: Fabric) -> str:

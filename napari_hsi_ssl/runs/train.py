@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from napari_hsi_ssl import files
 from napari_hsi_ssl.config import RunConfig
 from napari_hsi_ssl.errors import HsiError, RunError
@@ -70,11 +72,20 @@ def _lead(folder: RunFolder, leave: threading.Event, resume: bool, cluster: bool
         verify_inputs(config, folder)
         again = _train(folder, config, leave, anew=folder.last("step", "epoch") is None, cluster=cluster)
     except HsiError as error:
+        _end_other_ranks()
         return _failed(folder, str(error))
     except Exception as error:  # noqa: BLE001 - whatever it is, watchers must be told
         traceback.print_exc()
+        _end_other_ranks()
         return _failed(folder, f"training broke off: {type(error).__name__}: {error}; {folder.log_path} has the details.")
     return AGAIN if again else 0
+
+
+def _end_other_ranks() -> None:
+    """End what rank 0 has started: a rank that is frozen or waits for the others would stay for ever."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
 
 
 def _failed(folder: RunFolder, message: str) -> int:
@@ -118,7 +129,7 @@ def verify_inputs(config: RunConfig, folder: RunFolder) -> None:
 def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew: bool, cluster: bool) -> bool:
     """Train, and return whether the run was only interrupted and wants to go on."""
     from napari_hsi_ssl.learning.checkpoint import States, save_model
-    from napari_hsi_ssl.learning.devices import describe, make_fabric
+    from napari_hsi_ssl.learning.devices import SILENCE, describe, make_fabric, rank_lost
     from napari_hsi_ssl.learning.distillation import Distillation
     from napari_hsi_ssl.learning.loop import fit
     from napari_hsi_ssl.learning.setup import prepare
@@ -143,6 +154,9 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
     try:
         outcome = fit(fabric, objective, config.trainer, states, folder.emit, leave.is_set, facts, anew=anew)
     except (RuntimeError, MemoryError) as error:
+        if fabric.world_size > 1 and rank_lost(error):
+            silence = f"has ended or did not answer for {SILENCE.total_seconds():.0f} s"
+            raise RunError(f"another of the {fabric.world_size} ranks {silence}; see {folder.log_path}, then continue with --resume.") from None
         if not out_of_memory(error):
             raise
     if outcome is None:  # only here nothing holds the tensors of the failed step any more
