@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 from napari_hsi_ssl import __version__
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "napari-hsi-ssl"
 copyright = "the napari-hsi-ssl developers"
@@ -54,3 +58,12 @@ html_theme_options = {
 }
 html_sidebars = {"start": [], "tutorial": [], "architecture": []}
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def setup(app: Sphinx) -> None:
+    """Lead links between the files at the top of the repository to the pages that include them."""
+
+    def lead(_app: Sphinx, _path: Path, _page: str, text: list[str]) -> None:
+        text[0] = text[0].replace("](CONTRIBUTING.md", "](contributing.md").replace("](CHANGELOG.md", "](changelog.md")
+
+    app.connect("include-read", lead)
