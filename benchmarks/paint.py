@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,8 @@ from napari_hsi_ssl.config import PaintConfig
 from napari_hsi_ssl.errors import CancelledError
 from napari_hsi_ssl.mapping.heads import fit_head
 from napari_hsi_ssl.mapping.painted import Basis, PaintedMap, Space, fill_map
-from napari_hsi_ssl.steps.painting import Ground, follow
+from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.steps.painting import Followed, Ground, follow
 
 DIMENSIONS, KINDS = 128, 9
 HEADS = ("logistic", "prototype", "knn")
@@ -170,12 +171,30 @@ def bare(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> dict[
         return heart.gaps()
 
 
+def timed(ready: list[float]) -> Callable[..., Steps[Followed]]:
+    """Return what follows strokes, and notes when it has a map."""
+
+    def steps(*given: Any, **how: Any) -> Steps[Followed]:
+        making = follow(*given, **how)
+        while True:
+            try:
+                progress = next(making)
+            except StopIteration as end:
+                ready.append(time.perf_counter())
+                return end.value
+            if "painted" in progress.data:
+                ready.append(time.perf_counter())
+            yield progress
+
+    return steps
+
+
 def following(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> dict[str, Any]:
     """Paint with the map following; returns delays, maps a second and gaps."""
     from heartbeat import rest, wait, window
 
     from napari_hsi_ssl.cubes.cube import Classes
-    from napari_hsi_ssl.gui import layers
+    from napari_hsi_ssl.gui import layers, painting
     from napari_hsi_ssl.gui.desk import desk_for
     from napari_hsi_ssl.gui.painting import Painter
 
@@ -184,6 +203,8 @@ def following(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> 
         layers.show_composite(viewer, "scene", np.zeros((*truth.shape, 3), np.uint8), (0, 1, 2))
         painter = Painter(desk, desk)
         maps: list[tuple[float, float, bool]] = []
+        ready: list[float] = []
+        painting.follow = timed(ready)
         drawn: list[float] = []
         painter.followed.connect(lambda found: maps.append((time.perf_counter(), found.seconds, found.complete)))
         painter.begin(ground, painted(truth, 500), Classes.of(range(1, KINDS + 1)))
@@ -198,10 +219,11 @@ def following(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> 
         moving = len(maps)
         gaps = heart.gaps()
         wait(lambda: not painter.jobs.running and not painter._timer.isActive())
-        delays, shows = [], []
+        delays, shows, waits, after = [], [], [], []
         for number in range(8):  # single dabs: from the mouse to the map computed and seen
             rest(0.4)
             maps.clear()
+            ready.clear()
             painter.hold(1 + number % KINDS, "paint", 5)  # painting a class on itself changes nothing
             begun = time.perf_counter()
             brush(painter.layer, places(truth.shape, number), 0.001)
@@ -209,7 +231,10 @@ def following(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> 
             at, computing, _ = maps[0]
             wait(lambda at=at: any(one > at for one in drawn))
             delays.append(computing)
-            shows.append(next(one for one in drawn if one > at) - begun)
+            seen = next(one for one in drawn if one > at)
+            shows.append(seen - begun)
+            waits.append(ready[0] - begun)
+            after.append(seen - ready[0])
             wait(lambda: not painter.jobs.running and not painter._timer.isActive())
         heart.gaps()
         rest(2.0)
@@ -218,6 +243,8 @@ def following(heart: Any, ground: Ground, truth: np.ndarray, seconds: float) -> 
             "moves": moves,
             "maps a second while the brush moves": moving / seconds,
             "first map of a dab computed after": in_ms(delays),
+            "from the dab to the map computed": in_ms(waits),
+            "from the map computed to the canvas": in_ms(after),
             "from the dab to the canvas": in_ms(shows),
             "gaps": gaps,
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import Any, Final
 
@@ -26,7 +27,9 @@ from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.painting import Followed, Ground, follow
 
 FOLLOW_MS: Final = 100
-"""From a change of the strokes to the map that is asked for: changes in between are one."""
+"""From one map that is asked for to the next: changes of the strokes in between are one."""
+_FIRST_MS: Final = 10
+"""From the first change after a rest to the map that is asked for."""
 _CLOSE: Final = 60
 """Pixels around a suggestion that are seen at least when it is gone to."""
 
@@ -92,10 +95,10 @@ class Painter(QObject):
         self._running = self._delivered = self._again = False
         self._stroking = False
         self._next = -1
+        self._followed = 0.0  # when a map was asked for last
         self._keeper = StrokeKeeper()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(FOLLOW_MS)
         self._timer.timeout.connect(self._follow)
         when_destroyed(self, self._keeper.write)
 
@@ -197,7 +200,8 @@ class Painter(QObject):
     def _soon(self) -> None:
         self.touched.emit()
         if not self._timer.isActive():  # restarted at every move it would wait for the brush to rest
-            self._timer.start()
+            since = 1000 * (time.monotonic() - self._followed)
+            self._timer.start(max(_FIRST_MS, round(FOLLOW_MS - since)))
 
     def _save(self) -> None:
         project, ground, layer = self.desk.project, self.ground, self._layer
@@ -236,6 +240,7 @@ class Painter(QObject):
         self._cancel()
         stale = self._stale = threading.Event()
         self._running, self._again = True, False
+        self._followed = time.monotonic()
         self._asked = layer.data.copy()
         config = self.config.model_copy(update={"suggestions": 0}) if self._stroking else self.config
         before = None if self.latest is None else self.latest.map
@@ -281,9 +286,9 @@ class Painter(QObject):
     def _show(self, found: Followed) -> None:
         if self.ground is None or not self.desk.alive:
             return
-        first = self.latest is None
-        self.latest = found
-        self._draw(first)
+        before, self.latest = self.latest, found
+        if before is None or not before.complete or before.map is not found.map:  # what came with the places to paint next is drawn already
+            self._draw(before is None)
         if found.suggestions is not None:
             self.suggestions, self._next = found.suggestions, -1
             painted_layers.show_next(self.desk.viewer, self.ground.cube, found.suggestions)

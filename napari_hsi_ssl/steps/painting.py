@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -155,9 +155,11 @@ def follow(
                 told = time.perf_counter()
                 rough = max(1, round((space.place.size / AT_ONCE) ** 0.5))
                 yield Progress(data={"painted": Followed(found, False, *found.counts(rough), painted, outside, told - begun)})
-    seconds = time.perf_counter() - begun
-    suggestions = suggest(found.confidence, space.place >= 0, strokes, config.suggestions) if config.suggestions else None
-    return Followed(found, True, *found.counts(), painted, outside, seconds, suggestions)
+    done = Followed(found, True, *found.counts(), painted, outside, time.perf_counter() - begun)
+    if not config.suggestions:
+        return done
+    yield Progress(data={"painted": done})  # the map need not wait for them, which take longer than it
+    return replace(done, suggestions=suggest(found.confidence, space.place >= 0, strokes, config.suggestions))
 
 
 def check_painted(numbers: NDArray[np.integer], outside: int, cube: str, classes: Classes | None = None) -> None:

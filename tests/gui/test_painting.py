@@ -19,7 +19,7 @@ from napari_hsi_ssl.gui.painting import Painter, StrokeKeeper
 from napari_hsi_ssl.mapping.painted import Basis, PaintedMap, Space
 from napari_hsi_ssl.mapping.suggest import Suggestion
 from napari_hsi_ssl.progress import Progress, run
-from napari_hsi_ssl.steps.painting import Followed, Ground
+from napari_hsi_ssl.steps.painting import Followed, Ground, follow
 
 SHAPE = (24, 20)
 
@@ -94,6 +94,32 @@ def test_many_moves_are_one_request(studio):
     assert len(studio.asked) == 1
     assert np.count_nonzero(studio.asked[0]["strokes"]) == 15
     assert studio.asked[0]["suggestions"] == 0, "what to paint next is for a brush at rest"
+
+
+def test_the_first_change_after_a_rest_is_followed_at_once(studio):
+    """A dab that waits a tenth of a second before anything is computed is seen a tenth of a second later."""
+    studio.begin()
+    studio.brush(1, 1)
+    assert studio.painter._timer.interval() < painting.FOLLOW_MS / 2
+    studio.wait(lambda: studio.asked)
+    studio.painter._followed = time.monotonic()
+    studio.brush(1, 2)
+    assert painting.FOLLOW_MS / 2 < studio.painter._timer.interval() <= painting.FOLLOW_MS
+
+
+def test_the_map_does_not_wait_for_places_to_paint_and_is_drawn_once(studio, monkeypatch):
+    drawn = []
+    show = painted_layers.show_painted
+    monkeypatch.setattr(painting, "follow", follow)
+    monkeypatch.setattr(painted_layers, "show_painted", lambda *given: drawn.append(1) or show(*given))
+    studio.begin()
+    studio.brush(1, 1)
+    studio.brush(2, 20)
+    studio.release()
+    studio.wait(lambda: studio.painter.latest is not None and studio.painter.latest.suggestions is not None)
+    assert [found.suggestions is None for found in studio.shown] == [True, False]
+    assert studio.shown[0].complete
+    assert len(drawn) == 1
 
 
 def test_a_new_stroke_cancels_what_is_on_its_way_at_once(studio):
