@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 screen() { LIBGL_ALWAYS_SOFTWARE=1 QT_QPA_PLATFORM=xcb xvfb-run -n "${SCREEN:-200}" -a -s "-screen 0 1600x1000x24" "$@"; }
 install() { # ENVIRONMENT REQUIREMENT
   "$python" -m venv "$work/$1"
-  "$work/$1/bin/python" -m pip install --quiet --disable-pip-version-check -c "$here/constraints.txt" "$2"
+  "$work/$1/bin/python" -m pip install --quiet --no-compile --disable-pip-version-check -c "$here/constraints.txt" "$2"
 }
 
 scripts/environment.sh .venv-release "$python" constraints.txt build hatchling hatch-fancy-pypi-readme twine
