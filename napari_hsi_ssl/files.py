@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -15,7 +16,7 @@ import socket
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,8 @@ _TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.(?P<token>(?P<host>[0-9a-f]{8})
 """The name of a temporary file or folder: what it will be called, and which process of which computer writes it."""
 _READY: Final = ".ready"
 _LEFT_SECONDS: Final = 86400.0
+_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?!(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|inf$|nan$)")
+"""How a text begins that spreadsheets compute; a number with its sign is none."""
 
 
 @contextmanager
@@ -80,7 +83,8 @@ def atomic_paths(*paths: Path) -> Iterator[tuple[Path, ...]]:
                 temporary.replace(path)
     finally:
         for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # its folder may be gone, or be none
+                temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -199,6 +203,17 @@ def plain(value: object) -> object:
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as CSV; a text that a spreadsheet would take for a formula, such as a class called ``=cmd()``, gets an apostrophe before it."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    return stream.getvalue()
+
+
+def _cell(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 def write_npz(path: Path, **arrays: NDArray[np.generic]) -> None:

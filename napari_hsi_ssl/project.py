@@ -418,13 +418,13 @@ class Project:
 
     def _raster(self, path: Path, name: str) -> NDArray[np.generic]:
         try:
-            image = np.asarray(tifffile.imread(path))
+            with tifffile.TiffFile(path) as file:
+                self._same_frame(name, file.series[0], str(path))  # before anything is unpacked
+                return np.asarray(file.series[0].asarray())
         except DAMAGE as error:
             raise ProjectError(f"{path} cannot be read as a TIFF ({error}); delete it and make it again.") from error
-        self._same_frame(name, image, str(path))
-        return image
 
-    def _same_frame(self, name: str, image: NDArray[np.generic], what: str) -> None:
+    def _same_frame(self, name: str, image: NDArray[np.generic] | tifffile.TiffPageSeries, what: str) -> None:
         expected = self.entry(name).shape[:2]
         if image.shape != expected:
             raise ProjectError(f"{what} of cube '{name}': shape is {image.shape}, expected {expected} (y, x); use a raster made for this cube.")

@@ -57,7 +57,7 @@ def verb(function: Callable[..., Report | Steps[Report]]) -> Callable[..., None]
 
     @functools.wraps(function)
     def command(*args: object, as_json: bool = False, debug: bool = False, **options: object) -> None:
-        warnings.showwarning = lambda message, *_, **__: _errors.print(f"warning: {message}", style="yellow", markup=False)
+        warnings.showwarning = lambda message, *_, **__: _errors.print(f"warning: {_shown(message)}", style="yellow", markup=False)
         try:
             report = function(*args, **options)
             if not isinstance(report, dict):
@@ -108,11 +108,11 @@ def watch(steps: Steps[Report]) -> Report:
 
         def draw(progress: Progress) -> None:
             if progress.warning:
-                _errors.print(f"warning: {progress.message}", style="yellow", markup=False)
+                _errors.print(f"warning: {_shown(progress.message)}", style="yellow", markup=False)
             elif progress.data.get("type") == "audit":
-                _errors.print(progress.message, markup=False)
+                _errors.print(_shown(progress.message), markup=False)
             else:
-                bars.update(task, completed=progress.done, total=progress.total or None, description=progress.message)
+                bars.update(task, completed=progress.done, total=progress.total or None, description=_shown(progress.message))
 
         return run(steps, draw)
 
@@ -125,7 +125,7 @@ def _fail(error: Exception, *, as_json: bool, debug: bool) -> NoReturn:
         message = "there is not enough memory for this; use a smaller crop, batch or window."
     elif not isinstance(error, HsiError | OSError):
         message = f"unexpected {type(error).__name__} ({message}); this is a fault of the program: please report it with what --debug shows."
-    _errors.print(f"error: {message}", style="red", markup=False)
+    _errors.print(f"error: {_shown(message)}", style="red", markup=False)
     if as_json:
         report: Report = {"error": message}
         if isinstance(error, ChoiceError):
@@ -134,24 +134,29 @@ def _fail(error: Exception, *, as_json: bool, debug: bool) -> NoReturn:
     raise typer.Exit(130 if isinstance(error, CancelledError) else 1)
 
 
+def _shown(text: object) -> str:
+    """Return a text for a terminal: names come from files, and what controls a terminal is no part of a name."""
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else "\N{REPLACEMENT CHARACTER}" for sign in str(text))
+
+
 def _print(report: object, indent: str = "") -> None:
     if not isinstance(report, dict):
-        typer.echo(f"{indent}{report}")
+        typer.echo(_shown(f"{indent}{report}"))
         return
     for key, value in report.items():
         if key in {"rows", "notes"} and "table" in report:
             continue  # the table says the same, to be read
         if key == "table":
-            typer.echo(f"\n{value}")
+            typer.echo(_shown(f"\n{value}"))
         elif isinstance(value, dict) and value:
-            typer.echo(f"{indent}{key}:")
+            typer.echo(_shown(f"{indent}{key}:"))
             _print(value, indent + "  ")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             typer.echo(f"{indent}{key}:")
             for item in value:
-                typer.echo(indent + "  " + "  ".join(f"{name}={_short(part)}" for name, part in item.items()))
+                typer.echo(_shown(indent + "  " + "  ".join(f"{name}={_short(part)}" for name, part in item.items())))
         else:
-            typer.echo(f"{indent}{key}: {_short(value)}")
+            typer.echo(_shown(f"{indent}{key}: {_short(value)}"))
 
 
 def _short(value: object) -> str:

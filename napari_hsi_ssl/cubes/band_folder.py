@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import tiff
 from napari_hsi_ssl.cubes.lazy import DECODED, Index, Shape, build_cube
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor, to_nm
@@ -135,7 +136,10 @@ def _decoded(path: Path) -> NDArray[Any]:
 
     def read() -> NDArray[Any]:
         if path.suffix.lower() in _TIFF:
-            return np.asarray(tifffile.imread(path, key=0))
+            with tifffile.TiffFile(path) as file:
+                page = file.pages.first
+                limits.require_memory(path, int(np.prod([*page.shape], dtype=object)) * np.dtype(page.dtype).itemsize, "its image")
+                return np.asarray(page.asarray())
         with Image.open(path) as opened:
             return np.asarray(opened)
 

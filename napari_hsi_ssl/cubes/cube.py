@@ -17,6 +17,7 @@ import xarray as xr
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import ArrayLike, NDArray
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.errors import CubeError, LabelError
 
 Quantity = Literal["dn", "radiance", "reflectance", "unknown"]
@@ -80,6 +81,7 @@ def as_cube(
         raise CubeError(f"{label} holds {array.dtype} values, expected real numbers; convert it first.")
     if 0 in array.shape:
         raise CubeError(f"{label} is empty (shape {tuple(array.shape)}), expected at least one pixel and one band; check the file.")
+    limits.require_frame(label, array.shape)
     quantity = quantity or attrs.pop("quantity", None) or "unknown"
     if quantity not in QUANTITIES:
         raise CubeError(f"{label}: quantity is '{quantity}', expected one of {', '.join(QUANTITIES)}; correct it.")

@@ -63,6 +63,8 @@ def parse_header(path: Path) -> dict[str, str]:
         When the file is no ENVI header or a brace is never closed.
     """
     try:
+        if not path.is_file():
+            raise CubeError(f"{path} is no ordinary file, expected an ENVI header, which is a short text; give the .hdr file.")
         if path.stat().st_size > _HEADER_BYTES:
             raise CubeError(f"{path} has {path.stat().st_size} bytes, expected an ENVI header, which is a short text; give the .hdr file.")
         content = path.read_bytes()

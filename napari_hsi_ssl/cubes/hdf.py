@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import axes
 from napari_hsi_ssl.cubes.axes import Axes, Stored
 from napari_hsi_ssl.cubes.lazy import HdfDataset, LinearSource, MappedFile, Source, build_cube, check_inside
@@ -217,6 +218,8 @@ def _open(path: Path, name: str, order: Axes) -> Source:
         with h5py.File(path, "r") as file:
             data = file[name]
             check_inside(path, data)
+            if data.chunks is not None:
+                limits.require_memory(path, int(np.prod(data.chunks, dtype=object)) * data.dtype.itemsize, f"a chunk of '{name}'")
             offset = data.id.get_offset() if data.chunks is None and not data.is_virtual else None
             if offset is not None and data.dtype.isbuiltin != 0:
                 return MappedFile(path, data.dtype, int(offset), data.shape, order)
@@ -270,7 +273,7 @@ def _signal_axes(path: Path, array: Stored) -> list[dict[str, Any]]:
             group = file[array.group]
             for number, side in enumerate(array.shape):
                 axis = group.get(f"axis-{number}")
-                if axis is None:
+                if axis is None or axis.file.filename != file.filename:
                     raise CubeError(f"{path}: signal '{_signal(array.name)}' has no 'axis-{number}', expected one an axis of its data; save it again.")
                 told = {label: value.decode() if isinstance(value, bytes) else value for label, value in _attributes(axis).items()}
                 if "axis" in axis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
 from collections import OrderedDict
@@ -17,6 +18,7 @@ import xarray as xr
 from dask.base import tokenize
 from numpy.typing import NDArray
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes.cube import DIMS, Quantity, as_cube
 from napari_hsi_ssl.errors import CubeError, HsiWarning
 
@@ -24,6 +26,9 @@ Shape = tuple[int, int, int]
 Index = int | slice | NDArray[np.intp]
 
 _CHUNK_BYTES = 32 * 2**20
+_DEFLATE_MOST = 1032
+"""How many times its length a deflated block can unfold to."""
+_HARMLESS_BYTES = 512 * 2**20
 DATA_ENDINGS: Final = ("", ".dat", ".img", ".raw", ".bil", ".bip", ".bsq", ".bin", ".hyspex", ".cube")
 """Usual endings of the data file beside an ENVI header, most usual first."""
 
@@ -130,10 +135,32 @@ class HdfDataset(StoredArray):
         """Read forward ranges of the file's axes."""
         try:
             with h5py.File(self.path, "r") as file:
+                _check_deflated(self.path, file[self.key], spans)
                 block: NDArray[Any] = file[self.key][spans]
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise CubeError(f"{self.path}: array '{self.key}' cannot be read ({error}), expected a whole file; restore the file from a copy.") from error
         return block
+
+
+def _check_deflated(path: Path, data: Any, spans: tuple[slice, ...]) -> None:  # noqa: ANN401 - h5py has no types
+    """Raise `CubeError` when a large chunk that is wanted unfolds to more than it should: HDF5 itself makes room for whatever comes."""
+    if data.chunks is None or data.is_virtual:
+        return
+    made = data.id.get_create_plist()
+    filters = [made.get_filter(number)[0] for number in range(made.get_nfilters())]
+    if h5py.h5z.FILTER_DEFLATE not in filters:
+        return
+    if any(kind != h5py.h5z.FILTER_FLETCHER32 for kind in filters[filters.index(h5py.h5z.FILTER_DEFLATE) + 1 :]):
+        raise CubeError(f"{path}: the chunks of '{data.name}' are packed twice, expected once; repack the file (h5repack -f GZIP=4).")
+    size = int(np.prod(data.chunks, dtype=object)) * data.dtype.itemsize
+    grid = [
+        range((span.start or 0) // step, -(-(side if span.stop is None else span.stop) // step))
+        for span, step, side in zip(spans, data.chunks, data.shape, strict=True)
+    ]
+    for place in itertools.product(*grid):
+        corner = tuple(number * step for number, step in zip(place, data.chunks, strict=True))
+        if data.id.get_chunk_info_by_coord(corner).size * _DEFLATE_MOST > max(size, _HARMLESS_BYTES):
+            limits.require_deflated(path, data.id.read_direct_chunk(corner)[1], size, f"a chunk of '{data.name}'")
 
 
 def check_inside(path: Path, data: Any) -> None:  # noqa: ANN401 - h5py has no types

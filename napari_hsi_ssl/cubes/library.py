@@ -169,13 +169,10 @@ def write_library(path: str | Path, library: SpectralLibrary) -> None:
     path = Path(path)
     ending = path.suffix.lower()
     if ending == ".csv":
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["band" if library.wavelengths is None else "wavelength_nm", *library.names])
         axis = range(library.spectra.shape[1]) if library.wavelengths is None else library.wavelengths.tolist()
-        for position, values in zip(axis, library.spectra.T.tolist(), strict=True):
-            table.writerow([position, *values])
-        files.write_bytes(path, text.getvalue().encode())
+        columns = ["band" if library.wavelengths is None else "wavelength_nm", *library.names]
+        rows = [[position, *values] for position, values in zip(axis, library.spectra.T.tolist(), strict=True)]
+        files.write_bytes(path, files.csv_text([columns, *rows]).encode())
         return
     if ending not in {".sli", ".hdr"}:
         raise CubeError(f"{path} ends in '{path.suffix}', but a library is written as .sli or .csv; choose one of these endings.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -102,11 +101,8 @@ def write_sheet(path: Path, maps: Iterable[tuple[str, NDArray[np.integer], Class
 
 def write_areas(path: Path, areas: Mapping[str, Mapping[str, int]]) -> None:
     """Write how many pixels each class covers in each cube, a row each, as CSV; ``share`` is of the cube's classified pixels."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["cube", "class", "pixels", "share"])
+    rows: list[list[object]] = [["cube", "class", "pixels", "share"]]
     for cube, counts in areas.items():
         total = sum(counts.values())
-        for name, pixels in counts.items():
-            table.writerow([cube, name, pixels, f"{pixels / total:.6f}" if total else "0.000000"])
-    files.write_bytes(path, text.getvalue().encode())
+        rows += [[cube, name, pixels, f"{pixels / total:.6f}" if total else "0.000000"] for name, pixels in counts.items()]
+    files.write_bytes(path, files.csv_text(rows).encode())

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import matlab5
 from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube, check_inside
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor
@@ -84,11 +85,14 @@ def read_array(path: Path, name: str) -> NDArray[Any]:
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path, "r") as file:
+                check_inside(path, file[name])
+                limits.require_memory(path, file[name].nbytes, f"array '{name}'")
                 values: NDArray[Any] = file[name][()]
             return np.asarray(values).T
         stored = next(found for found in matlab5.scan(path) if found.name == name)
         if stored.is_complex:
             raise CubeError(f"{path}: array '{name}' holds complex numbers, expected real ones; save its amplitude instead.")
+        limits.require_memory(path, stored.size, f"array '{name}'")
         return matlab5.read(path, stored)
     except DAMAGE as error:
         raise _damaged(path, error) from error

@@ -14,6 +14,7 @@ from skimage.draw import polygon as fill_polygon
 
 from napari_hsi_ssl.errors import LabelError
 
+_MOST_BYTES: Final = 512 * 2**20
 Labels = tuple[NDArray[np.int32], dict[int, str]]
 
 _CLASS_KEYS: Final = ("class", "label", "class_id", "classification", "class_name", "name")
@@ -22,6 +23,8 @@ _ROI_FIELD = re.compile(r"^;\s*(roi name|roi npts|file dimension)s?\s*:\s*(.*)$"
 
 def _text(path: Path) -> str:
     try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            raise LabelError(f"{path} is no ordinary file of at most {_MOST_BYTES:,} bytes, expected polygons or pixels as text; choose another file.")
         content = path.read_bytes()
     except OSError as error:
         raise LabelError(f"{path} cannot be read ({error.strerror or error}); check the path.") from error

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import envi, matlab, polygons, readers, tiff
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, LabelError
 from napari_hsi_ssl.files import there
@@ -53,6 +54,7 @@ def read_raster(path: str | Path, key: str | None = None) -> NDArray[Any]:
         image = _from_numpy(path, key)
     elif ending in readers.TIFF_ENDINGS:
         with tiff.opened(path) as file:
+            limits.require_memory(path, int(file.series[0].size) * np.dtype(file.series[0].dtype).itemsize, "its image")
             image = np.asarray(file.series[0].asarray())
     elif ending in _PICTURES:
         image = _from_picture(path)
@@ -150,10 +152,10 @@ def _names(path: Path) -> dict[int, str]:
         return {number: name for number, name in enumerate(listed) if number > 0 and name}
     for beside in (path.with_suffix(".json"), path.with_name("classes.json")):
         try:
-            content = json.loads(beside.read_text(encoding="utf-8"))
+            content = json.loads(limits.json_bytes(beside, CubeError))
             classes = content.get("classes", content)
             return {int(number): str(name) for number, name in zip(classes["numbers"], classes["names"], strict=True)}
-        except DAMAGE:
+        except (*DAMAGE, CubeError):
             continue  # a file of that name that is none of ours, or none at all
     return {}
 

@@ -17,6 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import band_folder, envi, hdf, matlab, netcdf, tiff, zarr_store
 from napari_hsi_ssl.cubes.lazy import DATA_ENDINGS, MappedFile, build_cube, cube_name
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
@@ -253,6 +254,8 @@ def _existing(path: str | Path) -> Path:
     path = Path(path)
     if not there(path):
         raise CubeError(f"{path} does not exist; check the path.")
+    if not path.is_file() and not path.is_dir():  # a pipe would be waited for
+        raise CubeError(f"{path} is a device or a pipe, expected a file or a folder; copy the cube into a file first.")
     return path
 
 
@@ -334,6 +337,7 @@ def load_numpy(path: Path, key: str | None) -> NDArray[Any]:
             mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
             return mapped
         with np.load(path, allow_pickle=False) as archive:
+            limits.require_memory(path, archive.zip.getinfo(f"{key}.npy").file_size, f"array '{key}'")  # zipfile gives no more than that
             return np.asarray(archive[key])
     except DAMAGE as error:
         raise _damaged(path, error) from error

@@ -16,6 +16,7 @@ import tifffile
 import xarray as xr
 from numpy.typing import NDArray
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes.lazy import DECODED, Index, MappedFile, Source, StoredArray, build_cube
 from napari_hsi_ssl.cubes.spectral_units import from_band_names, stated_quantity, to_nm
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, HsiWarning
@@ -132,6 +133,8 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
             first, second, third = array_shape
             source = MappedFile(path, order, offset, (first, second, third), axes)
         else:
+            piece = int(np.prod([*series.keyframe.chunks], dtype=object)) * dtype.itemsize
+            limits.require_memory(path, piece, "a tile")  # tifffile unpacks no tile to more than it should have
             source = TiffArray(path, str(numbers[0]), array_shape, dtype, axes, tuple(int(side) for side in series.shape))
         geotags = {code: (int(tag.dtype), int(tag.count), tag.value) for code in GEOTAGS if (tag := page.tags.get(code)) is not None}
         description = page.description or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -219,10 +218,8 @@ def write_png(path: Path, labels: NDArray[np.integer], classes: Classes) -> None
 def write_areas_csv(path: Path, found: ClassMap) -> None:
     """Write how many pixels each class covers; ``share`` is of the classified pixels."""
     total = int(np.count_nonzero(found.labels))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["class", "name", "colour", "pixels", "share"])
+    rows: list[list[object]] = [["class", "name", "colour", "pixels", "share"]]
     for number, name, colour in zip(found.classes.numbers, found.classes.names, found.classes.colours, strict=True):
         pixels = int(np.count_nonzero(found.labels == number))
-        table.writerow([number, name, colour, pixels, f"{pixels / total:.6f}" if total else "0.000000"])
-    files.write_bytes(Path(path), text.getvalue().encode())
+        rows.append([number, name, colour, pixels, f"{pixels / total:.6f}" if total else "0.000000"])
+    files.write_bytes(Path(path), files.csv_text(rows).encode())

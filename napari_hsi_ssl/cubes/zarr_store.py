@@ -18,20 +18,25 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
+from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import axes, hdf
 from napari_hsi_ssl.cubes.axes import Stored
 from napari_hsi_ssl.cubes.lazy import StoredArray
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, HsiWarning
 
-# What turns bytes into numbers and nothing else: a codec that unpickles would run a stranger's program.
+# What turns bytes into numbers and nothing else: a codec that unpickles would run a stranger's program, and a few bytes of bz2 and lzma fill a memory.
 _CODECS: Final = {
-    "bytes", "transpose", "sharding_indexed", "blosc", "zlib", "gzip", "zstd", "lz4", "bz2", "lzma", "shuffle", "bitshuffle", "delta",
+    "bytes", "transpose", "sharding_indexed", "blosc", "zlib", "gzip", "zstd", "lz4", "shuffle", "bitshuffle", "delta",
     "fixedscaleoffset", "quantize", "bitround", "astype", "packbits", "crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3", "zfpy", "pcodec",
 }  # fmt: skip
 _METADATA: Final = ("zarr.json", ".zarray", ".zgroup")
 _METADATA_BYTES = 64 * 2**20
 _LONGEST_VECTOR = 65536
 _BLOSC_HEAD = 16
+_HEAD_BYTES = 18
+_ENOUGH_BYTES = 2**20
+_DEFLATE_MOST = 1032
+_HARMLESS_BYTES = 256 * 2**20
 _COUNTED_CHUNKS = 50_000
 
 
@@ -52,9 +57,9 @@ def _read(path: Path, key: str, part: tuple[slice, ...]) -> NDArray[Any]:
     folder = path / key
     try:
         stamp = max((folder / name).stat().st_mtime_ns for name in ("zarr.json", ".zarray") if (folder / name).exists())
-        array, is_blosc = _opened(str(folder), stamp)
-        if is_blosc and array.shards is None:
-            _check_blosc(array, folder, part)
+        array, codec = _opened(str(folder), stamp)
+        if array.shards is None:
+            _check_wanted(array, codec, folder, part)
         return np.asarray(array[part])
     except CubeError:
         raise
@@ -63,31 +68,67 @@ def _read(path: Path, key: str, part: tuple[slice, ...]) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=32)
-def _opened(folder: str, _stamp: int) -> tuple[Any, bool]:
-    """Return an array of a store, and whether Blosc packs its chunks last."""
+def _opened(folder: str, _stamp: int) -> tuple[Any, str]:
+    """Return an array of a store, and the name of the codec that packs its chunks last."""
     import zarr
 
     path = Path(folder)
     old = (path / ".zarray").is_file()
     told = _json(path, path / (".zarray" if old else "zarr.json"))
     last = told.get("compressor") if old else (told.get("codecs") or [None])[-1]
-    return zarr.open_array(folder, mode="r"), "blosc" in list(_codec_names([last]))
+    return zarr.open_array(folder, mode="r"), next(_codec_names([last]), "")
 
 
-def _check_blosc(array: Any, folder: Path, part: tuple[slice, ...]) -> None:  # noqa: ANN401 - zarr has no types here
-    """Raise `CubeError` when a chunk that is wanted is shorter than it says: Blosc itself would read on behind its end."""
+def _check_wanted(array: Any, codec: str, folder: Path, part: tuple[slice, ...]) -> None:  # noqa: ANN401 - zarr has no types here
+    """Raise `CubeError` when a chunk that is wanted is no file, shorter than it says, or unfolds to more than it should.
+
+    Blosc would read on behind its end, and every codec makes room for whatever a chunk says.
+    """
+    size = int(np.prod(array.chunks, dtype=object)) * array.dtype.itemsize
+    limits.require_memory(folder, size, "a chunk")
+    most = 8 * size + _ENOUGH_BYTES  # filters may store wider numbers than they give
     grid = [range(one.start or 0, side if one.stop is None else one.stop) for one, side in zip(part, array.shape, strict=True)]
     spans = [range(one.start // step, (one.stop - 1) // step + 1) if len(one) else range(0) for one, step in zip(grid, array.chunks, strict=True)]
     for place in itertools.product(*spans):
         chunk = folder / array.metadata.encode_chunk_key(place)
+        name = chunk.relative_to(folder).as_posix()
         if not chunk.is_file():
+            if chunk.exists():
+                raise CubeError(f"{folder}: chunk {name} is a device or a pipe, expected a file; do not trust this store.")
             continue  # counted when the store was opened
+        if codec in {"gzip", "zlib"}:
+            _check_deflated(chunk, chunk.stat().st_mtime_ns, most)
+            continue
         with chunk.open("rb") as stream:
-            head = stream.read(_BLOSC_HEAD)
-        found = chunk.stat().st_size
-        stated = int.from_bytes(head[12:16], "little")
-        if len(head) < _BLOSC_HEAD or found < stated:
-            raise CubeError(f"{folder} is cut off: chunk {chunk.relative_to(folder).as_posix()} has {found} bytes, {stated} expected; copy the store again.")
+            head = stream.read(_HEAD_BYTES)
+        if codec == "blosc":
+            found, stated = chunk.stat().st_size, int.from_bytes(head[12:16], "little")
+            if len(head) < _BLOSC_HEAD or found < stated:
+                raise CubeError(f"{folder} is cut off: chunk {name} has {found} bytes, {stated} expected; copy the store again.")
+        unfolds = _stated_size(codec, head)
+        if unfolds is not None and unfolds > most:
+            raise CubeError(f"{folder}: chunk {name} unfolds to {unfolds:,} bytes, expected {size:,}; do not trust this store.")
+
+
+@lru_cache(maxsize=4096)
+def _check_deflated(chunk: Path, _stamp: int, most: int) -> None:
+    if chunk.stat().st_size * _DEFLATE_MOST > max(most, _HARMLESS_BYTES):
+        limits.require_deflated(chunk.parent, chunk.read_bytes(), most, f"chunk {chunk.name}")
+
+
+def _stated_size(codec: str, head: bytes) -> int | None:
+    """Return how many bytes a chunk says that it unfolds to, None where it does not say."""
+    if codec == "blosc":
+        return int.from_bytes(head[4:8], "little")
+    if codec == "lz4":
+        return int.from_bytes(head[:4], "little")
+    if codec != "zstd" or head[:4] != b"\x28\xb5\x2f\xfd":
+        return None
+    # RFC 8878, 3.1.1.1: a descriptor says how long the fields before the size and the size itself are.
+    kind, single, dictionary = head[4] >> 6, bool(head[4] & 0x20), (0, 1, 2, 4)[head[4] & 3]
+    length = (1 if single else 0, 2, 4, 8)[kind]
+    begin = 5 + (not single) + dictionary
+    return int.from_bytes(head[begin : begin + length], "little") + (256 if kind == 1 else 0) if length else None
 
 
 def _damaged(path: Path, what: str, error: Exception) -> CubeError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,12 +40,8 @@ def spectra_csv(spectra: Sequence[MeanSpectrum]) -> str:
                 row = rows.setdefault((x, seen[x]), {})
                 seen[x] += 1
                 row.update({name: float(values[band]) for name, values in columns.items()})
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(header)
-        for key in sorted(rows):
-            writer.writerow([f"{key[0]:.9g}", *(f"{rows[key][name]:.7g}" if name in rows[key] else "" for name in header[1:])])
-        tables.append(stream.getvalue())
+        lines = [[f"{key[0]:.9g}", *(f"{rows[key][name]:.7g}" if name in rows[key] else "" for name in header[1:])] for key in sorted(rows)]
+        tables.append(files.csv_text([header, *lines]))
     return "\n".join(tables)
 
 

@@ -230,9 +230,10 @@ def _labels(config: RunConfig, cubes: Sequence[_Cube], resolve: Resolve, role: s
 
 def _raster(path: Path, frame: tuple[int, ...], cube: str) -> NDArray[Any]:
     try:
-        image = np.asarray(tifffile.imread(path))
+        with tifffile.TiffFile(path) as file:
+            found = tuple(file.series[0].shape)
+            if found != frame:  # before anything is unpacked
+                raise LabelError(f"{path} has shape {found}, but cube '{cube}' has {frame} (y, x); use a raster made for this cube.")
+            return np.asarray(file.series[0].asarray())
     except DAMAGE as error:
         raise ConfigError(f"{path} cannot be read as a TIFF ({error}); start another run from the project.") from error
-    if image.shape != frame:
-        raise LabelError(f"{path} has shape {image.shape}, but cube '{cube}' has {frame} (y, x); use a raster made for this cube.")
-    return image

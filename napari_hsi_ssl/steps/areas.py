@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,8 +104,5 @@ def _known(value: float) -> float | None:
 
 
 def _table(rows: list[dict[str, Any]], unit: str) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["class", "name", *(f"{name}_{unit}" if "area" in name else name for name in _COLUMNS)])
-    writer.writerows([row["number"], row["name"], *("" if row[name] is None else row[name] for name in _COLUMNS)] for row in rows)
-    return stream.getvalue()
+    header = ["class", "name", *(f"{name}_{unit}" if "area" in name else name for name in _COLUMNS)]
+    return files.csv_text([header, *([row["number"], row["name"], *("" if row[name] is None else row[name] for name in _COLUMNS)] for row in rows)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -117,6 +116,4 @@ def _write_bins(to: Path, view: View) -> None:
 
 
 def _write_table(to: Path, rows: list[list[Any]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    files.write_bytes(to, text.getvalue().encode())
+    files.write_bytes(to, files.csv_text(rows).encode())

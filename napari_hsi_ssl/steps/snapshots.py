@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,11 +69,9 @@ def save_embedding(project: Project, run: str, to: Path) -> dict[str, Any]:
     if found is None:
         raise RunError(f"run '{run}' has no picture of its embedding: it is no pretraining, was not judged yet, or has no held-out patches.")
     snapshot, names = found.snapshot, dict(zip(found.classes.numbers, found.classes.names, strict=True))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["cube", "y", "x", "domain", "class", "axis_1", "axis_2"])
+    rows: list[list[object]] = [["cube", "y", "x", "domain", "class", "axis_1", "axis_2"]]
     for row, (a, b) in enumerate(snapshot.places.tolist()):
         where = [snapshot.cubes[snapshot.cube[row]], int(snapshot.y[row]), int(snapshot.x[row]), snapshot.domains[snapshot.domain[row]]]
-        writer.writerow([*where, names.get(int(found.numbers[row]), ""), f"{a:.6g}", f"{b:.6g}"])
-    files.write_bytes(to, stream.getvalue().encode())
+        rows.append([*where, names.get(int(found.numbers[row]), ""), f"{a:.6g}", f"{b:.6g}"])
+    files.write_bytes(to, files.csv_text(rows).encode())
     return {"run": run, "file": str(to), "patches": len(snapshot.places), "epoch": snapshot.epoch, "explained": snapshot.explained}

@@ -28,6 +28,7 @@ class Words(QLabel):
 
     def __init__(self, colour: str) -> None:
         super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)  # names in sentences come from files
         self.setWordWrap(True)
         self._colour = colour
         self._shown = ""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from napari_hsi_ssl import files
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.mapping.baselines.rows import row_of
 
@@ -66,11 +65,7 @@ class Table:
 
     def csv(self) -> str:
         """Return the table as CSV with plain numbers: fractions stay fractions."""
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows([["" if cell is None else cell for cell in row] for row in self.rows])
-        return stream.getvalue()
+        return files.csv_text([self.columns, *(["" if cell is None else cell for cell in row] for row in self.rows)])
 
 
 def written(value: object, how: str) -> str:
@@ -149,11 +144,8 @@ def class_table(report: Mapping[str, Any]) -> Table:
 
 def confusion_csv(report: Mapping[str, Any]) -> str:
     """Return the confusion matrix as CSV: a row a true class, a column a class of the map."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["true \\ map", *report["names"]])
-    writer.writerows([name, *row] for name, row in zip(report["names"], report["confusion"], strict=True))
-    return stream.getvalue()
+    rows = ([name, *row] for name, row in zip(report["names"], report["confusion"], strict=True))
+    return files.csv_text([["true \\ map", *report["names"]], *rows])
 
 
 def score_words(report: Mapping[str, Any]) -> str:
