@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import as_cube
-from napari_hsi_ssl.errors import ProjectError
+from napari_hsi_ssl.errors import ConfigError, ProjectError
 from napari_hsi_ssl.explore import chunks
-from napari_hsi_ssl.explore.pca import Projection, Source, fit_projection, project_cube
+from napari_hsi_ssl.explore.pca import Projection, Source, fit_projection, folded, project_cube
 from napari_hsi_ssl.progress import Progress, run
 
 
@@ -196,6 +196,38 @@ def test_scores_are_those_of_the_definition():
     np.testing.assert_allclose(together.std(axis=0, ddof=1), 1, rtol=1e-3)
     np.testing.assert_allclose(projection.components @ projection.components.T, np.eye(5), atol=1e-12)
     assert (projection.components[np.arange(5), np.abs(projection.components).argmax(axis=1)] > 0).all()
+
+
+@pytest.mark.parametrize("scale", ["none", "standardise"])
+def test_filters_over_a_cameras_bands_give_its_scores(scale):
+    """A learned inlet begins as these filters: they must be the projection, bad bands left out."""
+    bad = np.arange(9) == 4
+    items = [source(0, bad_bands=bad), source(1, (9, 13, 16), "b")]
+    projection = run(fit_projection(items, PcaConfig(bands=12, components=4, scale=scale)))
+    for item, used in ((items[0], ~bad), (items[1], np.ones(16, bool))):
+        weights, offset, mean, spread = folded(projection, item.domain, used.size, None, used)
+        expected = run(project_cube(projection, item)).astype(float)
+        np.testing.assert_allclose(item.cube.values[..., used] @ weights - offset, expected, rtol=2e-3, atol=2e-3)
+        number, places = projection.domains.index(item.domain), np.linspace(0, 1, used.size)[used]
+        np.testing.assert_allclose(mean, np.interp(places, projection.grid, projection.domain_mean[number]))
+        np.testing.assert_allclose(spread, np.interp(places, projection.grid, projection.domain_std[number]))
+
+
+def test_filters_of_a_camera_that_the_projection_does_not_know():
+    items = [source(0, wavelength=np.linspace(400, 900, 9)), source(1, (9, 13, 16), "b", wavelength=np.linspace(420, 1000, 16))]
+    projection = run(fit_projection(items, PcaConfig(bands=12, components=4, grid="wavelength")))
+    centres = np.linspace(450, 880, 20)
+    weights, offset, mean, spread = folded(projection, "c", 20, centres, np.ones(20, bool))
+    stranger = Source("new", "c", as_cube(spectra_like(5, (6, 7, 20)), wavelength=centres, name="new"), np.ones((6, 7), bool))
+    np.testing.assert_allclose(stranger.cube.values @ weights - offset, run(project_cube(projection, stranger)).astype(float), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(mean, np.interp(centres, projection.grid, projection.domain_mean.mean(axis=0)))
+    np.testing.assert_allclose(spread, np.interp(centres, projection.grid, projection.domain_std.mean(axis=0)))
+    with pytest.raises(ConfigError, match="domain 'c' has no wavelengths, but the PCA's grid is in nm"):
+        folded(projection, "c", 20, None, np.ones(20, bool))
+    for scale, words in (("snv", "^a learned inlet cannot start as a PCA with scale 'snv'"), ("standardise", "domain 'c': domain 'c' was not in the PCA")):
+        other = run(fit_projection(items, PcaConfig(bands=12, components=4, scale=scale)))
+        with pytest.raises(ConfigError, match=words):
+            folded(other, "c", 20, None, np.ones(20, bool))
 
 
 def test_scores_go_straight_to_disk_and_extremes_stay_finite(tmp_path):

@@ -35,6 +35,8 @@ def test_every_pixel_that_differs_is_in_one_pair(seed, most):
         if first:
             assert (a[image == number] == first).all()
             assert (b[image == number] == second).all()
+    named = [pixels for first, _, pixels in pairs if first]
+    assert named == sorted(named, reverse=True), "the most frequent first"
 
 
 def test_the_legend_says_who_says_what():
@@ -42,7 +44,9 @@ def test_the_legend_says_who_says_what():
     assert pairs == [(1, 2, 1), (2, 5, 1)]
     assert image.tolist() == [[0, 1, 0], [2, 0, 0]]
     assert pair_classes(pairs, CLASSES).names == ("clay → chalk", "chalk → coal")
-    assert pair_classes([(1, 2, 3), (0, 0, 9)], CLASSES).names[1] == "other pairs"
+    legend = pair_classes([(1, 2, 3), (8, 1, 2), (0, 0, 9)], CLASSES)
+    assert legend.names == ("clay → chalk", "class 8 → clay", "other pairs")
+    assert legend.numbers == (1, 2, 3)
 
 
 def test_blocks_make_the_interval_as_wide_as_dependence_makes_it():
@@ -69,3 +73,16 @@ def test_few_blocks_give_no_interval_and_strange_shapes_are_refused():
     assert found["blocks"] == 1
     with pytest.raises(LabelError, match="expected the same"):
         accuracy_difference(A, B[:, :2], np.ones_like(A))
+
+
+def test_five_blocks_are_enough_for_an_interval_and_the_seed_decides_it():
+    truth = np.ones((4, 20), dtype=int)
+    a, b = np.random.default_rng(5).integers(1, 3, (2, 4, 20))
+    found = accuracy_difference(a, b, truth, block=4)
+    assert found["blocks"] == 5
+    assert found["block"] == 4
+    assert found["low"] <= found["difference"] <= found["high"]
+    assert (found["first"], found["second"]) == ((a == 1).mean(), (b == 1).mean())
+    assert found == accuracy_difference(a, b, truth, block=4, seed=0)
+    assert found != accuracy_difference(a, b, truth, block=4, seed=1)
+    assert accuracy_difference(a[:, :16], b[:, :16], truth[:, :16], block=4)["low"] is None

@@ -61,3 +61,11 @@ def test_a_class_that_the_map_lacks_has_an_area():
     found = adjusted_areas([[8, 2], [0, 0]], [100, 0])
     np.testing.assert_allclose(found.share, [0.8, 0.2])
     assert found.producer[1] == 0
+
+
+def test_two_labels_of_a_class_are_enough_and_a_class_that_covers_nothing_is_not_judged():
+    found = adjusted_areas([[1, 1, 0], [0, 4, 0], [0, 0, 5]], [100, 100, 0])
+    assert found.judged.tolist() == [True, True, False]
+    np.testing.assert_allclose(found.share, [0.25, 0.75, 0])
+    np.testing.assert_allclose(found.user[:2], [0.5, 1])
+    assert np.isnan([found.user[2], found.user_error[2]]).all()

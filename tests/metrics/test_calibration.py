@@ -84,6 +84,8 @@ def test_brier_and_entropy_follow_their_definitions():
     proba = softmax(logits, axis=1)
     assert brier(proba, true) == pytest.approx(2 * brier_score_loss(true, proba[:, 1]))
     np.testing.assert_allclose(entropy([[0.25] * 4, [1, 0, 0, 0], [0.5, 0.5, 0, 0]]), [1, 0, 0.5], atol=1e-7)
+    np.testing.assert_allclose(entropy([[0.5, 0.5], [1, 0]]), [1, 0], atol=1e-7)
+    assert entropy([[1.0]]) == 0
 
 
 def test_disagreement_is_the_divergence_of_jensen_and_shannon():
@@ -103,9 +105,33 @@ def test_the_report_holds_all_of_it():
     assert report["mean_confidence"] == pytest.approx(0.825)
     assert report["confidence_brier"] == pytest.approx((0.25 + 0.01 + 0.81) / 4)
     assert report["ece"] == pytest.approx((0.5 + 0.8 + 0) / 4)
+    assert report["ece_width"] == reliability(confidence, right, by="width").ece
+    assert reliability([0.0, 1.0], [False, True]).ece == 0, "both ends are fractions"
 
 
-@pytest.mark.parametrize(("confidence", "right", "words"), [([], [], "at least one"), ([0.5], [True, False], "one each"), ([1.5], [True], "between 0 and 1")])
+@pytest.mark.parametrize(
+    ("confidence", "right", "words"),
+    [
+        ([], [], "at least one"),
+        ([0.5], [True, False], "one each"),
+        *((values, [True, True], "^a confidence is not a number between 0 and 1") for values in ([0.5, 1.5], [-0.1, 0.5], [0.5, np.nan])),
+    ],
+)
 def test_bad_input_is_one_sentence(confidence, right, words):
     with pytest.raises(LabelError, match=words):
         calibration_report(confidence, right)
+
+
+def test_the_temperature_is_the_most_likely_one_under_its_prior():
+    """Against every temperature of a fine grid."""
+    logits, true = said(30, 3, 3.0, 4)
+    logs = np.linspace(np.log(0.05), np.log(20), 20_001)
+    likely = [log_softmax(logits / np.exp(log), axis=1)[np.arange(30), true].sum() - log**2 / 2 for log in logs]
+    assert fit_temperature(logits, true) == pytest.approx(np.exp(logs[np.argmax(likely)]), rel=1e-3)
+    assert fit_temperature(logits + 7, true) == pytest.approx(fit_temperature(logits, true), rel=1e-3), "a constant a row changes nothing"
+
+
+@pytest.mark.parametrize(("logits", "codes"), [(np.zeros((3, 2)), [0, 1]), (np.zeros((0, 2)), np.zeros(0, int)), (np.zeros((2, 2, 2)), [0, 1])])
+def test_a_temperature_needs_held_out_pixels(logits, codes):
+    with pytest.raises(LabelError, match=r"expected \(n, c\) and \(n,\); hold some out"):
+        fit_temperature(logits, codes)

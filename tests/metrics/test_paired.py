@@ -32,7 +32,12 @@ def test_equal_results_are_no_difference():
     assert (found.difference, found.p) == (0.0, 1.0)
 
 
-@pytest.mark.parametrize(("first", "second"), [([0.5], [0.4]), ([0.5, 0.6], [0.4]), ([], [])])
+def test_a_difference_that_never_varies_is_certain():
+    found = corrected_t_test([0.75, 0.5, 1.0], [0.5, 0.25, 0.75], 1.0)
+    assert (found.difference, found.low, found.high, found.p, found.folds) == (0.25, 0.25, 0.25, 0.0, 3)
+
+
+@pytest.mark.parametrize(("first", "second"), [([0.5], [0.4]), ([0.5, 0.6], [0.4]), ([], []), ([[0.5, 0.6]], [[0.5, 0.6]])])
 def test_too_few_folds_are_told(first, second):
     with pytest.raises(LabelError, match="two folds or more"):
         corrected_t_test(first, second, 1.0)

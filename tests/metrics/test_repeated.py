@@ -63,3 +63,24 @@ def test_accuracies_do_not_pass_their_bounds_and_missing_folds_are_left_out_of_a
 def test_what_a_choice_came_to_is_told_by_fold():
     rows = summarise(results("best", [0.5, 0.6], chosen="svm"), "best")
     assert rows[0]["chosen"] == {"f0": "svm", "f1": "svm"}
+
+
+def test_intervals_end_where_figures_do():
+    rows = summarise(results("poor", [0.01, 0.3, 0.02]), "poor")
+    assert rows[0]["oa_interval"][0] == 0.0
+    assert rows[0]["aa_interval"][0] == 0.0
+    assert rows[0]["kappa_interval"][0] < 0, "kappa may be negative"
+    rows = summarise([{**result, "kappa": kappa} for result, kappa in zip(results("worst", [0.5] * 3), (-1.0, -0.5, 0.9), strict=True)], "worst")
+    assert rows[0]["kappa_interval"] == [-1.0, 1.0]
+
+
+def test_a_row_tells_its_name_its_time_and_both_comparisons():
+    good, poor = np.array([0.8, 0.7, 0.9]), np.array([0.7, 0.72, 0.8])
+    first, second = summarise([*results("good", good, seconds=3.0), *results("poor", poor)], "good")
+    assert (first["key"], first["name"], first["seconds"], second["seconds"]) == ("good", "GOOD", 3.0, 2.0)
+    assert [first[key] for key in ("difference", "difference_interval", "p", "aa_difference", "aa_difference_interval", "aa_p")] == [None] * 6
+    assert second["aa_p"] == pytest.approx(second["p"]), "AA is half of OA here, and so is its error"
+    np.testing.assert_allclose(second["aa_difference_interval"], np.array(second["difference_interval"]) / 2)
+    assert "chosen" not in first
+    (alone,) = summarise(results("poor", poor), "good")
+    assert (alone["difference"], alone["p"]) == (None, None), "nothing to compare with"

@@ -22,6 +22,7 @@ def test_alignment_is_the_mean_squared_distance_of_the_pairs():
     assert alignment(first, second) == pytest.approx(np.mean([((a - b) ** 2).sum() for a, b in pairs]))
     assert alignment(first, 7 * first) == pytest.approx(0)  # length does not count
     assert alignment(first, -first) == pytest.approx(4)
+    assert alignment([[0.0, 0.0]], [[2.0, 0.0]]) == 1  # a dead feature has no direction
 
 
 def test_uniformity_is_the_log_of_the_mean_potential_over_pairs():
@@ -54,3 +55,17 @@ def test_a_collapsed_embedding_lies_in_one_point():
     places, explained = plane(np.ones((6, 3)))
     np.testing.assert_allclose(places, 0, atol=1e-7)
     assert 0 <= explained <= 1
+
+
+@pytest.mark.parametrize("rows", [np.zeros((6, 3)), np.ones((1, 4))])
+def test_what_does_not_vary_has_nothing_to_explain(rows):
+    places, explained = plane(rows)
+    assert places.shape == (len(rows), 2)
+    assert not places.any()
+    assert explained == 0.0
+
+
+def test_a_line_is_explained_by_one_axis():
+    places, explained = plane([[1.0], [-3.0], [2.0]])
+    np.testing.assert_allclose(np.abs(places), [[2 / 3, 0], [4 / 3, 0], [2 / 3, 0]], rtol=1e-6)
+    assert explained == pytest.approx(1)

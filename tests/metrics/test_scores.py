@@ -94,9 +94,9 @@ def test_one_class_has_no_kappa():
 @pytest.mark.parametrize(
     ("truth", "found", "words"),
     [
-        ([0, 0], [1, 1], "no labelled pixel"),
+        ([0, 0], [1, 1], "^the labels hold no labelled pixel"),
         ([1, 2], [1, 2, 3], r"shape \(3,\) and the labels \(2,\)"),
-        ([1.0, np.nan], [1, 1], "NaN"),
+        ([1.0, np.nan], [1, 1], "^the labels hold NaN"),
         ([1.0, 1.5], [1, 1], r"fractions such as 1\.5"),
         (["a", "b"], [1, 1], "expected class numbers"),
     ],
@@ -117,7 +117,7 @@ def test_mcnemar_exact_equals_the_sum_of_the_binomial():
     a, b = truth.copy(), truth.copy()
     a[:3], b[3:15] = 2, 2  # 12 right in a alone, 3 in b alone
     result = mcnemar(a, b, truth)
-    assert (result["only_a"], result["only_b"], result["test"]) == (12, 3, "exact")
+    assert (result["only_a"], result["only_b"], result["n"], result["statistic"], result["test"]) == (12, 3, 30, None, "exact")
     assert result["p"] == pytest.approx(2 * (1 + 15 + 105 + 455) / 2**15)
 
 
@@ -132,11 +132,36 @@ def test_mcnemar_of_many_pixels_is_edwards_chi_square():
     assert result["p"] == mcnemar(b, a, truth)["p"]
 
 
+@pytest.mark.parametrize(("only_a", "only_b", "test"), [(12, 12, "exact"), (13, 12, "chi-square"), (14, 14, "chi-square")])
+def test_from_25_discordant_pixels_on_the_test_is_chi_square(only_a, only_b, test):
+    """As many on either side are no evidence, and the correction must not make them some."""
+    truth = np.ones(40, dtype=int)
+    a, b = truth.copy(), truth.copy()
+    b[:only_a], a[only_a : only_a + only_b] = 2, 2
+    result = mcnemar(a, b, truth)
+    assert (result["test"], result["only_a"], result["only_b"], result["n"]) == (test, only_a, only_b, 40)
+    assert result["p"] == 1.0
+    assert result["statistic"] == (0 if test == "chi-square" else None)
+
+
 def test_equal_maps_do_not_differ():
     assert mcnemar([1, 2], [1, 2], [1, 1])["p"] == 1.0
 
 
 def test_agreement_leaves_out_what_one_map_does_not_classify():
     assert agreement([[1, 2, 0, 3]], [[1, 1, 1, 0]]) == {"agreement": 0.5, "kappa": 0.0, "n": 2}
-    with pytest.raises(LabelError, match="no classified pixel in common"):
+    with pytest.raises(LabelError, match=r"^the two maps have no classified pixel in common"):
         agreement([1, 0], [0, 1])
+
+
+def test_a_report_has_all_its_figures():
+    """A class that is never predicted has no precision, and one without a name is called by its number."""
+    result = report([1, 1, 2, 0, 3], [1, 2, 2, 2, 1], Classes.of([1, 2], {1: "corn", 2: "oats"}))
+    assert result["names"] == ["corn", "oats", "class 3"]
+    assert result["per_class"]["1"] == {"name": "corn", "n": 2, "accuracy": 0.5, "precision": 0.5, "f1": 0.5}
+    assert result["per_class"]["2"] == {"name": "oats", "n": 1, "accuracy": 1.0, "precision": 0.5, "f1": pytest.approx(2 / 3)}
+    assert result["per_class"]["3"] == {"name": "class 3", "n": 1, "accuracy": 0.0, "precision": None, "f1": 0.0}
+    assert (result["oa"], result["aa"], result["kappa"]) == (0.5, 0.5, pytest.approx(kappa([1, 1, 2, 3], [1, 2, 2, 1])))
+    assert result["oa_interval"] == list(wilson_interval(2, 4))
+    assert result["not_classified"] == 0
+    assert confusion([1, 2], [1, 1], [1, 2]).dtype == np.int64

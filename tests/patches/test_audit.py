@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_hsi_ssl.errors import ConfigError, LabelError
-from napari_hsi_ssl.patches.audit import audit, audit_cubes
+from napari_hsi_ssl.patches.audit import audit, audit_cubes, check_split, in_short, predict_by_position
 
 
 def window_pixels(y, x, window, shape):
@@ -146,3 +146,63 @@ def test_bad_splits_of_several_images_name_the_image():
         audit_cubes({"a": left.T}, {"a": right}, 3)
     with pytest.raises(LabelError, match="test labels hold no labelled pixel"):
         audit_cubes({"a": left}, {"b": np.zeros((4, 4))}, 3)
+
+
+@pytest.mark.parametrize(
+    ("gap", "window", "words"),
+    [
+        (4, 5, "No leak: an accuracy on this split measures recognition at places the model has not seen. "
+         "0% of the 5×5 test windows contain a training pixel and 0% share a pixel with a training window"),
+        (3, 5, "A slight leak: no training pixel is seen from a test window, but windows overlap; "
+         "widen the guard to the window less one pixel to be free of it. 0% of the 5×5 test windows contain a training pixel and 6% share "
+         "a pixel with a training window"),
+        (0, 5, "A leak: part of an accuracy on this split is interpolation; test by blocks with a guard. "
+         "10% of the 5×5 test windows contain a training pixel and 20% share a pixel with a training window"),
+        (0, 20, "A leak throughout: an accuracy on this split measures interpolation between training pixels, not recognition; test by blocks with a guard. "
+         "50% of the 20×20 test windows contain a training pixel and 95% share a pixel with a training window"),
+    ],
+)  # fmt: skip
+def test_the_verdict_in_full(gap, window, words):
+    assert audit(*halves(gap), window)["verdict"] == f"{words}; position alone, without any spectrum, reaches OA 100.0% (a constant map 50.0%)."
+
+
+def test_in_short():
+    found = {"window": 9, "centre_share": 0.0, "overlap_share": 0.0}
+    assert in_short(found) == (
+        "No test window of 9 pixels shares a pixel with a training window: an accuracy on these labels is of places the model has not seen."
+    )
+    assert in_short({**found, "overlap_share": 0.25}, "validation") == (
+        "No validation window of 9 pixels contains a training pixel, but 25% overlap with training windows: a slight leak."
+    )
+    for share, words in (
+        (0.001, "less than 1% of the test windows of 1 pixel contain a training pixel: in part this measures interpolation, not recognition."),
+        (0.01, "1% of the test windows of 1 pixel contain a training pixel: in part this measures interpolation, not recognition."),
+        (0.5, "50% of the test windows of 1 pixel contain a training pixel: this measures interpolation, not recognition."),
+        (0.99, "99% of the test windows of 1 pixel contain a training pixel: this measures interpolation, not recognition."),
+        (0.999, "more than 99% of the test windows of 1 pixel contain a training pixel: this measures interpolation, not recognition."),
+        (1.0, "100% of the test windows of 1 pixel contain a training pixel: this measures interpolation, not recognition."),
+    ):
+        assert in_short({"window": 1, "centre_share": share, "overlap_share": share}) == words
+
+
+def test_a_checked_split_is_its_two_sides():
+    train, test = halves(4)
+    learned, asked = check_split(train.astype(np.uint8), test.astype(float))
+    np.testing.assert_array_equal(learned, train)
+    np.testing.assert_array_equal(asked, test)
+    assert learned.dtype == asked.dtype == predict_by_position(train, test).dtype == np.int64
+    with pytest.raises(LabelError, match=r"shape \(4,\) and test labels \(4,\), expected the same \(y, x\)"):
+        check_split([1, 0, 0, 0], [0, 0, 0, 1])
+
+
+def test_several_rivals_are_told_by_their_names():
+    train, truth = np.zeros((40, 60), dtype=int), np.zeros((40, 60), dtype=int)
+    train[:, :20] = np.where(np.arange(40) < 20, 1, 2)[:, None]
+    truth[:, 20:] = np.where(np.arange(40) < 20, 1, 2)[:, None]
+    near = truth.copy()
+    near[:, 36:] = 3 - near[:, 36:]
+    found = audit_cubes({"a": train}, {"a": truth}, 60 // 2, {"map": {"a": near}, "spectra": {"a": near}, "mine": {"a": near}}, role="validation")
+    assert found["verdict"].endswith("is lost by the map within 16 pixels and by kNN on spectra within 16 pixels and by mine within 16 pixels.")
+    assert found["window"] == 30
+    with pytest.raises(LabelError, match="the validation labels hold no labelled pixel"):
+        audit_cubes({"a": train}, {"a": truth * 0}, 3, role="validation")

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from napari_hsi_ssl.errors import ConfigError, LabelError
 from napari_hsi_ssl.patches.audit import audit
-from napari_hsi_ssl.patches.splits import split_labels
+from napari_hsi_ssl.patches.splits import group_numbers, split_labels
 
 
 def field_image(seed=0, side=80, classes=4):
@@ -123,7 +123,9 @@ def test_few_labels_a_class():
         ([[1, 2]], {"folds": 1}, ConfigError, "folds is 1, expected at least 2"),
         ([[1, 2]], {"block": 0}, ConfigError, "block is 0"),
         ([[1, 2]], {"guard": -1}, ConfigError, "guard is -1"),
+        ([[1, 2]], {"per_class": 0}, ConfigError, "per_class is 0, expected at least 1"),
         ([[1, 2]], {"kind": "random", "share": 1.0}, ConfigError, "between 0 and 1"),
+        ([[1, 2]], {"kind": "random", "share": 0.0}, ConfigError, "between 0 and 1"),
         ([[1, 2]], {"kind": "blocks", "share": 0.5}, ConfigError, "for random alone"),
         ([[1, 2]], {"kind": "circles"}, ConfigError, "kind of split is 'circles'"),
     ],
@@ -131,3 +133,30 @@ def test_few_labels_a_class():
 def test_bad_input_is_named(labels, options, error, words):
     with pytest.raises(error, match=words):
         split_labels(np.array(labels), **options)
+
+
+def test_what_is_not_said_is_as_documented():
+    labels = field_image(4, side=160)
+    plain = split_labels(labels)
+    for one, other in zip(plain, split_labels(labels, "blocks", block=36, guard=16, folds=4, seed=0), strict=True):
+        for side, expected in zip(one, other, strict=True):
+            np.testing.assert_array_equal(side, expected)
+            assert side.dtype == np.int32
+    assert len(plain) == 4
+
+
+@pytest.mark.parametrize(("share", "tested"), [(0.1, {2: 1, 3: 1, 10: 1}), (0.5, {2: 1, 3: 2, 10: 5}), (0.9, {2: 1, 3: 2, 10: 9})])
+def test_a_share_leaves_a_pixel_on_each_side(share, tested):
+    labels = np.repeat([1, 2, 3], [2, 3, 10])[None]
+    ((train, test),) = split_labels(labels, "random", share=share, folds=1)
+    for number, size in ((1, 2), (2, 3), (3, 10)):
+        assert (test == number).sum() == tested[size]
+        assert (train == number).sum() == size - tested[size]
+
+
+def test_no_two_blocks_or_fields_have_one_number():
+    assert np.unique(group_numbers(np.ones((10, 25), dtype=int), "blocks", 4)).size == 3 * 7
+    labels = np.array([[1, 0, 2, 2], [0, 1, 0, 0], [1, 0, 0, 2]])
+    numbers = group_numbers(labels, "fields", 4)
+    assert sorted(np.unique(numbers[labels != 0], return_counts=True)[1]) == [1, 2, 3], "corners touch"
+    assert not numbers[labels == 0].any()
