@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,15 @@ def add_busy(qtbot: Any, widget: Any, idle: Callable[[], bool]) -> None:
     qtbot deletes widgets before any fixture ends: what still runs then tells its end to nobody, and whoever waits for it waits in vain.
     """
     qtbot.addWidget(widget, before_close_func=lambda _widget: qtbot.waitUntil(idle, timeout=20_000))
+
+
+def activate(window: Any) -> None:
+    """Give a window the keyboard, as a window manager would."""
+    from qtpy.QtWidgets import QApplication
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Qt 6 would have the window ask its manager; a virtual display has none
+        QApplication.setActiveWindow(window)
 
 
 def write_cube(path: Path, shape: tuple[int, int, int] = (24, 20, 12), seed: int = 0, wavelength: bool = True) -> Path:

@@ -23,7 +23,7 @@ from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes
 from napari_hsi_ssl.steps.labels import save_painted
-from tests.gui.conftest import write_cube
+from tests.gui.conftest import activate, write_cube
 
 NO_KEYS = Qt.KeyboardModifier.NoModifier
 
@@ -35,7 +35,7 @@ def form(viewer, project, qtbot):
     window = viewer.window._qt_window
     window.resize(1300, 850)
     window.show()
-    QApplication.setActiveWindow(window)
+    activate(window)
     bench.desk.open_project(project)
     qtbot.waitUntil(lambda: layers.find(viewer, "rgb", "beans") is not None, timeout=20000)
     bench.open("mask and labels")

@@ -22,6 +22,7 @@ from napari_hsi_ssl.gui.forms.pieces import BAD
 from napari_hsi_ssl.gui.layers import canvas_widget
 from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.workbench import open_workbench
+from tests.gui.conftest import activate
 
 ROWS, COLUMNS = 60, 70
 WAVELENGTHS = np.linspace(420.0, 980.0, 40)
@@ -89,7 +90,7 @@ class Newcomer:
         self.window = viewer.window._qt_window
         self.window.resize(1600, 1000)
         self.window.show()
-        QApplication.setActiveWindow(self.window)
+        activate(self.window)
         self.explorer = viewer.window.dock_widgets["HSI explorer"]
         self.desk = self.bench.desk
         self.clicks = self.taken = 0
