@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 _FORMS: Final = {
-    "new": "1 Cubes", "add": "1 Cubes", "crop": "1 Cubes", "mask": "2 Mask", "labels": "2 Mask, Labels", "pca": "3 Explore", "patches": "4 Patches",
+    "new": "1 Cubes", "add": "1 Cubes", "trust": "1 Cubes",
+    "crop": "1 Cubes", "mask": "2 Mask", "labels": "2 Mask, Labels", "pca": "3 Explore", "patches": "4 Patches",
     "pretrain": "5 Train", "distil": "5 Train", "runs": "5 Train", "classify": "6 Classify", "paint": "6 Classify, Paint", "evaluate": "6 Classify",
 }  # fmt: skip
 FIELDS: Final = {

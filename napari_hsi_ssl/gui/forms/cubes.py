@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_hsi_ssl.cubes.readers import FILTERS
-from napari_hsi_ssl.errors import ChoiceError, ConfigError
+from napari_hsi_ssl.errors import ChoiceError, ConfigError, UntrustedError
 from napari_hsi_ssl.gui import layers
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.copying import MENU_STYLE
@@ -34,9 +34,12 @@ from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import cubes as steps
 from napari_hsi_ssl.steps import recipe
+from napari_hsi_ssl.steps.confirm import trust_files, unconfirmed
 from napari_hsi_ssl.steps.export import export
 
 FILTER = f"Cubes ({' '.join(FILTERS)});;All files (*)"
+_LISTED = 5
+"""Files that are listed by name."""
 _EXPORTS = {"ENVI (*.hdr)": ".hdr", "GeoTIFF (*.tif)": ".tif", "Zarr (*.zarr)": ".zarr"}
 _FILES_TIP = "ENVI (.hdr), GeoTIFF, NetCDF, HDF5, .hspy, .mat or NumPy cubes; you can also drop files and folders on the table"
 _FOLDER_TIP = "Every cube in a folder and below it, also a Zarr store or a folder of one image a band; a cube's domain is its folder's name"
@@ -52,6 +55,7 @@ class CubesForm(Form):
     def build(self) -> None:
         """Lay the form out."""
         self._waiting: list[Path] = []
+        self._asking = Path()
         self.new = plain_button("New…", "Make a new project in an empty folder")
         self.open = plain_button("Open…", "Open the folder of an existing project; runs that are still training show up again")
         self.recent = plain_button("Recent ▾", "Open one of the projects that were open last")
@@ -77,6 +81,7 @@ class CubesForm(Form):
         listen(self.desk.viewer.layers.events.removed, self, "offer_opened")
         self.body.addWidget(self._choice())
         self.body.addWidget(self._offer())
+        self.body.addWidget(self._question())
 
         self.table = CubeTable()
         self.table.setMinimumHeight(150)
@@ -142,6 +147,19 @@ class CubesForm(Form):
         self.beside_box.hide()
         return self.beside_box
 
+    def _question(self) -> QWidget:
+        self.outside_words = words_label("#f0c24f")
+        self.trust = plain_button("Trust these files", "Let this project read them, on this computer, from now on")
+        self.leave = plain_button("Not now", "Work with what lies in the project's folder alone")
+        self.trust.clicked.connect(self._trust)
+        inside = QVBoxLayout()
+        inside.addWidget(self.outside_words)
+        inside.addLayout(row(self.trust, self.leave, None))
+        self.outside_box = boxed(inside)
+        self.leave.clicked.connect(self.outside_box.hide)
+        self.outside_box.hide()
+        return self.outside_box
+
     # -- state ------------------------------------------------------------------------------------------------------------
 
     def standing(self) -> Standing:
@@ -156,8 +174,10 @@ class CubesForm(Form):
     def project_opened(self) -> None:
         """Remember the project for the next start."""
         self.done = None
+        self.outside_box.hide()
         if self.project is not None:
             self.memory.opened(self.project.folder)
+            self.jobs.call(_named_outside, self.project, on_result=self._outside)
 
     def recipe(self) -> recipe.Recipe | None:
         """Return the making of the project from the files of its cubes."""
@@ -208,7 +228,32 @@ class CubesForm(Form):
 
     def load(self, folder: Path) -> None:
         """Open a project."""
-        self.run(open_project(folder), self._opened, f"opening {folder.name}", writes=False)
+        self.run(open_project(folder), self._opened, f"opening {folder.name}", writes=False, on_error=self._cannot_open)
+
+    def _cannot_open(self, error: BaseException, _sentence: str) -> bool:
+        if not isinstance(error, UntrustedError):
+            return False
+        self.ask_trust(error.project, error.paths)
+        return True
+
+    def _outside(self, found: tuple[Project, list[Path]]) -> None:
+        project, paths = found
+        if project is self.project and paths:
+            self.ask_trust(project.folder, paths)
+
+    def ask_trust(self, folder: Path, paths: Sequence[Path]) -> None:
+        """Ask whether a project may read files outside its folder, in the form itself."""
+        self._asking = folder
+        listed = "\n".join(map(str, paths[:_LISTED])) + (f"\nand {len(paths) - _LISTED} more" if len(paths) > _LISTED else "")
+        self.outside_words.setText(
+            f"Project {folder.name} names files outside its folder that were not added on this computer. They are not read unless you trust them:\n{listed}"
+        )
+        self.outside_words.setToolTip("\n".join(map(str, paths[: 10 * _LISTED])))
+        self.outside_box.show()
+
+    def _trust(self) -> None:
+        self.outside_box.hide()
+        self.run(trust_files(self._asking), lambda _: self.load(self._asking), f"opening {self._asking.name}", writes=False)
 
     def _list_recent(self) -> None:
         self.recent_menu.clear()
@@ -401,6 +446,10 @@ def _listed(names: Sequence[str], most: int = 2) -> str:
     """Return names in a row, those beyond ``most`` as a number."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def _named_outside(project: Project) -> tuple[Project, list[Path]]:
+    return project, unconfirmed(project)
 
 
 def _set_domain(project: Project, name: str, domain: str) -> Steps[None]:
