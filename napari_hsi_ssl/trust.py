@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,9 +33,32 @@ _KEPT: Final = ("masks", "labels", "strokes", "inlets", "bands", "patches", "emb
 
 
 def remembered_in() -> Path:
-    """Return the folder in which is remembered what may be read."""
+    """Return the folder in which is remembered what may be read: `PLACE`, else the user's state folder.
+
+    Where that cannot be written (a container without a home), a folder of the user's own among the temporary ones serves until it is swept.
+    """
     given = os.environ.get(PLACE)
-    return Path(given) if given else Path(platformdirs.user_state_dir("napari-hsi-ssl")) / "trusted"
+    if given:
+        return Path(given)
+    usual = Path(platformdirs.user_state_dir("napari-hsi-ssl")) / "trusted"
+    return usual if _own(usual) else _passing() or usual
+
+
+def _passing() -> Path | None:
+    user = os.getuid() if os.name == "posix" else os.environ.get("USERNAME", "user")
+    folder = Path(tempfile.gettempdir()) / f"napari-hsi-ssl-{user}"
+    return folder if _own(folder) else None
+
+
+def _own(folder: Path) -> bool:
+    """Tell whether a folder is there, or could be made, that this user may write, and on POSIX that is theirs alone."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError:
+        return False
+    alone = os.name != "posix" or (stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022)
+    return alone and os.access(folder, os.W_OK)
 
 
 def is_plain_name(name: object) -> bool:
