@@ -56,7 +56,7 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"start": [], "tutorial": [], "architecture": []}
+html_sidebars = {page: [] for page in ("start", "tutorial", "gallery")}
 copybutton_exclude = ".linenos, .gp, .go"
 
 

@@ -53,7 +53,10 @@ def _kind(kind: Any) -> str:  # noqa: ANN401 - any annotation of a field
     if get_origin(kind) is Literal:
         return " ".join(f"`{value}`" for value in get_args(kind))
     if get_origin(kind) is tuple:
-        return f"any number of {_kind(get_args(kind)[0])}" if get_args(kind)[-1] is ... else ", ".join(_kind(part) for part in get_args(kind))
+        first, *rest = get_args(kind)
+        if rest != [...]:
+            return f"({', '.join(_kind(part) for part in (first, *rest))})"
+        return f"{_kind(first)}s" if first in {int, float, str} else f"any number of {_kind(first)}"
     if isinstance(kind, type) and issubclass(kind, Settings):
         return f"settings {kind.__name__}"
     return {bool: "yes or no", int: "whole number", float: "number", str: "text"}.get(kind, "values")

@@ -1,6 +1,7 @@
 """SimCLR on two cubes of two cameras, short, and what it is worth beside a random network.
 
-`python simclr_two_cubes.py [FOLDER]` makes a project there and leaves the curve of the loss. A few steps teach little; the way is the same.
+`python simclr_two_cubes.py [FOLDER]` makes a project there and leaves the curve of the loss.
+A few steps teach little; the way is the same.
 """
 
 import sys

@@ -1,6 +1,7 @@
 """From spectra to a mask: which pixels of a tray are the objects, and what their spectra look like.
 
-Arrays alone, no project: the functions below the steps know no folder. `python spectra_to_mask.py [FOLDER]` leaves a picture there.
+Arrays alone, no project: the functions below the steps know no folder.
+`python spectra_to_mask.py [FOLDER]` leaves a picture there.
 """
 
 import sys
