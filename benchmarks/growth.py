@@ -124,14 +124,14 @@ def neighbours(queries: int, references: int, dimensions: int = 128, k: int = 20
 
     train, _, query = clouds(references, queries, dimensions)
     rival = NearestNeighbors(n_neighbors=k, algorithm="brute", metric="cosine", n_jobs=-1).fit(train)
-    task = "neighbours"
+    task = "kNN"
     return {(task, OURS): lambda: nearest(train, query, k, "cosine"), (task, "scikit-learn"): lambda: rival.kneighbors(query)}
 
 
-def painting(side: int, kinds: int = 9) -> Ways:
-    """Make a new map after 500 painted pixels, by the logistic head."""
+def painting(side: int, kinds: int = 9, count: int = 500) -> Ways:
+    """Make a new map from painted pixels, by the logistic head."""
     ground, truth, _ = ground_of(side, side, kinds=kinds)
-    strokes, config = painted(truth, 500), PaintConfig(head="logistic", suggestions=0)
+    strokes, config = painted(truth, count), PaintConfig(head="logistic", suggestions=0)
     return {("painted map", OURS): lambda: run(follow(ground, strokes, config))}
 
 
@@ -216,7 +216,7 @@ def measure(
     if "bands" in quantities:
         found += growing("bands", bands, [lambda n: projection(side, n), lambda n: angles(side, n), lambda n: smoothing(side, n)], repeats)
     if "classes" in quantities:
-        found += growing("classes", classes, [lambda n: angles(side, 100, n), lambda n: painting(side, n), lambda n: mapping(side, n)], repeats)
+        found += growing("classes", classes, [lambda n: angles(side, 100, n), lambda n: painting(side, n, 5000), lambda n: mapping(side, n)], repeats)
     if "references" in quantities:
         found += growing("references", references, [lambda n: neighbours(queries, n)], repeats)
     if "cores" in quantities:

@@ -144,7 +144,17 @@ def against_patches(run: Path, scene: NDArray[np.floating], sample: int, repeats
         agreement = {"same labels": float(same[:, -1].mean()), "same labels, worst exit": float(same.mean(axis=0).min()), **accuracy, "loop's batch": batch}
         what = f"map of {SIDE[0]}×{SIDE[1]}×{image.shape[2]}, window {card['window']}, {name}, {precision}, trained on {split}"
         rival = f"per-pixel patch loop at its best batch size, scaled from {sample:,} pixels"
-        rows.append(Row("map", what, rival, spread(taken[name].seconds), spread(loop), memory_mb={"ours": taken[name].mb}, agreement=agreement))
+        rows.append(
+            Row(
+                "map",
+                what,
+                rival,
+                spread(taken[name].seconds),
+                spread(loop),
+                memory_mb={"ours": taken[name].mb, "theirs": taken["loop"].mb},
+                agreement=agreement,
+            )
+        )
     return rows
 
 

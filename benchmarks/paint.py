@@ -60,7 +60,8 @@ def ground_of(height: int, width: int, seed: int = 0, kinds: int = KINDS) -> tup
 
 
 def painted(truth: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Return strokes (y, x) of about ``count`` pixels in all kinds."""
+    """Return strokes (y, x) of about ``count`` pixels in all kinds, of a fifth of the image at most."""
+    count = min(count, truth.size // 5)
     rng, strokes = np.random.default_rng(seed), np.zeros(truth.shape, np.uint8)
     while np.count_nonzero(strokes) < count:
         y, x = rng.integers(3, truth.shape[0] - 3), rng.integers(3, truth.shape[1] - 13)

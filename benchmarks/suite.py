@@ -92,7 +92,7 @@ TASKS = (
     _peers("first view BIP", "open-bip", 95, files=("bip",)),
     Task("spectrum", "spectra", {}, 40, 160, files=("bsq", "bil", "bip")),
     Task("streaming pca", "pca", {}, 45, 200, files=("bip",)),
-    _growth("pixels", 50, {"sides": [32, 64, 128]}),
+    _growth("pixels", 50, {"sides": [64, 128, 256]}),
     _growth("bands", 20),
     _growth("classes", 25),
     _growth("references", 25, {"references": [500, 1000, 2000], "queries": 2000}),
@@ -118,13 +118,16 @@ def prepare(work: Path, tasks: Sequence[Task], *, quick: bool) -> None:
 def done_in_time(task: Task, work: Path, options: Mapping[str, Any], limit: float) -> dict[str, Any]:
     """Run a task in a process of its own; returns its name, status, seconds, rows and series, and why when it failed."""
     out, log = work / "parts" / f"{task.name}.json", work / "parts" / f"{task.name}.log"
-    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = work / "temporary"
+    for folder in (out.parent, temporary):
+        folder.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
     words = [sys.executable, "-W", "ignore", __file__, str(work), "--part", json.dumps({**asdict(task), "options": options}), "--out", str(out)]
     begun = time.monotonic()
     found: dict[str, Any] = {"task": task.name, "status": "done", "reason": "", "rows": [], "series": []}
     with log.open("w") as stream:
-        started = subprocess.Popen(words, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+        environment = {**os.environ, "TMPDIR": str(temporary)}
+        started = subprocess.Popen(words, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True, env=environment)
         try:
             status = started.wait(limit)
         except subprocess.TimeoutExpired:
@@ -133,6 +136,7 @@ def done_in_time(task: Task, work: Path, options: Mapping[str, Any], limit: floa
             if started.poll() is None:
                 os.killpg(started.pid, signal.SIGKILL)  # with the drivers and windows that it started
                 started.wait()
+    shutil.rmtree(temporary, ignore_errors=True)  # of what was killed, too
     if found["status"] == "done" and (status or not out.exists()):
         last = (log.read_text().strip().splitlines() or ["no word"])[-1]
         found |= {"status": "failed", "reason": f"ended with {status}: {last[:200]}"}
