@@ -73,7 +73,7 @@ def install(folder: Path, about: dict[str, Any]) -> None:
     """Put a trained run into the package as the trunk in the box."""
     model, _ = box()
     card = json.loads((folder / "model.json").read_text())
-    dropped = ("inlet_sha256", "config_hash")  # of a project that nobody else has
+    dropped = ("inlet_sha256", "config_hash", "sha256")  # of a project that nobody else has, and of weights that the card for each projection cuts
     card = {key: value for key, value in card.items() if key not in dropped} | {"about": about}
     model.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / "model.safetensors", model)

@@ -27,7 +27,7 @@ import tifffile
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.errors import ProjectError
+from napari_hsi_ssl.errors import DAMAGE, ProjectError
 
 _SAMPLES = 16
 _SPOOL_BYTES = 256 * 2**20
@@ -227,6 +227,13 @@ def write_npy(path: Path, array: NDArray[np.generic]) -> None:
     """Write one array atomically."""
     with atomic_path(path) as temporary, temporary.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
+
+
+def is_whole_npy(path: Path, shape: tuple[int, ...] | None = None) -> bool:
+    """Tell whether an .npy file is there, as long as its header says, and of a shape where one is given."""
+    with suppress(*DAMAGE):
+        return shape in {None, np.load(path, mmap_mode="r", allow_pickle=False).shape}
+    return False
 
 
 def empty_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]]:

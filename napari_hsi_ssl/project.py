@@ -146,7 +146,15 @@ class Project:
         self._content, self._entries, self._stamp = now._content, now._entries, now._stamp
 
     def _look_around(self) -> None:
-        """Warn once when a window of another process has the project open."""
+        """Warn once when a window of another process has the project open.
+
+        Raises
+        ------
+        ProjectError
+            When the project is gone, which a part of it must not bring back.
+        """
+        if self._stamp is not None and not (self.folder / "project.json").exists():
+            raise ProjectError(f"{self.folder} is gone: it was moved or deleted, or its share is no longer there; bring it back, or open it where it is now.")
         self._warned = self._warned or warn_of_window(self.folder)
 
     def _entry(self, value: dict[str, Any]) -> CubeEntry:
@@ -408,6 +416,7 @@ class Project:
     def save_strokes(self, name: str, strokes: NDArray[np.integer]) -> None:
         """Save strokes (y, x) in class numbers, 0 = not painted."""
         self._same_frame(name, strokes, "the strokes")
+        self._look_around()
         files.write_tiff(self.strokes_path(name), strokes.astype(np.uint8 if strokes.max(initial=0) < 256 else np.int32))
 
     @property

@@ -123,7 +123,9 @@ def _fail(error: Exception, *, as_json: bool, debug: bool) -> NoReturn:
     message = str(error)
     if isinstance(error, MemoryError):
         message = "there is not enough memory for this; use a smaller crop, batch or window."
-    elif not isinstance(error, HsiError | OSError):
+    elif isinstance(error, OSError):
+        message = f"{error.filename or 'a file'} cannot be read or written ({error.strerror or error}); permit it, or free space, then try again."
+    elif not isinstance(error, HsiError):
         message = f"unexpected {type(error).__name__} ({message}); this is a fault of the program: please report it with what --debug shows."
     _errors.print(f"error: {_shown(message)}", style="red", markup=False)
     if as_json:

@@ -163,3 +163,23 @@ def test_colours_of_classes_outlive_new_labels(project):
     project.save_labels(name, labels, {2: "tray"})
     assert project.classes.coloured[5] == "#123456"
     assert project.classes.named == {2: "tray", 5: "leaf"}
+
+
+def test_what_was_noted_of_another_projection_is_not_taken_for_the_current_one(project):
+    """A PCA that is killed between its note and `project.json` would else pin the wrong chain in the next run."""
+    project.note("pca", {"inlet": "old", "chain": {"steps": []}})
+    project.inlet = "old"
+    assert project.settled("pca")["inlet"] == "old"
+    project.note("pca", {"inlet": "new"})
+    with pytest.raises(ProjectError, match="making them was interrupted; run `napari-hsi-ssl pca"):
+        Project.open(project.folder).settled("pca")
+    project.inlet = "new"
+    assert project.settled("pca")["inlet"] == "new"
+    assert project.settled("patches") == {}
+
+
+def test_half_a_map_of_a_killed_writer_is_no_map(project):
+    """Its temporary card ends in .json too."""
+    (project.folder / "maps").mkdir()
+    (project.folder / "maps" / ".a--b--knn.json.0123abcd-1.00112233.json").write_text("{}")
+    assert project.maps() == []

@@ -69,9 +69,11 @@ def test_notes_of_two_are_put_together(project):
 
 def test_a_project_that_is_gone_does_not_come_back_by_a_write(project):
     (project.folder / "project.json").unlink()
-    with pytest.raises(ProjectError, match=r"holds no project\.json"):
-        project.inlet = "abc"
+    for write in (lambda: setattr(project, "inlet", "abc"), lambda: project.note("mask", {}), lambda: project.save_mask("a", np.ones((4, 5), dtype=bool))):
+        with pytest.raises(ProjectError, match="is gone"):
+            write()
     assert not (project.folder / "project.json").exists()
+    assert not (project.folder / "masks").exists()
 
 
 def test_a_command_is_told_of_a_window_once_and_writes_all_the_same(project, stranger):

@@ -78,8 +78,18 @@ class MappedFile:
         return y, x, band
 
     def open(self) -> NDArray[Any]:
-        """Map the file (y, x, band), read-only."""
-        return np.memmap(self.path, dtype=self.dtype, mode="r", offset=self.offset, shape=self.file_shape).transpose(self.axes)
+        """Map the file (y, x, band), read-only.
+
+        Raises
+        ------
+        CubeError
+            When it is gone, may not be read, or has become shorter.
+        """
+        try:
+            return np.memmap(self.path, dtype=self.dtype, mode="r", offset=self.offset, shape=self.file_shape).transpose(self.axes)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise CubeError(f"{self.path} cannot be read ({reason}), expected it as it was when it was opened; put it back, or permit reading it.") from error
 
     def __getitem__(self, key: tuple[Index, Index, Index]) -> NDArray[Any]:
         """Return a part (y, x, band), still mapped."""
@@ -369,6 +379,8 @@ def build_cube(
     """
     bands = int(source.shape[2])
     name = name or cube_name(path)
+    if 0 in source.shape:
+        raise CubeError(f"{path} is empty (shape {tuple(source.shape)}), expected at least one pixel and one band; check the file.")
     for field_name, values in {"wavelength": wavelength, **(per_band or {})}.items():
         if values is not None and values.shape != (bands,):
             raise CubeError(f"{path} has {bands} bands but {values.size} values of '{field_name}', expected one a band; correct the file's metadata.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import zipfile
@@ -36,7 +37,7 @@ Card = dict[str, Any]
 ``classes`` (``numbers``, ``names``, ``colours``; distil), ``inlets`` (of each domain with a learned inlet: ``name``, ``bands``, ``used``,
 ``wavelengths`` and what its ``tensors`` begin with; their scores take the place of stored ones), ``starts`` (what each of them started as, in
 words), ``inlet_sha256``, ``bands``, ``config_hash``, ``seed``, ``parameters``,
-``multiply_adds``.
+``multiply_adds``, ``sha256`` (of the weights' file, once there is one).
 """
 
 
@@ -92,10 +93,11 @@ def _check_size(card: Card, trunk: TrunkConfig) -> None:
 
 
 def save_model(folder: Path, model: nn.Module, card: Card) -> None:
-    """Write ``model.json``, then ``model.safetensors``: tensors only, so equal weights are equal bytes."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    files.write_json(folder / "model.json", card)
-    files.write_bytes(folder / "model.safetensors", save_tensors(tensors))
+    """Write ``model.safetensors`` and ``model.json``, its card: tensors only, so equal weights are equal bytes, whose hash the card keeps."""
+    content = save_tensors({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
+    with files.atomic_paths(folder / "model.safetensors", folder / "model.json") as (weights, beside):
+        weights.write_bytes(content)
+        beside.write_bytes(files.json_bytes({**card, "sha256": hashlib.sha256(content).hexdigest()}))
 
 
 def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
@@ -127,7 +129,8 @@ def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
     try:
         if path.stat().st_size > 2 * expected or not path.is_file():  # twice, for weights of double precision
             raise RunError(f"{path} has {path.stat().st_size:,} bytes, far more than the network of its card needs; do not trust this model.")
-        tensors = load_tensors(path.read_bytes())
+        content = path.read_bytes()
+        tensors = load_tensors(content)
     except OSError as error:
         raise RunError(f"{path} cannot be read ({error.strerror}); check the path, or train the model again.") from error
     except (safetensors.SafetensorError, *DAMAGE) as error:
@@ -135,6 +138,8 @@ def load_model(path: Path) -> tuple[SimCLRModel | DistilNetwork, Card]:
     wrong = _difference(tensors, model)
     if wrong:
         raise RunError(f"{path} holds another architecture than its card says (first difference: {wrong}); put the file and the .json of one run together.")
+    if "sha256" in card and card["sha256"] != hashlib.sha256(content).hexdigest():
+        raise RunError(f"{path} is not as it was when its card was written: it is damaged, or of another run; copy both again, or train again.")
     model.load_state_dict(tensors)
     channels_last(model)
     return model.eval(), card
@@ -228,6 +233,8 @@ def load_state(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:  # a state is never packed, so nothing in it unfolds to more than the file
             if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
                 raise RunError(f"{path} unpacks to more than it has bytes, which no training state does; an older one is used where there is one.")
+            if archive.testzip() is not None:  # torch reads numbers with flipped bits without a word
+                raise RunError(f"{path} is damaged (its checksums are wrong); an older one is used where there is one.")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (*DAMAGE, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise RunError(f"{path} is not a whole training state ({str(error)[:120]}); an older one is used where there is one.") from error

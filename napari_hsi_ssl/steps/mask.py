@@ -121,7 +121,8 @@ def _given(project: Project, cube: str, config: MaskConfig) -> Mask:
 def combined_mask(project: Project, cube: str, config: MaskConfig, clusters: Clusters | None = None) -> Steps[Mask]:
     """Return what becomes of a cube's saved mask (y, x) by a rule, without saving it."""
     new = yield from preview_mask(project, cube, config, clusters)
-    return combine(project.mask(cube), new, config.combine, frame(project, cube))
+    old = None if config.combine == "replace" else project.mask(cube)  # a damaged one can be replaced
+    return combine(old, new, config.combine, frame(project, cube))
 
 
 def make_masks(project: Project, config: MaskConfig, cubes: Sequence[str] | None = None, sheet: Path | None = None) -> Steps[dict[str, Any]]:

@@ -51,7 +51,7 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
         raise ProjectError(f"project {project.folder.name}: every mask is empty, so no pixel is left for the PCA; make other masks first.")
     name = digest({"settings": config.model_dump(mode="json"), "cubes": [_made_from(project, source, chain) for source in sources]})
     folder = project.folder / "inlets" / name
-    if not current and all((folder / f"{part}").exists() for part in ("pca.npz", *(f"{source.name}.npy" for source in sources))):
+    if not current and (folder / "pca.npz").exists() and all(files.is_whole_npy(folder / f"{source.name}.npy") for source in sources):
         return {"inlet": name, "warnings": warnings}
     for other in folder.parent.glob("*/"):
         files.sweep(other)  # nobody else may ever write there again
@@ -65,13 +65,17 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
         if progress.warning:
             warnings.append(progress.message)
         yield progress
+    try:  # runs know it by its hash, and another fit may differ in the last bit
+        projection = Projection.load(folder / "pca.npz")
+    except ProjectError:
+        projection.save(folder / "pca.npz")
     for number, source in enumerate(sources):
         target = folder / f"{source.name}.npy"
-        if target.exists():
+        shape = (*source.cube.shape[:2], len(projection.components))
+        if files.is_whole_npy(target, shape):
             continue
-        height, width, _ = source.cube.shape
         with files.atomic_path(target) as temporary:
-            scores = files.empty_npy(temporary, (height, width, len(projection.components)))
+            scores = files.empty_npy(temporary, shape)
             for progress in project_cube(projection, source, out=scores):
                 yield Progress(number + progress.done / max(progress.total, 1), len(sources), f"projecting {source.name}")
             if config.denoise:

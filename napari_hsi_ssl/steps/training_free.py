@@ -37,7 +37,7 @@ def embeddings(project: Project, areas: Mapping[str, NDArray[np.bool_]]) -> Step
         path = project.folder / "embeddings" / digest(made_from) / f"{name}.npy"
         scores = project.scores(name, inlet)
         wanted = (*area.shape, scores.shape[2] + projection.grid.size)
-        if not (path.exists() and np.load(path, mmap_mode="r").shape == wanted):
+        if not files.is_whole_npy(path, wanted):
             with files.atomic_path(path) as temporary:
                 out = files.empty_npy(temporary, wanted)
                 source = Source(name, project.entry(name).domain, project.prepared(name), area)

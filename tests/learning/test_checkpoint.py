@@ -6,10 +6,12 @@ import errno
 import json
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 
+from napari_hsi_ssl import files
 from napari_hsi_ssl.config import TrunkConfig
 from napari_hsi_ssl.errors import ProjectError, RunError
 from napari_hsi_ssl.learning.checkpoint import States, build_model, load_model, load_state, save_model
@@ -27,7 +29,7 @@ def test_a_model_comes_back_with_its_card(tmp_path, card):
     back, read = load_model(tmp_path / "model.safetensors")
     x = torch.randn(2, 5, 8, 8)
     torch.testing.assert_close(back.embed(x), model.embed(x))
-    assert read == card
+    assert read == {**card, "sha256": files.file_hash(tmp_path / "model.safetensors")}
     assert not back.training
 
 
@@ -107,6 +109,29 @@ def test_the_last_few_states_are_kept_and_a_torn_one_is_passed_over(tmp_path):
     assert found["step"] == 10
     assert len(complaints) == 1
     assert "step-000000015.pt is not a whole training state" in complaints[0]
+
+
+def flip(path: Path) -> None:
+    """Turn one bit over in the middle, where the numbers are."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_noticed_in_a_state_and_in_a_model(tmp_path):
+    """torch and safetensors read it as another number, and training or a map would go on with that."""
+    states = States(tmp_path / "states", keep=2)
+    for step in (5, 10):
+        states.save({**state(step), "model": {"w": torch.arange(5000.0)}})
+    flip(states.paths()[-1])
+    assert not torch.equal(torch.load(states.paths()[-1], weights_only=True)["model"]["w"], torch.arange(5000.0)), "torch itself says nothing"
+    found, (complaint,) = states.newest()
+    assert found["step"] == 5
+    assert "step-000000010.pt is damaged" in complaint
+    save_model(tmp_path, build_model(CARD, seed=1), CARD)
+    flip(tmp_path / "model.safetensors")
+    with pytest.raises(RunError, match=r"model\.safetensors is not as it was when its card was written"):
+        load_model(tmp_path / "model.safetensors")
 
 
 def test_a_full_disk_keeps_the_last_good_state(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_hsi_ssl.config import PcaConfig
+from napari_hsi_ssl.errors import ProjectError
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import run
 from napari_hsi_ssl.steps.cubes import new
@@ -38,3 +39,15 @@ def test_the_same_pca_again_leaves_the_files_of_the_first_alone(project):
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()}
     run(fit_pca(project, PcaConfig(components=3)))
     assert {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.iterdir()} == before
+
+
+def test_the_same_pca_again_heals_scores_that_were_cut(project):
+    """The sentence about them says so, and a file that was there used to be left as it was."""
+    run(fit_pca(project, PcaConfig(components=3)))
+    path = project.inlet_folder() / "a.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(ProjectError, match="holds no scores"):
+        project.scores("a")
+    run(fit_pca(project, PcaConfig(components=3)))
+    assert path.read_bytes() == whole
