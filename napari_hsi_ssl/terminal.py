@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
@@ -50,6 +51,7 @@ app = typer.Typer(
     help="From raw hyperspectral cubes to trusted classification maps, training the model on the way.",
 )
 _errors = Console(stderr=True, highlight=False, soft_wrap=True)
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is told in one sentence
 
 
 def verb(function: Callable[..., Report | Steps[Report]]) -> Callable[..., None]:
