@@ -61,12 +61,12 @@ def kill(part: str, wanted: int, work: Path, seed: int, book: Book) -> None:
     while book.count(part) < wanted:
         number = book.count("rounds")
         if part == "trainer":
-            found = kill_runs(open_project(work / "trainer"), list(TRAINERS)[number % 2], number, seed)
+            found = kill_runs(open_project(work / "trainer" / "project"), list(TRAINERS)[number % 2], number, seed)
         elif part == "writer":
-            found = [kill_writer(open_project(work / "writer"), list(KINDS)[book.count(part) % len(KINDS)], number, seed)]
+            found = [kill_writer(open_project(work / "writer" / "project"), list(KINDS)[book.count(part) % len(KINDS)], number, seed)]
         else:
             if not (work / "window" / "cubes").exists():
-                shutil.copytree(open_project(work / "writer").folder / "cubes", work / "window" / "cubes")
+                shutil.copytree(open_project(work / "writer" / "project").folder / "cubes", work / "window" / "cubes")
             found = windows.kill_windows(work / "window", number, seed)
         book.add("rounds", {"round": number, "part": part})
         book.add(part, *found)

@@ -15,6 +15,7 @@ from napari_hsi_ssl.errors import HsiError
 from napari_hsi_ssl.project import Project
 
 _FULL = "No space left on device"
+SMALL_PCA = ("pca", "--bands", 6, "--components", 4)
 PATCHES = ("--size", 8, "--stride", 5, "--coverage", 0)
 VERBS: dict[str, tuple[Sequence[object], tuple[str, ...], int]] = {
     "a mask": (("mask", "--method", "otsu", "--cube", "beans"), ("masks/beans", "preprocessing.json"), 0),
@@ -23,7 +24,7 @@ VERBS: dict[str, tuple[Sequence[object], tuple[str, ...], int]] = {
     "PCA scores": (("pca", "--bands", 7, "--components", 3), ("inlets/", "project.json", "preprocessing.json"), 20_000),
     "patches": (("patches", *PATCHES), ("patches/", "project.json", "preprocessing.json"), 0),
     "a map": (("classify", "--cube", "beans", "--run", "training-free", "--method", "knn", "--k", 3), ("maps/", "inlets/", "embeddings/"), 4096),
-    "a PCA's note": (("pca", "--bands", 6, "--components", 2), ("inlets/", "project.json", "preprocessing.json"), 45_056),
+    "a PCA's note": (("pca", "--bands", 6, "--components", 2), ("inlets/", "project.json", "preprocessing.json"), 24_576),
 }
 """What is written on a full disk: the verb, what of the project may differ afterwards, and the bytes that are left for it."""
 
@@ -140,7 +141,7 @@ def _give_away(folder: Path) -> None:
 @case("a project folder that may only be read")
 def read_only(world: World) -> None:
     _open_to_all(world.folder)
-    for words in (("mask", "--method", "otsu"), ("crop", "--cube", "beans", "--box", "0,0,20,20"), ("pca", "--bands", 6), ("patches", *PATCHES)):
+    for words in (("mask", "--method", "otsu"), ("crop", "--cube", "beans", "--box", "0,0,20,20"), SMALL_PCA, ("patches", *PATCHES)):
         world.refused(world.command(str(words[0]), *words[1:], before=as_nobody), "Permission denied")
     world.expect(world.command("runs", before=as_nobody).code == 0, "looking at it does not work either")
     world.whole()
@@ -162,6 +163,8 @@ def unreadable(world: World) -> None:
 def rights(world: World) -> None:
     folder = world.run_of()
     _open_to_all(world.folder)
+    for name in ("events.jsonl", "log.txt"):
+        (folder.path / name).touch()
     _give_away(folder.path)
     child = begin_slowly(folder, before=as_nobody)
     for place in (folder.checkpoints, folder.path):
@@ -179,10 +182,10 @@ def cube(world: World) -> None:
     _open_to_all(world.folder)
     data = world.folder / "cubes" / "coffee" / "beans.dat"
     data.chmod(0)
-    world.refused(world.command("pca", "--bands", 6, before=as_nobody), "beans.dat")
+    world.refused(world.command(*SMALL_PCA, before=as_nobody), "beans.dat")
     data.chmod(0o644)
     world.whole()
-    world.works("pca", "--bands", 6)
+    world.works(*SMALL_PCA)
 
 
 # -- what vanishes ------------------------------------------------------------------------------------------------------------
@@ -228,10 +231,10 @@ def project_mask(world: World):
 def share(world: World) -> None:
     away = world.folder / "away"
     (world.folder / "cubes").rename(away)
-    world.refused(world.command("pca", "--bands", 6), "beans", "is gone")
+    world.refused(world.command(*SMALL_PCA), "beans", "is gone")
     world.expect(world.command("runs").code == 0, "the rest of the project cannot be looked at")
     away.rename(world.folder / "cubes")
-    world.works("pca", "--bands", 6)
+    world.works(*SMALL_PCA)
     world.whole(but=["project.json", "preprocessing.json"])
 
 

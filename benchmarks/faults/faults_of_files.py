@@ -12,11 +12,13 @@ from pathlib import Path
 import torch
 from cases import World, begin_slowly, case
 from trainers import finish
+from world import begin
 
 from napari_hsi_ssl import files
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.runs.folder import RunFolder
 
+SMALL_PCA = ("pca", "--bands", 6, "--components", 4)
 PCA = ("pca", "--bands", 8, "--components", 4)
 PATCHES = ("patches", "--size", 8, "--stride", 4, "--coverage", 0)
 MAP = ("classify", "--cube", "beans", "--run", "training-free", "--method", "knn", "--k", 3)
@@ -70,7 +72,7 @@ def notes(world: World) -> None:
 @case("a mask cut")
 def mask(world: World) -> None:
     cut(world.folder / "masks" / "beans.tif")
-    world.refused(world.command("pca", "--bands", 6), "beans.tif", "make it again")
+    world.refused(world.command(*SMALL_PCA), "beans.tif", "make it again")
     world.works("mask", "--method", "otsu", "--cube", "beans")
     world.whole(but=["preprocessing.json"])
 
@@ -162,9 +164,9 @@ def embedding(world: World) -> None:
 @case("an ENVI cube cut after it was added")
 def envi(world: World) -> None:
     cut(world.folder / "cubes" / "coffee" / "beans.dat")
-    world.refused(world.command("pca", "--bands", 6), "shorter than its header says")
+    world.refused(world.command(*SMALL_PCA), "shorter than its header says")
     _back(world, "cubes/coffee/beans.dat")
-    world.works("pca", "--bands", 6)
+    world.works(*SMALL_PCA)
 
 
 @case("a chunk of a Zarr cube cut, and one gone")
@@ -246,8 +248,6 @@ def other_state(world: World) -> None:
     theirs = torch.load(next((world.folder / "runs" / "calm-distil" / "checkpoints").glob("*.pt")), weights_only=True)
     for path in states:
         torch.save(theirs, path)
-    from world import begin
-
     world.fails(folder, begin(folder, resume=True), "of another network or other bands")
     for path, content in zip(states, kept, strict=True):
         path.write_bytes(content)
@@ -257,8 +257,6 @@ def other_state(world: World) -> None:
 
 @case("scores that have changed since a run was made")
 def inputs(world: World) -> None:
-    from world import begin
-
     folder = world.run_of()
     path = world.folder / _current(world)[0] / "beans.npy"
     flip(path, 0.9)
@@ -302,8 +300,6 @@ def no_events(world: World) -> None:
     folder, _ = _interrupted(world)
     (folder.path / "events.jsonl").write_bytes(b"")
     world.expect(world.command("runs").code == 0, "the runs cannot be listed")
-    from world import begin
-
     world.expect(begin(folder, resume=True).wait() == 0, "it does not go on")
     calm = RunFolder(world.folder / "runs" / "calm-pretrain")
     world.expect(files.file_hash(folder.model_path) == files.file_hash(calm.model_path), "the model is another one")

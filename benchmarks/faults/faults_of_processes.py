@@ -119,9 +119,9 @@ def pca(world: World) -> None:
     cube = world.place / "wide.npy"
     _sparse(cube, (2000, 2000, 100))
     world.works("add", cube, "--name", "wide")
-    world.refused(world.command("pca", "--bands", 64, before=_short_of_memory), "memory")
+    world.refused(world.command("pca", "--bands", 64, "--components", 4, before=_short_of_memory), "memory")
     world.works("remove", "--cube", "wide")
-    world.works("pca", "--bands", 6)
+    world.works("pca", "--bands", 6, "--components", 4)
     world.whole(but=["project.json", "preprocessing.json"])
 
 
