@@ -381,6 +381,8 @@ def build_cube(
     name = name or cube_name(path)
     if 0 in source.shape:
         raise CubeError(f"{path} is empty (shape {tuple(source.shape)}), expected at least one pixel and one band; check the file.")
+    if 0 in source.shape:
+        raise CubeError(f"{path} is empty (shape {tuple(source.shape)}), expected at least one pixel and one band; check the file.")
     for field_name, values in {"wavelength": wavelength, **(per_band or {})}.items():
         if values is not None and values.shape != (bands,):
             raise CubeError(f"{path} has {bands} bands but {values.size} values of '{field_name}', expected one a band; correct the file's metadata.")
