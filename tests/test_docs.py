@@ -72,7 +72,10 @@ def test_every_page_of_the_site_is_reached_from_the_front_page():
         reached.add(path)
         for block in re.findall(r"```\{toctree\}\n(.*?)```", path.read_text(), re.DOTALL):
             entries = [re.sub(r".*<(.*)>$", r"\1", line.strip()) for line in block.splitlines() if line.strip() and not line.startswith(":")]
-            waiting += [page for entry in entries if (page := (path.parent / f"{entry}.md").resolve()) not in reached]
+            for entry in entries:
+                pages = [page.resolve() for page in path.parent.glob(f"{entry}.md")]
+                assert pages, f"{path.name}: {entry}"
+                waiting += [page for page in pages if page not in reached]
     assert reached == set(DOCS.rglob("*.md")) - set((DOCS / "_build").rglob("*.md"))
 
 
@@ -124,7 +127,9 @@ def test_there_is_python_in_the_pages():
 
 def classes_of_settings() -> list[type[Settings]]:
     """Return every settings class that the package names."""
-    return [found for found in vars(config).values() if isinstance(found, type) and issubclass(found, Settings) and found not in {Settings, config.TrainerConfig}]
+    return [
+        found for found in vars(config).values() if isinstance(found, type) and issubclass(found, Settings) and found not in {Settings, config.TrainerConfig}
+    ]
 
 
 @pytest.mark.parametrize("model", classes_of_settings(), ids=lambda model: model.__name__)
