@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from napari_hsi_ssl import files, trust
+from napari_hsi_ssl import files, limits, trust
 from napari_hsi_ssl.config import SCHEMA_VERSION, ChainConfig, in_words, read_json
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import DAMAGE, ProjectChangedError, ProjectError
@@ -170,6 +170,7 @@ class Project:
         if min(entry.shape) < 1 or not (0 <= y0 < y1 <= entry.shape[0] and 0 <= x0 < x1 <= entry.shape[1]) or min(entry.bad_bands or (0,)) < 0:
             found = f"shape {entry.shape}, crop {entry.crop}, bad bands {entry.bad_bands}"
             raise ProjectError(f"{self.folder}/project.json: cube '{entry.name}' has {found}, which cannot be; restore it from a copy.")
+        limits.require_frame(f"{self.folder}/project.json: cube '{entry.name}'", entry.shape)
         return entry
 
     def _plain(self, entry: CubeEntry) -> dict[str, Any]:

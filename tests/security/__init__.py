@@ -1,0 +1,1 @@
+"""What a stranger's file may not do; docs/security.md names the threats."""
