@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_hsi_ssl import config as settings
-from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, axis_order, numbers, options_given, panel_given, several, times_given
+from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, numbers, one_of, options_given, panel_given, several, times_given
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.terminal import Report, verb
@@ -26,8 +26,8 @@ def info(
     from napari_hsi_ssl.steps import cubes
 
     if check:
-        return cubes.check(cube, key, numbers(shape, 3, "--shape"), axis_order(order))  # type: ignore[arg-type]
-    return cubes.info(cube, key, numbers(shape, 3, "--shape"), axis_order(order))  # type: ignore[arg-type]
+        return cubes.check(cube, key, numbers(shape, 3, "--shape"), one_of(order, ("C", "F"), "--order"))
+    return cubes.info(cube, key, numbers(shape, 3, "--shape"), one_of(order, ("C", "F"), "--order"))
 
 
 @verb
@@ -67,22 +67,19 @@ def add(
     """Add a cube, or a folder of cubes, to a project."""
     from napari_hsi_ssl.steps import cubes as verbs
 
-    box = numbers(shape, 3, "--shape")
-    if references not in {"none", "auto"}:
-        raise typer.BadParameter(f"'{references}' is not none or auto", param_hint="--references")
     return verbs.add(
         Project.open(project),
         path,
         domain=domain,
         name=name,
         key=key,
-        shape=box,  # type: ignore[arg-type]
-        order=axis_order(order),  # type: ignore[arg-type]
+        shape=numbers(shape, 3, "--shape"),
+        order=one_of(order, ("C", "F"), "--order"),
         white=white,
         dark=dark,
         panel=panel_given(panel),
         exposure=times_given(exposure),
-        references=references,  # type: ignore[arg-type]
+        references=one_of(references, ("none", "auto"), "--references"),
     )
 
 
@@ -95,8 +92,7 @@ def crop(
     """Use only a box of a cube; the file stays as it is."""
     from napari_hsi_ssl.steps import cubes as verbs
 
-    corners = numbers(box, 4, "--box")
-    return verbs.crop(Project.open(project), cube, corners)  # type: ignore[arg-type]
+    return verbs.crop(Project.open(project), cube, numbers(box, 4, "--box"))
 
 
 @verb

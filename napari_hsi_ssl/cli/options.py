@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, overload
 
 import typer
 
@@ -11,6 +11,8 @@ from napari_hsi_ssl.config import AugmentConfig, SlurmConfig
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.steps.train import Cluster
+
+Word = TypeVar("Word", bound=str)
 
 ProjectFolder = Annotated[Path, typer.Argument(metavar="PROJECT", help="the project folder")]
 CubeName = Annotated[str | None, typer.Option("--cube", help="a cube's name")]
@@ -42,6 +44,12 @@ Strengths = Annotated[list[str] | None, typer.Option("--augment", metavar="VIEW=
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="the config.json of a run: starts it again")]
 
 
+@overload
+def numbers(text: str | None, count: Literal[3], option: str) -> tuple[int, int, int] | None: ...
+@overload
+def numbers(text: str | None, count: Literal[4], option: str) -> tuple[int, int, int, int] | None: ...
+@overload
+def numbers(text: str | None, count: int, option: str) -> tuple[int, ...] | None: ...
 def numbers(text: str | None, count: int, option: str) -> tuple[int, ...] | None:
     """Return whole numbers separated by commas."""
     if text is None:
@@ -122,11 +130,12 @@ def source_given(branch: str | None, step: int | None, resume: bool, config: Pat
     return branch is not None
 
 
-def axis_order(text: str) -> str:
-    """Return C or F."""
-    if text not in {"C", "F"}:
-        raise typer.BadParameter(f"'{text}' is not C or F", param_hint="--order")
-    return text
+def one_of(text: str, words: tuple[Word, ...], option: str) -> Word:
+    """Return the word that an option gives, which must be among those it takes."""
+    for word in words:
+        if word == text:
+            return word
+    raise typer.BadParameter(f"'{text}' is not {', '.join(words[:-1])} or {words[-1]}", param_hint=option)
 
 
 def cluster_given(submit: str | None, show: bool, **options: object) -> Cluster | None:

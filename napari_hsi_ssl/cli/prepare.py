@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from napari_hsi_ssl.cli.options import ProjectFolder
+from napari_hsi_ssl.cli.options import ProjectFolder, one_of
 from napari_hsi_ssl.config import ChainConfig
 from napari_hsi_ssl.config.chain import parse_step
 from napari_hsi_ssl.progress import Steps
@@ -28,9 +28,8 @@ def badbands(
     """Say which bands are bad, find them, or choose them; bad bands take no part in anything that is computed."""
     from napari_hsi_ssl.steps import prepare
 
-    if water not in {"auto", "yes", "no"}:
-        raise typer.BadParameter(f"'{water}' is not auto, yes or no", param_hint="--water")
-    return prepare.bad_bands(Project.open(project), cube, detect=detect, chosen=chosen, keep=keep, water=water)  # type: ignore[arg-type]
+    opened = Project.open(project)
+    return prepare.bad_bands(opened, cube, detect=detect, chosen=chosen, keep=keep, water=one_of(water, ("auto", "yes", "no"), "--water"))
 
 
 @verb

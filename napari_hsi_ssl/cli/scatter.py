@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from napari_hsi_ssl import config as settings
-from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, options_given
+from napari_hsi_ssl.cli.options import CubeName, ProjectFolder, Seed, one_of, options_given
 from napari_hsi_ssl.progress import Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.terminal import Report, verb
@@ -77,14 +77,14 @@ def lasso(
 
     if mask is not None and class_name is not None:
         raise typer.BadParameter("give --mask or --class, not both")
-    if mask is not None and mask not in get_args(steps.How):
-        raise typer.BadParameter(f"'{mask}' is not set, add or remove", param_hint="--mask")
+    hows: tuple[steps.How, ...] = ("set", "add", "remove")
+    how = None if mask is None else one_of(mask, hows, "--mask")
     opened = Project.open(project)
     strokes = steps.strokes_around(opened, [_corner(text) for text in around], x, y, "umap" if umap else "components")
     if class_name is not None:
         return steps.lasso_class(opened, strokes, class_name, cube, outside=outside)
-    if mask is not None:
-        return steps.lasso_masks(opened, strokes, mask, cube, outside=outside)  # type: ignore[arg-type]
+    if how is not None:
+        return steps.lasso_masks(opened, strokes, how, cube, outside=outside)
     return steps.lasso_counts(opened, strokes, cube, outside=outside)
 
 

@@ -61,7 +61,7 @@ def spectra(
     opened = Project.open(project)
     corners = numbers(box, 4, "--box")
     return step(
-        opened, _chosen(opened, cube, every), at=_places(at), mask=mask, classes=classes, box=corners, polygons=polygons,  # type: ignore[arg-type]
+        opened, _chosen(opened, cube, every), at=_places(at), mask=mask, classes=classes, box=corners, polygons=polygons,
         pool=pool, prepared=prepared, library=library, match=match, to=to,
     )  # fmt: skip
 

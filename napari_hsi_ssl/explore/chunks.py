@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController
 
 from napari_hsi_ssl.cubes.cube import row_blocks
 

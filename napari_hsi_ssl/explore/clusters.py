@@ -104,7 +104,7 @@ def fit_clusters(
     if not 2 <= count <= 12:
         raise ConfigError(f"mask of {cube.name}: --clusters is {count}, expected 2 to 12; give another number.")
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     used, message = band_use(cube), f"clusters of {cube.name}"
     whole = np.ones(cube.shape[:2], dtype=bool) if area is None else area

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Final, Literal, cast
 
 import psutil
 import torch
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from napari_hsi_ssl.config import TrainerConfig
 from napari_hsi_ssl.errors import RunError
 
-_PRECISIONS = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
+_Precision = Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
+_PRECISIONS: Final[dict[str, _Precision]] = {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed", "64": "64-true"}
 
 SILENCE = timedelta(minutes=10)
 """How long a rank waits for another one, which may be judging or saving meanwhile, before it takes it for lost."""
@@ -153,7 +154,7 @@ def _tasks(settings: TrainerConfig, nodes: int) -> int:
     return tasks // nodes
 
 
-def precision_of(asked: str, on_gpu: bool) -> str:
+def precision_of(asked: str, on_gpu: bool) -> _Precision:
     """Return Fabric's name of a precision; auto is what the device has units for.
 
     Raises

@@ -123,7 +123,7 @@ def bank_of(card: Mapping[str, Any]) -> InletBank | None:
     return InletBank(domains, card["channels"]) if domains else None
 
 
-@torch.compiler.disable  # views are drawn by NumPy, which a compiled network would otherwise try to follow
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # views are drawn by NumPy, which a compiled network would otherwise try to follow
 def entered(bank: InletBank | None, x: Tensor | Bands, views: Views | None) -> Tensor:
     """Return network input: what is it already, or bands sent through their inlets and ``views``."""
     return views(bank(x)) if isinstance(x, Bands) and bank is not None and views is not None else cast("Tensor", x)

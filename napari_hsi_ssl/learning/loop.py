@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -188,7 +188,7 @@ def fit(
             objective.remember(state.get("memory", {}))
         if state.get("precision"):  # the scale of float16's gradients; a run may go on in another precision
             fabric.strategy.precision.load_state_dict(state["precision"])
-    wrapped = fabric.setup_optimizers(optimizer)
+    wrapped = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
     share = Share(objective.batch, fabric.global_rank, fabric.world_size, fabric.device, gather_rows if fabric.world_size > 1 else None)
     pace = _Pace(fabric, objective, settings, states, tell, state or {})
     if settings.compiled and fabric.device.type != "cuda":
@@ -267,7 +267,7 @@ class _Pace:
         if self._fabric.world_size == 1:
             return float(loss), leave
         both = torch.stack((loss.double(), loss.new_tensor(float(leave)).double()))
-        mean = self._fabric.all_reduce(both, reduce_op="mean").tolist()
+        mean = cast(Tensor, self._fabric.all_reduce(both, reduce_op="mean")).tolist()
         return mean[0], mean[1] > 0
 
     def _save(self, optimizer: torch.optim.Optimizer, ended: bool, leave: bool) -> None:
