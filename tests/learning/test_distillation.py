@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_hsi_ssl.errors import RunError
+from napari_hsi_ssl.errors import LabelError, RunError
 from napari_hsi_ssl.learning.checkpoint import States
 from napari_hsi_ssl.learning.devices import make_fabric
+from napari_hsi_ssl.learning.distillation import Distillation
 from napari_hsi_ssl.learning.loop import Share, fit, total_steps
 from napari_hsi_ssl.learning.setup import prepare
 from napari_hsi_ssl.metrics.separability import separability
@@ -125,3 +126,80 @@ def test_the_representation_is_measured_on_pixels_that_were_held_out_where_there
         expected = separability(made.model.embed(inputs).numpy(), windows.labels + 1)
     assert told["compactness"] == pytest.approx(expected.compactness, rel=1e-4)
     assert told["separability"] == pytest.approx(expected.separability, rel=1e-4)
+
+
+def test_the_loss_is_the_weighted_sum_of_its_parts(tmp_path):
+    """Labels, soft targets and features, each with its own weight."""
+    parts = {"distil_weight": 0.0, "feature_weight": 0.0}
+    made = {
+        name: objective(tmp_path / name, **{"direction": "both", **parts, **settings})[0]
+        for name, settings in {
+            "plain": {"direction": "none"},
+            "soft": {"distil_weight": 0.5},
+            "near": {"feature_weight": 2.0},
+            "all": {"distil_weight": 0.5, "feature_weight": 2.0},
+        }.items()
+    }
+    loss = {name: each.loss(each.model, 3, ONE).item() for name, each in made.items()}
+    assert loss["soft"] > loss["plain"] < loss["near"]
+    assert loss["all"] - loss["plain"] == pytest.approx(loss["soft"] + loss["near"] - 2 * loss["plain"], rel=1e-4)
+    double, _ = objective(tmp_path / "double", direction="both", distil_weight=1.0, feature_weight=0.0)
+    assert double.loss(double.model, 3, ONE).item() - loss["plain"] == pytest.approx(2 * (loss["soft"] - loss["plain"]), rel=1e-4)
+
+
+def test_each_device_takes_its_rows_of_the_batch_and_they_average_to_the_whole(tmp_path):
+    made, _ = objective(tmp_path, direction="both", balance="weights")
+    halves = [made.loss(made.model, 5, Share(16, rank, 2, torch.device("cpu"))).item() for rank in range(2)]
+    assert np.mean(halves) == pytest.approx(made.loss(made.model, 5, ONE).item(), rel=1e-5)
+    assert halves[0] != halves[1]
+
+
+def test_accuracies_are_the_share_of_right_pixels(tmp_path):
+    made, _ = objective(tmp_path)
+    windows = made._judges
+    inputs = made._scale(windows.tensor(np.arange(len(windows)), torch.device("cpu"))).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        _, logits = made.model(inputs, features=True)
+    right = [each.argmax(1).numpy() == windows.labels for each in logits]
+    assert made.accuracies(windows) == pytest.approx([hits.mean() for hits in right])
+    rows = np.arange(0, len(windows), 5)
+    assert made.accuracies(windows, rows) == pytest.approx([hits[rows].mean() for hits in right])
+
+
+@pytest.mark.parametrize(("epochs", "judged"), [(7, range(1, 8)), (40, range(2, 41, 2)), (45, [*range(2, 45, 2), 45])])
+def test_exits_are_judged_about_twenty_times_and_at_the_end(tmp_path, epochs, judged, monkeypatch):
+    made, _ = objective(tmp_path, epochs=epochs)
+    monkeypatch.setattr(Distillation, "accuracies", lambda _, windows, rows: [windows is made._judges, rows.tolist()])
+    found = {epoch: made.judge(epoch) for epoch in range(1, epochs + 1)}
+    assert [epoch for epoch, said in found.items() if said] == list(judged)
+    judges, rows = found[epochs]["exits"]
+    assert judges
+    assert len(set(rows)) == min(1024, len(made._judges))
+    assert found[judged[0]] == found[epochs], "always the same pixels"
+
+
+def test_frozen_networks_learn_their_exits_alone(tmp_path):
+    frozen, _ = objective(tmp_path, freeze=True)
+    free, _ = objective(tmp_path / "free")
+    assert all(parameter.requires_grad for parameter in free.model.parameters())
+    assert {name.split(".")[0] for name, parameter in frozen.model.named_parameters() if parameter.requires_grad} == {"exits"}
+    assert not all(parameter.requires_grad for parameter in frozen.model.parameters())
+
+
+def test_what_cannot_be_learned_from_is_one_sentence(tmp_path):
+    made, config = objective(tmp_path)
+    given = (made.model, made._training, None, made._scale, np.ones(6), config)
+    assert Distillation(*given)._judges is made._training
+    with pytest.raises(RunError, match=rf"there are {made.windows} labelled pixels for {made.windows + 1} devices"):
+        Distillation(*given, ranks=made.windows + 1)
+    assert Distillation(*given, ranks=made.windows).batch == config.batch_size
+    assert Distillation(*given[:-1], config.model_copy(update={"batch_size": 1000}), ranks=7).batch == made.windows // 7 * 7
+    made._training.labels[:] = 1
+    with pytest.raises(LabelError, match="the training labels hold 1 class, expected at least two"):
+        Distillation(*given)
+
+
+def test_validation_pixels_of_one_class_are_not_compared(tmp_path):
+    made, _ = objective(tmp_path)
+    made._judges.labels[:] = 1
+    assert made.representation() == {"pixels": "validation", "count": len(made._judges)}

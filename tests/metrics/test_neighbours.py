@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from napari_hsi_ssl.errors import ConfigError, LabelError
-from napari_hsi_ssl.metrics.neighbours import knn_vote, knn_vote_chunks, nearest
+from napari_hsi_ssl.metrics.neighbours import knn_shares_chunks, knn_vote, knn_vote_chunks, nearest
 
 
 @settings(max_examples=40, deadline=None)
@@ -145,3 +145,39 @@ def test_too_large_k_and_bad_features_are_named():
         knn_vote(np.eye(3), [1, 2, 3], np.eye(3), 1, weights="softmax", temperature=0)
     with pytest.raises(ConfigError, match="metric is 'manhattan'"):
         nearest(np.eye(3), np.eye(3), 1, "manhattan")
+
+
+@pytest.mark.parametrize("weights", ["uniform", "softmax"])
+def test_what_is_not_said_is_as_documented(weights):
+    """Twenty neighbours by cosine, all votes alike; a temperature of 0.07."""
+    generator = np.random.default_rng(3)
+    train, labels, query = generator.normal(size=(60, 5)), generator.integers(0, 3, 60), generator.normal(size=(40, 5))
+    expected = knn_vote(train, labels, query, 20, "cosine", weights=weights, temperature=0.07)
+    said = {} if weights == "uniform" else {"weights": weights}
+    ((_, classes, confidence),) = knn_vote_chunks(train, labels, query, **said)
+    ((rows, shares),) = knn_shares_chunks(train, labels, query, **said)
+    for one, two in ((*knn_vote(train, labels, query, **said),), (classes, confidence)):
+        np.testing.assert_array_equal(one, expected[0])
+        np.testing.assert_array_equal(two, expected[1])
+        assert (one.dtype, two.dtype) == (np.int64, np.float32)
+    assert rows == slice(0, 40)
+    np.testing.assert_array_equal(shares.argmax(axis=1), expected[0])
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    np.testing.assert_array_equal(nearest(train, query, 20)[0], nearest(train, query, 20, "cosine")[0])
+
+
+def test_nobody_asks():
+    found, confidence = knn_vote(np.eye(3), [1, 2, 3], np.zeros((0, 3)), 1)
+    assert (found.shape, found.dtype, confidence.shape, confidence.dtype) == ((0,), np.int64, (0,), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("train", "query", "words"), [(np.eye(3), np.ones(3), r"\(3,\)"), (np.ones(3), np.eye(3), r"\(3,\)"), (np.ones((3, 0)), np.ones((3, 0)), r"\(3, 0\)")]
+)
+def test_features_that_are_no_table_are_named(train, query, words):
+    with pytest.raises(LabelError, match=words):
+        nearest(train, query, 1)
+    with pytest.raises(ConfigError, match="k is 0, expected at least 1"):
+        nearest(np.eye(3), np.eye(3), 0)
+    with pytest.raises(LabelError, match="training features hold NaN"):
+        nearest(np.full((3, 3), np.inf), np.eye(3), 1)

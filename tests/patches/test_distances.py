@@ -53,3 +53,12 @@ def test_accuracy_that_rises_with_distance_does_not_fall():
     distance = np.repeat(np.arange(1, 21), 500).astype(float)
     rising = np.random.default_rng(2).random(distance.size) < distance / 20
     assert falls(distance, rising)["distance"] is None
+
+
+def test_thirty_pixels_make_a_stretch_and_what_is_left_joins_the_last():
+    right = np.repeat([True, False], [30, 30])
+    assert falls(np.repeat([1.0, 2.0], 30), right) == {"near": 1.0, "far": 0.0, "distance": 1.5}
+    assert falls(np.repeat([1.0, 2.0], [30, 29]), right[:59])["distance"] is None
+    found = falls(np.repeat([1.0, 4.0, 7.0], [30, 30, 10]), np.repeat([True, False, True], [30, 30, 10]))
+    assert (found["near"], found["far"]) == (1.0, 0.25)
+    assert found["distance"] == pytest.approx(1 + 0.5 * (4.75 - 1))

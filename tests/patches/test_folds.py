@@ -149,7 +149,10 @@ def test_validation_does_not_see_the_training_windows():
         (TILES, {"kind": "cubes", "folds": 8}, "expected at least one cube for each of 8 folds"),
         ({"a": TILES["tile0"], "b": TILES["tile1"]}, {"kind": "cubes", "folds": 2, "validation": True}, "one cube to train on"),
         ({"a": np.array([[1, 1, 0, 0, 0, 0, 2, 2]])}, {"block": 4, "guard": 0, "folds": 2}, "nothing can be scored"),
+        ({"a": np.array([[1, 1, 0, 0, 0, 0, 2, 2]])}, {"block": 4, "guard": 0, "folds": 2}, "test part of fold 1 has"),
+        ({"a": np.array([[1, 1, 0, 0, 0, 0, 2, 2]])}, {"block": 4, "guard": 0, "folds": 2, "repeats": 2}, "test part of fold 1 of repeat 1 has"),
         ({**TILES, "b": np.array([[1, 2]])}, {"block": 12, "guard": 0}, "'b': the labels lie in 1 blocks"),
+        ({"b": np.array([[1, 2]])}, {"block": 12, "guard": 0}, "^the labels lie in 1 blocks"),
     ],
 )
 def test_what_cannot_be_divided_is_said_in_a_sentence(labels, options, words):
@@ -173,3 +176,29 @@ def test_fields_stay_whole_between_the_parts():
         where = [part != 0 for part in parts(fold)]
         for number in range(1, count + 1):
             assert sum(bool((part & (fields == number)).any()) for part in where) <= 1
+
+
+@pytest.mark.parametrize(("size", "sides"), [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (2, 1, 1)), (5, (2, 2, 1)), (9, (2, 2, 5))])
+def test_small_classes_are_shared_out_to_train_then_validation_with_one_left_for_the_test(size, sides):
+    labels = np.repeat([1, 2], [20, size])[None]
+    (fold,) = make_folds({"a": labels}, SplitConfig(kind="random", per_class=2, validation=True))
+    train, test, held = parts(fold)
+    assert ((train == 2).sum(), (held == 2).sum(), (test == 2).sum()) == sides
+
+
+def test_random_validation_is_a_quarter_of_each_class_and_at_least_a_pixel_of_two():
+    labels = np.repeat([1, 2, 3], [80, 4, 2])[None]
+    for fold in make_folds({"a": labels}, SplitConfig(kind="random", folds=2, validation=True)):
+        train, test, held = parts(fold)
+        assert [[int((part == number).sum()) for part in (train, held, test)] for number in (1, 2, 3)] == [[30, 10, 40], [1, 1, 2], [1, 0, 1]]
+
+
+def test_random_pixels_are_never_in_one_place_and_an_image_without_labels_has_empty_parts():
+    labels = np.ones((8, 8), dtype=int)
+    labels[0, 0] = 5
+    assert in_one_place({"a": labels}, SplitConfig(kind="random")) == []
+    fold = make_folds({"a": field_image(1)}, SplitConfig(kind="random"))[0]
+    for part in fold.parts("elsewhere", (3, 4)):
+        assert part.shape == (3, 4)
+        assert part.dtype == np.int32
+        assert not part.any()
