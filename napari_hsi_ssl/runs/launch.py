@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,8 @@ def start(folder: RunFolder, *, background: bool = False, resume: bool = False) 
     if background:
         lower_priority(process.pid)
     _children.append(process)
+    # The system keeps the entry of a child until somebody has waited for it.
+    threading.Thread(target=process.wait, name=f"trainer {process.pid}", daemon=True).start()
     folder.emit_launched(process.pid, log=begin)
 
 
@@ -117,10 +120,6 @@ def follow(folder: RunFolder, *, since: int = 0) -> Steps[dict[str, Any]]:
         ended = (ended or time.monotonic()) if story.ending else 0.0
         # Who has said that it ended still holds the lock for a moment; it can be started again only after that.
         if not alive or (ended and time.monotonic() - ended > _LEAVING_SECONDS):
-            gone = time.monotonic() + _LEAVING_SECONDS
-            while _child_of(folder) and time.monotonic() < gone:
-                yield progress
-                time.sleep(_POLL_SECONDS)
             return _outcome(folder, story.ending)
         if queue.news:
             told = {"type": "queue", "message": queue.news}
@@ -240,12 +239,6 @@ def _kill(pid: int) -> None:
         except psutil.Error:
             continue
     psutil.wait_procs(doomed, timeout=5)
-
-
-def _child_of(folder: RunFolder) -> bool:
-    """Whether a trainer that this process started is still there; one that has ended is seen off, or the system keeps its entry."""
-    _reap()
-    return (folder.last("launched") or {}).get("pid") in {process.pid for process in _children}
 
 
 def _reap() -> None:

@@ -88,6 +88,15 @@ def test_a_trainer_that_has_not_taken_its_lock_yet_is_not_gone(folder):
     assert run(steps) == {"loss": 4.0}
 
 
+def test_a_trainer_that_has_ended_leaves_no_process_behind(folder):
+    """In a window that is open for a day every training would stay in the system's table, until the next one is started."""
+    behave(folder)
+    launch.start(folder)
+    pid = folder.last("launched")["pid"]
+    run(launch.follow(folder))
+    assert wait_until(lambda: not psutil.pid_exists(pid), 30)
+
+
 def test_a_second_start_is_refused_and_harms_nothing(folder):
     behave(folder, pause=0.1)
     launch.start(folder)
@@ -164,7 +173,7 @@ def test_a_trainer_that_does_not_leave_is_killed_with_its_ranks(folder):
     assert wait_until(lambda: (folder.path / "rank").exists() and (folder.path / "rank").read_text())
     rank = psutil.Process(int((folder.path / "rank").read_text()))
     assert not launch.stop(folder, force_after=0.6)
-    assert wait_until(lambda: not psutil.pid_exists(pid))
+    assert wait_until(lambda: not psutil.pid_exists(pid), 30)
     assert wait_until(lambda: not rank.is_running() or rank.status() == psutil.STATUS_ZOMBIE)
     assert folder.state == "cancelled"
     with pytest.raises(CancelledError, match="before its first checkpoint"):
