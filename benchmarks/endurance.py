@@ -136,10 +136,15 @@ class User:
         self.jobs = [jobs for root in (self.bench, self.explorer, self.desk) for jobs in root.findChildren(Jobs) if jobs.parent() is not self.watch]
         self.desk.message.connect(self._hear)
         self.desk.run_events.connect(self._events)
+        self.fitted = False
+        self.desk.inlet_changed.connect(self._fitted)
 
     def _hear(self, words: str, level: str) -> None:
         if level == "error":
             self.said.append(words)
+
+    def _fitted(self) -> None:
+        self.fitted = True
 
     def _events(self, _run: str, events: list[dict[str, Any]]) -> None:
         self.heard += events
@@ -254,9 +259,9 @@ class User:
         form, project = self.bench.forms["explore"], self.desk.project
         self.bench.open("explore")
         form.fields.setValue(form.fields.value().model_copy(update={"bands": BANDS, "components": 5}))
-        before = project.inlet
+        self.fitted = False
         form.fit.click()
-        self.wait(lambda: project.inlet not in {None, before} and self.explorer.brushing.view is not None, "the PCA")
+        self.wait(lambda: self.fitted and self.explorer.brushing.view is not None, "the PCA")
         self.settle("the PCA")
         form.images.click()
         self.wait(lambda: self.find("pcs") is not None, "the component images")
@@ -429,17 +434,23 @@ def live(log: Path, work: Path, options: argparse.Namespace) -> None:
     census = Census(viewer)
     worker = Bare(viewer, census) if options.bare else User(viewer, work, census, options.train_every)
     rest(1.0)
-    with log.open("a", encoding="utf-8") as lines:
-        for number in range(options.cycles):
-            begun, used = time.perf_counter(), time.process_time()
-            parts = worker.cycle(number)
-            seconds, spent = time.perf_counter() - begun, time.process_time() - used
-            counts = census.count(work)
-            if number == FROZEN_AFTER:
-                gc.freeze()
-            trained = not options.bare and number % options.train_every == 0
-            lines.write(json.dumps({"cycle": number, "seconds": seconds, "processor": spent, "trained": trained, "parts": parts, "counts": counts}) + "\n")
-            lines.flush()
+    try:
+        with log.open("a", encoding="utf-8") as lines:
+            for number in range(options.cycles):
+                begun, used = time.perf_counter(), time.process_time()
+                parts = worker.cycle(number)
+                seconds, spent = time.perf_counter() - begun, time.process_time() - used
+                counts = census.count(work)
+                if number == FROZEN_AFTER:
+                    gc.freeze()
+                trained = not options.bare and number % options.train_every == 0
+                line = {"cycle": number, "seconds": seconds, "processor": spent, "trained": trained, "parts": parts, "counts": counts}
+                lines.write(json.dumps(line) + "\n")
+                lines.flush()
+    finally:
+        for child in census.process.children():  # a trainer outlives its window, and trains for days here
+            if "napari_hsi_ssl.runs.train" in child.cmdline():
+                child.kill()
     viewer.close()
     rest(0.5)
 
