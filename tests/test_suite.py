@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 from dataclasses import replace
 
@@ -124,9 +126,6 @@ def test_what_fails_is_told_and_the_rest_goes_on(suite, report, tmp_path):
 
 def test_every_task_of_the_suite_can_be_called(suite):
     """A task whose function or option was renamed would fail after minutes of others."""
-    import ast
-    import inspect
-
     for task in suite.TASKS:
         source = REPOSITORY / "benchmarks" / f"{task.module.replace('.', '/')}.py"
         functions = {node.name: node for node in ast.walk(ast.parse(source.read_text())) if isinstance(node, ast.FunctionDef)}
@@ -135,3 +134,30 @@ def test_every_task_of_the_suite_can_be_called(suite):
     assert len({task.name for task in suite.TASKS}) == len(suite.TASKS)
     assert sum(task.about for task in suite.TASKS) < 60 * suite.MINUTES
     assert inspect.signature(suite.run_tasks).parameters["minutes"].default < 30
+
+
+def _names(module: str) -> set[str]:
+    """What can be imported from a module of the package: what it defines or imports itself, and its submodules."""
+    place = REPOSITORY.joinpath(*module.split("."))
+    source = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    found = {path.stem for path in place.glob("*")} if place.is_dir() else set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name | ast.Constant):  # assigned, or listed as a public name that is imported on first use
+            found.add(node.id if isinstance(node, ast.Name) else str(node.value))
+    return found
+
+
+SCRIPTS = sorted(path for folder in (REPOSITORY / "benchmarks", REPOSITORY / "benchmarks" / "peers") for path in folder.glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_benchmark_imports_what_the_package_has(path):
+    """Nothing else runs these scripts before somebody wants their figures."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "napari_hsi_ssl":
+            missing = {alias.name for alias in node.names} - _names(node.module)
+            assert not missing, f"{path.name} imports {', '.join(missing)} from {node.module}"
