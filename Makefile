@@ -9,6 +9,8 @@
 # make coverage  which lines no test reaches; fails under 95 % outside the window and 85 % inside
 # make mutants   whether the tests notice faults put into losses, metrics, splits, audit and components; hours, goes on where it was stopped
 #
+# make audit     known vulnerabilities of the pinned packages, their licences, and what has no pin; fails where nobody could be asked
+#
 # Before a release, each in environments of its own (.venv-*):
 # make test-qt [QT="pyqt6 pyside6 napari-pre"]        the window's tests with other Qt bindings and napari's newest pre-release
 # make test-python PYTHON=python3.13 [TORCH=no]       the tests without a window under another Python
@@ -17,7 +19,7 @@
 #
 # Each of the first targets does the set-up first; it costs a moment when there is nothing to do.
 
-.PHONY: demo test coverage mutants lint bench docs setup clean test-qt test-python wheel-check release
+.PHONY: demo test coverage audit mutants lint bench docs setup clean test-qt test-python wheel-check release
 .DEFAULT_GOAL := demo
 
 demo: setup
@@ -25,6 +27,9 @@ demo: setup
 
 test: setup
 	@scripts/test.sh
+
+audit: setup
+	@scripts/audit.sh
 
 coverage: setup
 	@scripts/coverage.sh

@@ -192,7 +192,9 @@ def umap_places(features: NDArray[np.floating], neighbours: int = 15, distance: 
         given, made = Path(name) / "features.npy", Path(name) / "places.npy"
         np.save(given, np.asarray(features, dtype=np.float32))
         command = [sys.executable, "-m", __name__, str(given), str(made), str(neighbours), str(distance), str(seed)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        # Blind to modules that lie in the folder where the user happens to be: it may be a stranger's.
+        apart = {**os.environ, "PYTHONSAFEPATH": "1"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=apart) as process:
             assert process.stdout is not None
             listener = _Listener(process.stdout)
             try:

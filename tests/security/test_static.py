@@ -41,6 +41,8 @@ def offences(source: str) -> list[str]:
             found.append(f"{name} without a filter")
         if name.startswith("subprocess.") and node.args and isinstance(node.args[0], ast.Constant | ast.JoinedStr):
             found.append("a command that is one text")
+        if name == "subprocess.Popen" and "env" not in given:
+            found.append("a process that would import modules from the user's folder (PYTHONSAFEPATH)")
     return found
 
 
@@ -59,6 +61,7 @@ def test_no_module_runs_what_a_file_says(path):
         "import pickle\npickle.loads(b'')", "from pickle import loads", "import yaml\nyaml.load('')", "import numpy as np\nnp.load('a', allow_pickle=True)",
         "import torch\ntorch.load('a')", "import torch\ntorch.load('a', weights_only=False)", "eval('1')", "exec('1')", "import os\nos.system('ls')",
         "import subprocess\nsubprocess.run('ls', shell=True)", "import subprocess\nsubprocess.run(f'ls {1}')", "archive.extractall('here')",
+        "import subprocess, sys\nsubprocess.Popen([sys.executable, '-m', 'x'])",
     ],
 )  # fmt: skip
 def test_the_search_finds_what_it_looks_for(source):
