@@ -236,6 +236,15 @@ def is_whole_npy(path: Path, shape: tuple[int, ...] | None = None) -> bool:
     return False
 
 
+class Bounded(io.FileIO):
+    """A file that gives no more than it has: asked for the four gigabytes of a damaged length, Python would make room for them first."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as many bytes, or those that are left."""
+        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
+        return super().read(left if size is None or size < 0 else min(size, left)) or b""
+
+
 def empty_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]]:
     """Return a float16 memory map of a new .npy file whose room on disk is taken already.
 

@@ -113,8 +113,13 @@ class ChainConfig(Settings):
 def step_text(step: AnyStep) -> str:
     """Return a step as the command line writes it, such as ``savgol:window=11,order=2,deriv=1``."""
     values = {name: value for name, value in step.model_dump(mode="json").items() if name != "kind" and value is not None}
-    inside = ",".join(f"{name}={value:.12g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items())
+    inside = ",".join(f"{name}={_number(value) if isinstance(value, float) else value}" for name, value in values.items())
     return f"{step.kind}:{inside}" if inside else step.kind
+
+
+def _number(value: float) -> str:
+    short = f"{value:.12g}"
+    return short if float(short) == value else repr(value)
 
 
 def parse_step(text: str) -> AnyStep:

@@ -24,7 +24,7 @@ SCHEMA_VERSION: Final = 1
 class Settings(BaseModel):
     """A frozen, hashable set of settings that survives a round trip through JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def parse(cls, values: dict[str, Any], where: str = "the settings") -> Self:
@@ -87,7 +87,10 @@ def read_json(path: Path) -> dict[str, Any]:
     pydantic's reader refuses what Python's own would hand on to trip over later: values nested without end, and halves of letters.
     """
     try:
-        value = from_json(limits.json_bytes(path, ConfigError))
+        content = limits.json_bytes(path, ConfigError)
+        if b"\\u0000" in content:
+            raise ConfigError(f"{path} holds the letter of number 0, expected a JSON text as this program writes; restore it from a copy.")
+        value = from_json(content)
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist; check the path.") from error
     except OSError as error:

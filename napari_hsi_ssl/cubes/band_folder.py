@@ -21,6 +21,7 @@ from napari_hsi_ssl.cubes import tiff
 from napari_hsi_ssl.cubes.lazy import DECODED, Index, Shape, build_cube
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor, to_nm
 from napari_hsi_ssl.errors import DAMAGE, CubeError
+from napari_hsi_ssl.files import Bounded
 
 _TIFF: Final = {".tif", ".tiff"}
 ENDINGS: Final = {*_TIFF, ".png", ".bmp", ".jpg", ".jpeg", ".jp2"}
@@ -97,7 +98,7 @@ class _Facts:
         try:
             if path.suffix.lower() in _TIFF:
                 return cls._of_tiff(path)
-            with Image.open(path) as image:
+            with Bounded(path) as stream, Image.open(stream) as image:
                 kind = _TYPES.get(image.mode)
                 if kind is None:
                     what = "a colour picture" if image.mode in {"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr"} else f"an image of the kind '{image.mode}'"
@@ -140,7 +141,7 @@ def _decoded(path: Path) -> NDArray[Any]:
                 page = file.pages.first
                 limits.require_memory(path, int(np.prod([*page.shape], dtype=object)) * np.dtype(page.dtype).itemsize, "its image")
                 return np.asarray(page.asarray())
-        with Image.open(path) as opened:
+        with Bounded(path) as stream, Image.open(stream) as opened:
             return np.asarray(opened)
 
     return DECODED.get((str(path), path.stat().st_mtime_ns), read)

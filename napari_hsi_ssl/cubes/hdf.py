@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import axes
 from napari_hsi_ssl.cubes.axes import Axes, Stored
-from napari_hsi_ssl.cubes.lazy import HdfDataset, LinearSource, MappedFile, Source, build_cube, check_inside
+from napari_hsi_ssl.cubes.lazy import HdfDataset, LinearSource, MappedFile, Source, build_cube, check_heaps, check_inside
 from napari_hsi_ssl.cubes.spectral_units import is_length_unit, stated_quantity, to_nm
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 
@@ -35,11 +35,14 @@ def list_arrays(path: Path) -> list[Stored]:
     found: list[Stored] = []
 
     def visit(name: str, item: Any) -> None:  # noqa: ANN401 - h5py has no types
+        if not isinstance(name, str):  # undecodable
+            return
         if isinstance(item, h5py.Dataset) and item.shape is not None and item.dtype.kind in "iufcbSOUV":
             short = item.ndim == 1 and item.shape[0] <= _LONGEST_VECTOR
             found.append(Stored(name, item.shape, item.dtype, _dims(item), _attributes(item), partial(read_vector, path, name) if short else None))
 
     try:
+        check_heaps(path)
         with h5py.File(path, "r") as file:
             file.visititems(visit)
     except DAMAGE as error:

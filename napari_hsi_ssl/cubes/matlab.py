@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import matlab5
-from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube, check_inside
+from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube, check_heaps, check_inside
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 
@@ -53,6 +53,7 @@ def list_arrays(path: Path) -> tuple[list[MatArray], bool]:
     """
     try:
         if h5py.is_hdf5(path):
+            check_heaps(path)
             return _list_hdf(path), True
         return [MatArray(found.name, found.shape, found.logical, found) for found in matlab5.scan(path)], False
     except DAMAGE as error:
@@ -68,7 +69,7 @@ def _list_hdf(path: Path) -> list[MatArray]:
     found: list[MatArray] = []
 
     def visit(name: str, item: Any) -> None:  # noqa: ANN401 - h5py has no types
-        if not isinstance(item, h5py.Dataset) or name.startswith("#") or item.dtype.kind not in "iuf":
+        if not isinstance(name, str) or not isinstance(item, h5py.Dataset) or name.startswith("#") or item.dtype.kind not in "iuf":
             return
         label = item.attrs.get("MATLAB_class", b"double")
         kind = label.decode() if isinstance(label, bytes) else str(label)

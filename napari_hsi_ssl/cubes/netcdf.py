@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import warnings
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.io import netcdf_file
 
+from napari_hsi_ssl import files
 from napari_hsi_ssl.cubes import axes, hdf
 from napari_hsi_ssl.cubes.axes import Stored
 from napari_hsi_ssl.cubes.lazy import MappedFile, Source
@@ -94,20 +93,11 @@ def _directory(path: Path) -> tuple[list[Stored], dict[str, tuple[int, tuple[int
             raise CubeError(f"{path} is no NetCDF file of version 3 or 4 (it begins with {magic!r}), expected one of these; convert it.")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # SciPy warns that its own arrays must go before the file does, and they do
-            with _Bounded(path) as stream, netcdf_file(stream, "r", mmap=True, maskandscale=False) as file:
+            with files.Bounded(path) as stream, netcdf_file(stream, "r", mmap=True, maskandscale=False) as file:
                 return _variables(path, file)
     except DAMAGE as error:
         reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
         raise CubeError(f"{path} cannot be read as NetCDF ({reason}), expected a whole NetCDF file; save it again or restore it from a copy.") from error
-
-
-class _Bounded(io.FileIO):
-    """A file that gives no more than it has: asked for the four gigabytes of a damaged length, Python would make room for them first."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read as many bytes, or those that are left."""
-        left = max(0, os.fstat(self.fileno()).st_size - self.tell())
-        return super().read(left if size is None or size < 0 else min(size, left)) or b""
 
 
 def _variables(path: Path, file: Any) -> tuple[list[Stored], dict[str, tuple[int, tuple[int, ...]]]]:  # noqa: ANN401 - SciPy's own

@@ -124,11 +124,11 @@ def _polygons(path: Path, index: int, feature: dict[str, Any]) -> Iterator[list[
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind not in ("Polygon", "MultiPolygon"):
         raise LabelError(f"{path}: feature {index + 1} is a {kind}, expected a Polygon or MultiPolygon; draw it as a polygon.")
-    parts: list[Any] = [coordinates] if kind == "Polygon" else list(coordinates or ())
+    parts: list[Any] = [coordinates] if kind == "Polygon" else coordinates if isinstance(coordinates, list) else []
     for rings in parts:
         try:
             outlines = [np.asarray([point[:2] for point in ring], dtype=np.float64) for ring in rings or ()]
-        except (TypeError, ValueError, IndexError) as error:
+        except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
             raise LabelError(f"{path}: feature {index + 1} has coordinates that are no numbers, expected pairs (x, y); correct it.") from error
         if not outlines or any(outline.ndim != 2 or len(outline) < 3 or not np.isfinite(outline).all() for outline in outlines):
             raise LabelError(f"{path}: feature {index + 1} has fewer than three corners, expected a polygon; correct it.")

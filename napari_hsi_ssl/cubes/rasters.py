@@ -13,7 +13,7 @@ from PIL import Image
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import envi, matlab, polygons, readers, tiff
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, LabelError
-from napari_hsi_ssl.files import there
+from napari_hsi_ssl.files import Bounded, there
 
 SUPPORTED: Final = "TIFF, NumPy (.npy, .npz), MATLAB (.mat), PNG and ENVI classifications"
 
@@ -188,7 +188,7 @@ def _from_numpy(path: Path, key: str | None) -> NDArray[Any]:
 
 def _from_picture(path: Path) -> NDArray[Any]:
     try:
-        with Image.open(path) as picture:
+        with Bounded(path) as stream, Image.open(stream) as picture:
             image = np.asarray(picture)
     except (*DAMAGE, Image.DecompressionBombError) as error:
         raise CubeError(f"{path} cannot be read as a picture ({error}); save it again or restore it from a copy.") from error

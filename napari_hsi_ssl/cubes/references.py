@@ -21,6 +21,8 @@ KINDS: Final = ("white", "dark")
 _EXPOSURES: Final = ("exposure", "exposure time", "integration time", "integration_time", "tint", "tint1", "shutter", "shutter time")
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
 _HEADERS: Final = {".hdr"}
+_LONGEST: Final = 1e30
+"""An exposure, in any unit."""
 
 
 def calibrated(cube: xr.DataArray, calibration: Mapping[str, Any] | None, folder: Path) -> xr.DataArray:
@@ -66,7 +68,7 @@ def _check_note(calibration: Mapping[str, Any], name: str) -> None:
 
 
 def _is_time(value: object) -> bool:
-    return value is None or (isinstance(value, float | int) and abs(value) < np.finfo(np.float32).max)
+    return value is None or (isinstance(value, float | int) and -_LONGEST < value < _LONGEST)
 
 
 def read_reference(path: Path, cube: xr.DataArray, kind: str) -> xr.DataArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ GEOTAGS: Final = (33550, 33922, 34264, 34735, 34736, 34737)
 _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
 _METADATA_BYTES = 32 * 2**20
 _LARGEST_CROP = 128
+_UNFOLDS: Final = {1: 8, 5: 4096, 8: 1100, 32773: 128, 32946: 1100}
+"""How many bytes may come of one, by TIFF's numbers of packings: as it is (bits as bytes), LZW, deflate, PackBits."""
+_UNFOLDS_AT_MOST = 65536
 _KEPT_BYTES = 128 * 2**20
 _SPATIAL = {"Y", "X"}
 _UNSPECIFIED = {"Q", "I"}
@@ -66,11 +70,12 @@ def cube_names(path: Path) -> tuple[str, ...]:
     with opened(path) as file:
         numbers = _cube_series(file)
         for number in numbers:
-            _check_whole(path, file, file.series[number])
+            check_whole(path, file, file.series[number])
         return tuple(map(str, numbers))
 
 
-def _check_whole(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+def check_whole(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+    """Raise `CubeError` when an image ends behind the end of its file, or claims more than its packed parts can unfold to."""
     last = series.pages[-1] or series.keyframe
     if series.dataoffset is not None:
         expected = series.dataoffset + series.nbytes
@@ -78,6 +83,11 @@ def _check_whole(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageS
         expected = max((start + count for start, count in zip(last.dataoffsets, last.databytecounts, strict=False)), default=0)
     if expected > file.filehandle.size:
         raise CubeError(f"{path} is cut off: {file.filehandle.size} bytes found, at least {expected} expected; copy it again.")
+    page = series.keyframe
+    parts = [count for count in last.databytecounts if count]  # GDAL leaves out parts that hold nothing
+    claimed = min(len(parts) * math.prod(page.chunks) * np.dtype(series.dtype).itemsize, int(page.nbytes)) if series.dtype is not None else 0
+    if claimed > sum(parts) * _UNFOLDS.get(int(page.compression), _UNFOLDS_AT_MOST):
+        raise CubeError(f"{path} claims {claimed:,} bytes in each image, but holds {sum(parts):,} of it packed, which is too little; copy it again.")
 
 
 def is_picture(path: Path) -> bool:
@@ -116,7 +126,7 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
         if len(numbers) > 1:
             raise ChoiceError(path, tuple(map(str, numbers)))
         series = file.series[numbers[0]]
-        _check_whole(path, file, series)
+        check_whole(path, file, series)
         page = series.keyframe
         metadata = _metadata(file, page)
         array_shape = _squeezed(series)

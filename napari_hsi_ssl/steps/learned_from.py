@@ -67,7 +67,8 @@ def learned_from(map_path: Path, train: Path | None = None, window: int | None =
             raise LabelError("the audit of these training labels needs the window of the classifier; give --window too.")
         return Learned("", {"": read_labels(train, read_raster(map_path).shape)[0]}, window)
     path = _map_of_project(map_path)
-    told = read_json(path.with_suffix(".json")).get("provenance", {})
+    given_by = read_json(path.with_suffix(".json")).get("provenance")
+    told = given_by if isinstance(given_by, dict) else {}
     project = Project.open(path.parent.parent)
     cube, run, method = (str(told.get(key, "")) for key in ("cube", "run", "method"))
     if cube not in project.entries or method not in {"knn", "linear", "distil"}:
