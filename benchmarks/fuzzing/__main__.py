@@ -20,6 +20,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.fuzzing.mutations import Tree
 from benchmarks.fuzzing.targets import BY_NAME, TARGETS, drawn, read_tree, seeds_of, write_tree
 from benchmarks.fuzzing.trial import Outcome, tried
 from benchmarks.fuzzing.workers import outcomes
@@ -69,8 +70,11 @@ def _save(path: Path, seed: int, progress: dict[str, Any], name: str, *found: Co
 
 
 def _keep(out: Path, name: str, seed: int, number: int, outcome: Outcome) -> None:
+    keep_input(out, name, number, *drawn(name, seed, number), outcome)
+
+
+def keep_input(out: Path, name: str, number: int, tree: Tree, entry: str, outcome: Outcome) -> None:
     """Write a failing input with what came of it."""
-    tree, entry = drawn(name, seed, number)
     folder = out / "found" / name / f"{outcome.verdict}-{re.sub(r'[^A-Za-z0-9]+', '-', outcome.place)[:80]}-{number}"
     (folder / "input").mkdir(parents=True, exist_ok=True)
     write_tree(folder / "input", tree)

@@ -172,7 +172,6 @@ def settings(path: Path) -> None:
     found = model.parse(values, str(path))
     again = model.parse(json.loads(json.dumps(found.model_dump(mode="json"))))
     hold(again == found and again.digest() == found.digest(), f"{found} became {again}")
-    hold(isinstance(hash(found), int), "settings without a hash")
     if hasattr(found, "kind") and model in STEP_KINDS.values():
         hold(parse_step(step_text(found)) == found, f"step {step_text(found)} is not {found}")
 

@@ -103,6 +103,7 @@ def _refused(error: HsiError, folder: Path) -> Outcome:
 def _place(error: BaseException) -> str:
     """Return the last line of this package that an error went through, and the last of all."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "napari_hsi_ssl" in frame.filename] or frames
-    last = frames[-1] if frames else None
-    return f"{Path(own[-1].filename).name}:{own[-1].name}:{own[-1].line}" + (f" < {Path(last.filename).name}:{last.name}" if last else "")
+    if not frames:
+        return "an unknown place"
+    own, last = ([frame for frame in frames if "napari_hsi_ssl" in frame.filename] or frames)[-1], frames[-1]
+    return f"{Path(own.filename).name}:{own.name}:{own.line} < {Path(last.filename).name}:{last.name}"

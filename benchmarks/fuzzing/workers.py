@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import dask
+import psutil
 
 from benchmarks.fuzzing.targets import drawn
 from benchmarks.fuzzing.trial import HANG_SECONDS, Outcome, limit_memory, tried
 
-_PATIENCE: Final = 15 * HANG_SECONDS
-"""Seconds on the clock after which a worker that does not answer is ended."""
+_SLEEP_SECONDS: Final = 300.0
+"""On the clock: a worker that has not answered for so long is ended even where it takes no processor time, as one that waits for ever."""
 _MEMORY_DISK: Final = Path("/dev/shm")
 """Where waiting for the disk costs nothing."""
 _LIFE: Final = 400
@@ -33,7 +34,21 @@ class _Worker:
     pipe: Connection
     number: int = -1
     since: float = 0.0
+    spent: float = 0.0
     left: int = _LIFE
+
+    @property
+    def processor_seconds(self) -> float:
+        """What its process has taken so far."""
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self.process.pid).cpu_times()
+            return float(times.user + times.system)
+        return self.spent
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it will hardly answer any more."""
+        return self.number >= 0 and (self.processor_seconds - self.spent > 2 * HANG_SECONDS or time.monotonic() - self.since > _SLEEP_SECONDS)
 
 
 def outcomes(name: str, seed: int, numbers: Iterator[int], count: int) -> Iterator[tuple[int, Outcome]]:
@@ -68,8 +83,8 @@ def outcomes(name: str, seed: int, numbers: Iterator[int], count: int) -> Iterat
                     _end(worker, workers)
                 else:
                     ended = ended or not _give(worker, numbers)
-            for worker in [one for one in workers if one.number >= 0 and time.monotonic() - one.since > _PATIENCE]:
-                yield worker.number, Outcome("hang", f"no answer for {_PATIENCE:.0f} s", f"no answer {name}")
+            for worker in [one for one in workers if time.monotonic() - one.since > HANG_SECONDS and one.hangs]:
+                yield worker.number, Outcome("hang", "it was ended", f"no answer {name}")
                 _end(worker, workers)
     finally:
         for worker in list(workers):
@@ -81,7 +96,7 @@ def _give(worker: _Worker, numbers: Iterator[int]) -> bool:
     if number is None:
         worker.number = -1
         return False
-    worker.number, worker.since, worker.left = number, time.monotonic(), worker.left - 1
+    worker.number, worker.since, worker.spent, worker.left = number, time.monotonic(), worker.processor_seconds, worker.left - 1
     worker.pipe.send(number)
     return True
 

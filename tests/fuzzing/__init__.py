@@ -1,0 +1,1 @@
+"""What fuzzing found, kept; and properties that random files, headers and settings must have."""
