@@ -84,6 +84,8 @@ def check_whole(path: Path, file: tifffile.TiffFile, series: tifffile.TiffPageSe
     if expected > file.filehandle.size:
         raise CubeError(f"{path} is cut off: {file.filehandle.size} bytes found, at least {expected} expected; copy it again.")
     page = series.keyframe
+    if math.prod(page.chunked) > len(page.dataoffsets):
+        raise CubeError(f"{path} lists {len(page.dataoffsets)} parts of an image, expected {math.prod(page.chunked)} for its size; copy it again.")
     parts = [count for count in last.databytecounts if count]  # GDAL leaves out parts that hold nothing
     claimed = min(len(parts) * math.prod(page.chunks) * np.dtype(series.dtype).itemsize, int(page.nbytes)) if series.dtype is not None else 0
     if claimed > sum(parts) * _UNFOLDS.get(int(page.compression), _UNFOLDS_AT_MOST):
