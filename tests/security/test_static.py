@@ -50,9 +50,10 @@ def _is(node: ast.expr | None, value: object) -> bool:
     return isinstance(node, ast.Constant) and node.value == value and type(node.value) is type(value)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_no_module_runs_what_a_file_says(path):
-    assert offences(path.read_text(encoding="utf-8")) == []
+def test_no_module_runs_what_a_file_says():
+    modules = sorted(PACKAGE.rglob("*.py"))
+    assert len(modules) > 300
+    assert {path.name: found for path in modules if (found := offences(path.read_text(encoding="utf-8")))} == {}
 
 
 @pytest.mark.parametrize(
