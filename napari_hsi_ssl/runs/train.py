@@ -14,7 +14,7 @@ import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 
@@ -23,6 +23,9 @@ from napari_hsi_ssl.config import RunConfig
 from napari_hsi_ssl.errors import HsiError, RunError
 from napari_hsi_ssl.runs.folder import RunFolder
 from napari_hsi_ssl.runs.slurm import AGAIN
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _MARK: Final = "NAPARI_HSI_SSL_RANKS"
 """Set by rank 0 for the ranks it starts: their environment is meant, a surrounding job's is not."""
@@ -89,7 +92,8 @@ def _end_other_ranks() -> None:
 
 
 def _failed(folder: RunFolder, message: str) -> int:
-    sys.stderr.write(f"{message}\n")
+    with suppress(OSError):  # the log is on the same disk, which may be full
+        sys.stderr.write(f"{message}\n")
     with suppress(HsiError):  # on a full disk the log alone has it
         folder.emit("failed", message=message)
     return 1
@@ -128,14 +132,26 @@ def verify_inputs(config: RunConfig, folder: RunFolder) -> None:
 
 def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew: bool, cluster: bool) -> bool:
     """Train, and return whether the run was only interrupted and wants to go on."""
+    from napari_hsi_ssl.learning.devices import SILENCE, make_fabric, rank_lost
+
+    fabric = make_fabric(config.trainer, cluster=cluster)
+    try:
+        return _train_on(fabric, folder, config, leave, anew=anew, cluster=cluster)
+    except RuntimeError as error:
+        if fabric.world_size == 1 or not rank_lost(error):
+            raise
+        silence = f"has ended or did not answer for {SILENCE.total_seconds():.0f} s"
+        raise RunError(f"another of the {fabric.world_size} ranks {silence}; see {folder.log_path}, then continue with --resume.") from None
+
+
+def _train_on(fabric: Fabric, folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew: bool, cluster: bool) -> bool:
     from napari_hsi_ssl.learning.checkpoint import States, save_model
-    from napari_hsi_ssl.learning.devices import SILENCE, describe, make_fabric, rank_lost
+    from napari_hsi_ssl.learning.devices import describe
     from napari_hsi_ssl.learning.distillation import Distillation
     from napari_hsi_ssl.learning.loop import fit
     from napari_hsi_ssl.learning.setup import prepare
     from napari_hsi_ssl.learning.trials import out_of_memory, too_large
 
-    fabric = make_fabric(config.trainer, cluster=cluster)
     fabric.launch()
     prepared = prepare(config, folder.resolve, fabric.world_size)
     objective, card = prepared.objective, prepared.card
@@ -154,9 +170,6 @@ def _train(folder: RunFolder, config: RunConfig, leave: threading.Event, *, anew
     try:
         outcome = fit(fabric, objective, config.trainer, states, folder.emit, leave.is_set, facts, anew=anew)
     except (RuntimeError, MemoryError) as error:
-        if fabric.world_size > 1 and rank_lost(error):
-            silence = f"has ended or did not answer for {SILENCE.total_seconds():.0f} s"
-            raise RunError(f"another of the {fabric.world_size} ranks {silence}; see {folder.log_path}, then continue with --resume.") from None
         if not out_of_memory(error):
             raise
     if outcome is None:  # only here nothing holds the tensors of the failed step any more
