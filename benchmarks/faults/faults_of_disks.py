@@ -12,7 +12,9 @@ from world import hashes
 
 from napari_hsi_ssl.cubes.writers import load_map
 from napari_hsi_ssl.errors import HsiError
+from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.runs import launch
 
 _FULL = "No space left on device"
 SMALL_PCA = ("pca", "--bands", 6, "--components", 4)
@@ -81,12 +83,20 @@ def export(world: World) -> None:
 
 
 def _train_until_full(world: World, left: int, *words: str) -> None:
+    """Fill the disk while a run trains; where not even its log can be written, whoever watches says that it has stopped."""
     assert world.disk is not None
     folder = world.run_of()
     child = begin_slowly(folder)
     step = (folder.last("checkpoint") or {})["step"]
     world.disk.fill(left)
-    world.fails(folder, child, *words)
+    if left:
+        world.fails(folder, child, *words)
+    else:
+        world.expect(child.wait() == 1, f"the trainer ends with {child.code}")
+        try:
+            run(launch.follow(folder))
+        except HsiError as error:
+            world.hear(str(error), *words)
     world.whole()
     world.expect(max((int(path.stem.removeprefix("step-")) for path in folder.checkpoints.glob("step-*.pt")), default=0) >= step, "a saved state is lost")
     world.disk.empty()
@@ -100,7 +110,7 @@ def state(world: World) -> None:
 
 @case("disk full: a training that cannot even write an event")
 def event(world: World) -> None:
-    _train_until_full(world, 0, _FULL)
+    _train_until_full(world, 0, "stopped without a word", "--resume")
 
 
 @case("disk read-only while a training runs")
