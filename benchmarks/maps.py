@@ -253,27 +253,28 @@ def watched(*words: object) -> dict[str, float]:
 
 
 def measure_memory(work: Path, *, gigabytes: float = 20.0) -> list[Row]:
-    """Take a sparse cube of so many GB from the file to the map by command line: projection, a short training, map; the memory of each."""
-    height, window = round(gigabytes * 1e9 / (COLUMNS * BANDS * 2)), 15
+    """Take a sparse cube of so many GB from its file to a map by command line, and tell the memory of every step; a small cube teaches the network."""
+    height, place = round(gigabytes * 1e9 / (COLUMNS * BANDS * 2)), f"sparse {gigabytes:g} GB BIL"
     rows = []
     with tempfile.TemporaryDirectory(dir=work) as name:
         folder, project = Path(name), Path(name) / "project"
-        write_sparse(folder / "large.dat", (height, COLUMNS, BANDS), "bil")
-        labels = np.zeros((height, COLUMNS), dtype=np.uint8)
-        for number in range(1, 5):  # on rows that hold numbers
-            labels[:30, 1000 + 400 * number : 1020 + 400 * number] = number
-        np.save(folder / "labels.npy", labels)
+        (folder / "taught").mkdir()
+        (folder / "mapped").mkdir()
+        scene, truth, _ = indian_pines()
+        np.save(folder / "taught" / "small.npy", np.asarray(scene.data))
+        np.save(folder / "truth.npy", truth)
+        write_sparse(folder / "mapped" / "large.dat", (height, COLUMNS, BANDS), "bil")
         steps: dict[str, tuple[object, ...]] = {
-            "new": ("new", project, "--cubes", folder / "large.hdr"),
+            "project made": ("new", project, "--cubes", folder / "taught" / "small.npy", folder / "mapped" / "large.hdr"),
             "projection on 30 components": ("pca", project, "--bands", BANDS, "--sample", 200_000),
-            "short training": ("distil", project, "--train", f"large={folder / 'labels.npy'}", "--window", window, "--epochs", 1, "--run", "short"),
+            "training on the small cube": ("distil", project, "--train", f"small={folder / 'truth.npy'}", "--window", 15, "--epochs", 1, "--run", "short"),
             "map": ("classify", project, "--run", "short", "--cube", "large", "--calibrate", "no"),
         }
         for step, words in steps.items():
             found = watched(*words)
             print(json.dumps({"step": step, **found}), flush=True)
             memory_mb = {"ours": found["private_mb"], "ours, pages of mapped files counted": found["resident_mb"]}
-            what = f"{step}: sparse {gigabytes:g} GB BIL ({height * COLUMNS / 1e6:.0f} M pixels × {BANDS}), by command line"
+            what = f"{place}, {height * COLUMNS / 1e6:.0f} M pixels × {BANDS}, by command line: {step}"
             rows.append(Row("20 GB", what, "", spread([found["s"]]), None, memory_mb=memory_mb))
     return rows
 

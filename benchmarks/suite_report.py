@@ -166,13 +166,15 @@ def section(report: Report, images: Path) -> list[str]:
         "",
         f"{report['date'][:10]}, {about['cores']} cores ({about['processor']}), {about['memory_gb']} GB, Python {about['python']}, torch {about['torch']}, "
         f"napari {about['napari']}; {report['seconds'] / 60:.0f} minutes in all, load {report['load_at_start']:.1f} at the start. Medians with quartiles; "
-        "*times* is the rival's median over this project's (above 1 this project is faster).",
+        "*times* is the rival's median over this project's (above 1 this project is faster); added memory is private memory at the peak of the first turn, "
+        "beyond what the process held and could use again.",
         *tables(report),
     ]
     series = report["series"]
     if series:
-        lines += ["", "**Growth**: seconds at growing sizes, and the exponent of the power law through them (1 = linear).", ""]
-        lines += ["| what grows | task | seconds | exponent |", "| --- | --- | --- | --- |", *map(_growth_line, series), ""]
+        words = "seconds at growing sizes, the exponent of the power law through all, and between the last two (1 = linear; for cores −1 is ideal)"
+        lines += ["", f"**Growth**: {words}.", ""]
+        lines += ["| what grows | task | seconds | exponent | at the end |", "| --- | --- | --- | --- | --- |", *map(_growth_line, series), ""]
     for quantity in dict.fromkeys(one["quantity"] for one in series if one["quantity"] != "cores"):
         name = f"growth-{quantity.replace(' ', '-')}.png"
         images.mkdir(exist_ok=True)
@@ -182,9 +184,11 @@ def section(report: Report, images: Path) -> list[str]:
 
 
 def _growth_line(one: Mapping[str, Any]) -> str:
-    figures = ", ".join(f"{size:,.0f}: {seconds:.3g}" for size, seconds in zip(one["x"], one["seconds"], strict=True))
+    figures = "; ".join(f"{size:,.0f}: {seconds:.3g}" for size, seconds in zip(one["x"], one["seconds"], strict=True))
+    slopes = np.diff(np.log(one["seconds"])) / np.diff(np.log(one["x"]))
+    end = slopes[-1] if slopes.size else np.nan
     memory = f"; {max(one['resident_mb']):.0f} MB at most, mapped pages counted" if one["resident_mb"] else ""
-    return f"| {QUANTITIES[one['quantity']]} | {one['task']}, {one['who']} | {figures}{memory} | {one['exponent']:.2f} |"
+    return f"| {QUANTITIES[one['quantity']]} | {one['task']}, {one['who']} | {figures}{memory} | {one['exponent']:.2f} | {end:.2f} |"
 
 
 def figure(series: Sequence[Mapping[str, Any]], name: str) -> Figure:
