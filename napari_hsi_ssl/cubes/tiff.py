@@ -21,6 +21,7 @@ from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes.lazy import DECODED, Index, MappedFile, Source, StoredArray, build_cube
 from napari_hsi_ssl.cubes.spectral_units import from_band_names, stated_quantity, to_nm
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError, HsiWarning
+from napari_hsi_ssl.files import Bounded
 
 GEOTAGS: Final = (33550, 33922, 34264, 34735, 34736, 34737)
 """Pixel scale, tie points, transformation, and the three tags of GeoTIFF keys: what places an image on the earth."""
@@ -199,7 +200,7 @@ class TiffArray(StoredArray):
         index = tuple(next(kept) if plain or side > 1 else 0 for side in self.full_shape)
         try:
             # Opening the file anew costs a millisecond, needs no open file and survives pickling to another process.
-            with tifffile.TiffFile(self.path) as file, file.series[int(self.key)].aszarr(level=0) as store:
+            with Bounded(self.path) as stream, tifffile.TiffFile(stream) as file, file.series[int(self.key)].aszarr(level=0) as store:
                 return np.asarray(zarr.open_array(store, mode="r")[index], dtype=self.dtype)
         except Exception as error:  # every codec raises errors of its own on damaged data
             reason = str(error).split("\n")[0].rstrip(".") or type(error).__name__
