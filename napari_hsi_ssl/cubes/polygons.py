@@ -176,7 +176,7 @@ def from_roi(path: Path, shape: tuple[int, int]) -> Labels:
             f"{path} names {len(names)} regions with {sum(max(count, 0) for count in counts)} points and lists {len(points)}, "
             "expected the text export of ENVI regions of interest; export it again."
         )
-    places = np.asarray(points, dtype=np.int64).reshape(-1, 2)
+    places = np.asarray(points, dtype=np.float64).reshape(-1, 2)  # of numbers of any size
     places -= 0 if (places == 0).any() else 1
     height, width = shape
     outside = (places < 0).any(axis=1) | (places[:, 0] >= width) | (places[:, 1] >= height)
@@ -184,7 +184,7 @@ def from_roi(path: Path, shape: tuple[int, int]) -> Labels:
         x, y = points[int(np.flatnonzero(outside)[0])]
         raise LabelError(f"{path}: point X = {x}, Y = {y} lies outside the {height}×{width} (y, x) image; use regions drawn on this cube.")
     labels = np.zeros(shape, dtype=np.int32)
-    for number, part in enumerate(np.split(places, np.cumsum(counts)[:-1]), start=1):
+    for number, part in enumerate(np.split(places.astype(np.intp), np.cumsum(counts)[:-1]), start=1):
         labels[part[:, 1], part[:, 0]] = number
     return labels, dict(enumerate(names, start=1))
 
