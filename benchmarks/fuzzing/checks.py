@@ -83,12 +83,12 @@ def plain_numbers(path: Path) -> None:
     """Read plain numbers with a shape, and see that both orders hold the same numbers."""
     first = read_cube(path, shape=(3, 4, 5))
     hold(first.shape == (3, 4, 5), f"shape {first.shape}")
-    consistent(path, first)
+    consistent(path, first, (3, 4, 5))
     other = read_cube(path, shape=(5, 4, 3), order="F")
     hold(_same(np.asarray(first.data), np.asarray(other.data).transpose(2, 1, 0)), "C and F order are not each other's mirror")
 
 
-def consistent(path: Path, found: xr.DataArray) -> None:
+def consistent(path: Path, found: xr.DataArray, shape: tuple[int, int, int] | None = None) -> None:
     """Raise `Wrong` where a cube contradicts itself, its header, or what is written of it and read again."""
     height, width, bands = found.shape
     hold(found.dims == ("y", "x", "band") and min(found.shape) > 0, f"dimensions {found.dims} {found.shape}")
@@ -98,7 +98,7 @@ def consistent(path: Path, found: xr.DataArray) -> None:
     y, x, band = height // 2, width - 1, bands // 2
     parts = [found.data[y, x]]
     if found.size <= _SMALL:
-        again = read_cube(path, key=found.attrs.get("key")).data
+        again = read_cube(path, key=found.attrs.get("key"), shape=shape).data
         parts += [found.data, found.data[y], found.data[:, :, band], found.data[::-1, ::2], again]
     else:
         parts += [found.data[:2, :2, :2]]
