@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import threading
@@ -362,7 +363,7 @@ def identity(pid: int) -> dict[str, Any]:
         started = psutil.Process(pid).create_time()
     except psutil.Error:  # it has ended already
         started = 0.0
-    return {"host": socket.gethostname(), "pid": pid, "started": started}
+    return {"host": socket.gethostname(), "pid": pid, "started": started, "after_boot": started - psutil.boot_time()}
 
 
 def _ends_a_line(path: Path) -> bool:
@@ -379,7 +380,9 @@ def still_there(lock: dict[str, Any]) -> bool:
         return bool(time.time() - lock.get("heartbeat", lock.get("time", 0.0)) < STALE_SECONDS)
     try:
         process = psutil.Process(lock["pid"])
-        same = abs(process.create_time() - lock["started"]) < 1.0
+        started = process.create_time()
+        # Where a clock is set, the system says that its start, and that of every process, was at another time.
+        same = min(abs(started - lock["started"]), abs(started - psutil.boot_time() - lock.get("after_boot", -math.inf))) < 1.0
         return bool(same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,7 +215,7 @@ def test_a_read_only_folder_is_named(folder, monkeypatch):
     def read_only(*_, **__):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", read_only)
+    monkeypatch.setattr(Path, "touch", read_only)
     with pytest.raises(ProjectError, match=r"lock\.json cannot be written \(Read-only file system\)"), folder.locked():
         pass
     monkeypatch.setattr(type(folder.log_path), "open", read_only)
@@ -241,3 +243,14 @@ def test_a_long_log_is_read_in_one_go(folder):
     assert len(folder.history()) == 100_000
     assert folder.state == "stopped"
     assert time.perf_counter() - begin < 20, "the log is read more than once"
+
+
+def test_a_clock_that_is_set_ends_no_lock(folder, monkeypatch):
+    """The system reckons the start of a process from its own, which moves with the clock: a second trainer could have started."""
+    with folder.locked():
+        ticks, real = psutil.Process().create_time(), psutil.boot_time()
+        monkeypatch.setattr(psutil, "boot_time", lambda: real + 3600)
+        monkeypatch.setattr(psutil.Process, "create_time", lambda _self: ticks + 3600)
+        assert folder.owner is not None
+        monkeypatch.setattr(psutil, "boot_time", lambda: real + 90)
+        assert folder.owner is None, "another process that was given the same number"
