@@ -110,7 +110,7 @@ def state(world: World) -> None:
 
 @case("disk full: a training that cannot even write an event")
 def event(world: World) -> None:
-    _train_until_full(world, 0, "stopped without a word", "--resume")
+    _train_until_full(world, 0)
 
 
 @case("disk read-only while a training runs")
