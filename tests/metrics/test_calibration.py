@@ -94,6 +94,7 @@ def test_disagreement_is_the_divergence_of_jensen_and_shannon():
     one, other = softmax(generator.normal(size=(2, 40, 3)), axis=-1)
     np.testing.assert_allclose(disagreement([one, other]), jensenshannon(one, other, axis=1) ** 2 / np.log(2), atol=1e-6)
     np.testing.assert_allclose(disagreement([one, one, one]), 0, atol=1e-9)
+    assert (disagreement([one, one, one]) >= 0).all(), "rounding must not make it negative"
     np.testing.assert_allclose(disagreement([[[1, 0, 0]], [[0, 1, 0]], [[0, 0, 1]]]), 1, atol=1e-6)
     assert np.isnan(disagreement([[[np.nan] * 3], [[np.nan] * 3]])).all()
 
