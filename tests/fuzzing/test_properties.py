@@ -137,7 +137,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_settings_of_any_values_are_refused_or_survive_json(data):
     name = data.draw(st.sampled_from(sorted(SETTINGS)))
