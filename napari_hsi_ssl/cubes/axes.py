@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -78,7 +79,7 @@ def is_cube(array: Stored) -> bool:
 
 def cube_names(arrays: Sequence[Stored]) -> tuple[str, ...]:
     """Return the names of the arrays that could be cubes: those with a named axis of bands where there are such, largest first."""
-    found = sorted((array for array in arrays if is_cube(array)), key=lambda array: (-np.prod(array.shape, dtype=float), array.name))
+    found = sorted((array for array in arrays if is_cube(array)), key=lambda array: (-math.prod(array.shape), array.name))
     spectral = [array for array in found if any(dim is not None and _BAND.match(dim) for dim in array.dims)]
     return tuple(array.name for array in spectral or found)
 

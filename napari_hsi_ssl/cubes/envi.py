@@ -321,7 +321,7 @@ def _default_bands(header: dict[str, str], bands: int) -> tuple[int, ...] | None
     items = split_list(header.get("default bands", ""))
     try:
         numbers = tuple(int(float(item)) - 1 for item in items)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return numbers if numbers and all(0 <= number < bands for number in numbers) else None
 

@@ -89,12 +89,13 @@ class SampleMap:
                 values = {name: archive[name] for name in cls.__dataclass_fields__}
             count = len(values["pixel"])
             fits = values["places"].shape == (count, 2) and values["cube"].shape == (count,) and values["cubes"].ndim == 1
+            neighbours, seed = int(values["neighbours"]), int(values["seed"])
         except DAMAGE as error:
             raise ProjectError(f"{path} is not a whole UMAP file ({type(error).__name__}: {error}); delete it and make the UMAP again.") from error
         if not fits:
             raise ProjectError(f"{path} is not a usable UMAP file (its arrays do not fit one another); delete it and make the UMAP again.")
         cubes = tuple(str(name) for name in values["cubes"])
-        return cls(cubes, values["cube"], values["pixel"], values["places"], int(values["neighbours"]), int(values["seed"]))
+        return cls(cubes, values["cube"], values["pixel"], values["places"], neighbours, seed)
 
 
 def draw_pixels(areas: Mapping[str, NDArray[np.bool_]], domains: Mapping[str, str], count: int, seed: int) -> dict[str, NDArray[np.int64]]:
