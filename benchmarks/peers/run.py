@@ -97,7 +97,8 @@ def in_turns(comparison: str, folder: Path, answers: Path, repeats: int, limit: 
             begin = time.monotonic()
             past.append(drive(who, task, folder, answers / f"{who}-{task}{'.npy' if 'scatter' in task else '.npz'}", limit))
             told = {name: round(value, 4) if isinstance(value, float) else value for name, value in past[-1].items() if name != "details"}
-            print(f"[{repeat + 1}/{repeats}] {who}:{task:20s} {time.monotonic() - begin:6.1f} s  {told}", past[-1].get("details", ""), file=sys.stderr, flush=True)
+            words = f"[{repeat + 1}/{repeats}] {who}:{task:20s} {time.monotonic() - begin:6.1f} s  {told}"
+            print(words, past[-1].get("details", ""), file=sys.stderr, flush=True)
     return found
 
 
