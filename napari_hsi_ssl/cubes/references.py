@@ -22,7 +22,7 @@ _EXPOSURES: Final = ("exposure", "exposure time", "integration time", "integrati
 _NUMBER: Final = re.compile(r"[-+]?\d+(\.\d*)?([eE][-+]?\d+)?")
 _HEADERS: Final = {".hdr"}
 _LONGEST: Final = 1e30
-"""An exposure, in any unit."""
+"""An exposure in any unit, or a reflectance."""
 
 
 def calibrated(cube: xr.DataArray, calibration: Mapping[str, Any] | None, folder: Path) -> xr.DataArray:
@@ -58,8 +58,8 @@ def calibrated(cube: xr.DataArray, calibration: Mapping[str, Any] | None, folder
 
 def _check_note(calibration: Mapping[str, Any], name: str) -> None:
     panel, times = calibration.get("panel"), calibration.get("exposure")
-    whole = all(isinstance(calibration.get(kind), str | None) for kind in KINDS) and isinstance(panel, str | float | int | None)
-    timed = times is None or (isinstance(times, list | tuple) and len(times) == 3 and all(map(_is_time, times)))
+    whole = all(isinstance(calibration.get(kind), str | None) for kind in KINDS) and (isinstance(panel, str) or _is_figure(panel))
+    timed = times is None or (isinstance(times, list | tuple) and len(times) == 3 and all(map(_is_figure, times)))
     if not (whole and timed):
         raise CubeError(
             f"calibration of {name} is noted as {dict(calibration)}, expected names of files as 'white' and 'dark', a name or a number as 'panel', "
@@ -67,7 +67,7 @@ def _check_note(calibration: Mapping[str, Any], name: str) -> None:
         )
 
 
-def _is_time(value: object) -> bool:
+def _is_figure(value: object) -> bool:
     return value is None or (isinstance(value, float | int) and -_LONGEST < value < _LONGEST)
 
 

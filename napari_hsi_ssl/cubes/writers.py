@@ -88,7 +88,7 @@ def load_map(path: Path, *, layers: bool = False) -> ClassMap:
 def map_layers(path: Path) -> tuple[str, ...]:
     """Return the names of the layers that a saved map has besides its confidence."""
     named = read_json(path.with_suffix(".json")).get("layers", [])
-    return tuple(name for name in LAYERS if name in named)
+    return tuple(name for name in LAYERS if name in named) if isinstance(named, list) else ()
 
 
 def load_layer(path: Path, name: str, shape: tuple[int, ...] | None = None) -> NDArray[np.float32]:
