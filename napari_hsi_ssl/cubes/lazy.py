@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import struct
-import os
-import struct
 import threading
 import warnings
 from collections import OrderedDict
@@ -30,7 +28,6 @@ Shape = tuple[int, int, int]
 Index = int | slice | NDArray[np.intp]
 
 _CHUNK_BYTES = 32 * 2**20
-_HEAP_BYTES, _HEAP_SIGN = 32 * 2**20, b"GCOL\x01\0\0\0"
 _HEAP_BYTES, _HEAP_SIGN = 32 * 2**20, b"GCOL\x01\0\0\0"
 _DEFLATE_MOST = 1032
 """How many times its length a deflated block can unfold to."""
@@ -184,36 +181,6 @@ def check_inside(path: Path, data: Any) -> None:  # noqa: ANN401 - h5py has no t
     outside = [name for name, *_ in data.external or ()] + ([part.file_name for part in data.virtual_sources()] if data.is_virtual else [])
     if any(name != "." for name in outside):
         raise CubeError(f"{path}: the values of '{data.name}' lie in other files ({outside[0]}), expected them within this one; repack it (h5repack).")
-
-
-def check_heaps(path: Path) -> None:
-    """Raise `CubeError` when a global heap of an HDF5 file, which holds texts of any length, is damaged so that HDF5 would search it without end.
-
-    Of a file of gigabytes its beginning and its end are looked through, where such heaps lie.
-    """
-    with path.open("rb") as stream:
-        last = max(0, stream.seek(0, os.SEEK_END) - _HEAP_BYTES)
-        for begin in sorted({0, last}):
-            stream.seek(begin)
-            content = stream.read(_HEAP_BYTES)
-            place = content.find(_HEAP_SIGN)
-            while place >= 0:
-                if _endless(content, place):
-                    raise CubeError(f"{path} holds a damaged heap of texts at byte {begin + place}, expected a whole HDF5 file; save it again, or restore it.")
-                place = content.find(_HEAP_SIGN, place + 1)
-
-
-def _endless(content: bytes, heap: int) -> bool:
-    """Whether the objects of a heap (number, references, size) end in free space of no size: the step to the next object would lead nowhere."""
-    if heap + 16 > len(content):
-        return False
-    place, end = heap + 16, min(heap + struct.unpack_from("<Q", content, heap + 8)[0], len(content))
-    while place + 16 <= end:
-        number, _, _, size = struct.unpack_from("<HHIQ", content, place)
-        if number == 0 and size == 0:
-            return True
-        place += size if number == 0 else 16 + size + (-size % 8)
-    return False
 
 
 def check_heaps(path: Path) -> None:
