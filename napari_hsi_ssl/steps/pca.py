@@ -65,10 +65,11 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
         if progress.warning:
             warnings.append(progress.message)
         yield progress
+    kept = True
     try:  # runs know it by its hash, and another fit may differ in the last bit
         projection = Projection.load(folder / "pca.npz")
     except ProjectError:
-        projection.save(folder / "pca.npz")
+        kept = False
     for number, source in enumerate(sources):
         target = folder / f"{source.name}.npy"
         shape = (*source.cube.shape[:2], len(projection.components))
@@ -82,7 +83,7 @@ def fit_pca(project: Project, config: PcaConfig, *, current: bool = True) -> Ste
                 yield from _denoised(scores, projection, config.denoise, source.name)
             scores.flush()
             del scores
-    if not (folder / "pca.npz").exists():  # runs know it by its hash, and another fit may differ in the last bit
+    if not kept:
         projection.save(folder / "pca.npz")
     if not current:
         return {"inlet": name, "warnings": warnings}
