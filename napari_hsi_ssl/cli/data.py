@@ -92,7 +92,8 @@ def crop(
     """Use only a box of a cube; the file stays as it is."""
     from napari_hsi_ssl.steps import cubes as verbs
 
-    return verbs.crop(Project.open(project), cube, numbers(box, 4, "--box"))
+    corners = numbers(box, 4, "--box")  # wrong usage is told before anything else
+    return verbs.crop(Project.open(project), cube, corners)
 
 
 @verb
