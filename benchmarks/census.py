@@ -85,7 +85,9 @@ class Census:
         memory = self.process.memory_full_info()
         return {
             "uss_mb": memory.uss / 2**20, "malloc_mb": _allocated(), "rss_mb": memory.rss / 2**20,
-            "compute_mb": sum(_private(child) for child in compute), "threads": threading.active_count(), "tasks": self.process.num_threads(),
+            "compute_mb": sum(_private(child) for child in compute),
+            "threads": sum(not isinstance(one, threading._DummyThread) for one in threading.enumerate()),
+            "tasks": self.process.num_threads(),
             "pool": QThreadPool.globalInstance().activeThreadCount(), "children": len(self.process.children(recursive=True)),
             "zombies": sum(child.status() == psutil.STATUS_ZOMBIE for child in self.process.children()),
             "files": self.process.num_fds() if hasattr(self.process, "num_fds") else len(self.process.open_files()), "mapped": _mapped(folder),

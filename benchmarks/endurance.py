@@ -421,6 +421,7 @@ def main() -> int:
 def live(log: Path, work: Path, options: argparse.Namespace) -> None:
     """Go through the cycles in one window, a line each."""
     import napari
+    from qtpy.QtCore import QThreadPool
     from qtpy.QtWidgets import QMessageBox
 
     from napari_hsi_ssl.runs import launch
@@ -428,6 +429,7 @@ def live(log: Path, work: Path, options: argparse.Namespace) -> None:
     warnings.filterwarnings("ignore", module="napari")
     launch.lower_priority = lambda _pid: None  # beside other programs a trainer that gives way to all of them takes minutes to start
     QMessageBox.exec = QMessageBox.exec_ = lambda *_: 0  # nobody is there to answer
+    QThreadPool.globalInstance().setExpiryTimeout(20)  # idle threads, with a file each, are gone when they are counted
     viewer = napari.Viewer()
     viewer.window.resize(1200, 760)
     rest(1.0)
