@@ -12,7 +12,7 @@ from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import ConfigError, CubeError
 from napari_hsi_ssl.explore import clusters
 from napari_hsi_ssl.explore.clusters import assign, fit_clusters, foreground_clusters
-from napari_hsi_ssl.explore.masks import make_mask
+from napari_hsi_ssl.explore.masks import find_mask
 from napari_hsi_ssl.progress import run
 
 
@@ -88,11 +88,11 @@ def test_the_mask_of_clusters(kinds):
     truth, values = kinds
     cube = as_cube(values, name="kinds")
     plain = {"method": "kmeans", "fill_holes": False, "drop_specks": 0}
-    np.testing.assert_array_equal(make_mask(cube, MaskConfig(**plain)), truth != 1)
-    np.testing.assert_array_equal(make_mask(cube, MaskConfig(background=(0, 1), **plain)), truth > 1)
-    np.testing.assert_array_equal(make_mask(cube, MaskConfig(foreground=(3,), **plain)), truth == 3)
+    np.testing.assert_array_equal(run(find_mask(cube, MaskConfig(**plain))), truth != 1)
+    np.testing.assert_array_equal(run(find_mask(cube, MaskConfig(background=(0, 1), **plain))), truth > 1)
+    np.testing.assert_array_equal(run(find_mask(cube, MaskConfig(foreground=(3,), **plain))), truth == 3)
     inside = MaskConfig(method="kmeans", background=(0,), drop_specks=0)
-    np.testing.assert_array_equal(make_mask(cube, inside), truth != 0, err_msg="background inside an object was named, not forgotten")
+    np.testing.assert_array_equal(run(find_mask(cube, inside)), truth != 0, err_msg="background inside an object was named, not forgotten")
 
 
 def test_naming_clusters():
