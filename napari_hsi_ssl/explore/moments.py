@@ -6,15 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.explore.chunks import CHUNK, Chunk, Spectra, first_spectra, map_chunks, one_blas_thread
-
-_LARGE_DIRECTIONS = 6
-_SMALL = 1e-3
-"""Share of a spectrum's square that float32 may sum: its rounding is then 1e-10 of the whole."""
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks, one_blas_thread
 
 
 @dataclass
@@ -129,8 +124,6 @@ def accumulate(
 ) -> Iterator[int]:
     """Add the spectra of an area to ``moments`` and yield the pixels done after every part.
 
-    Many spectra of values that float32 holds exactly are summed with it, less what `_LargeDirections` takes away: for a third less time.
-
     Parameters
     ----------
     transform : callable, optional
@@ -148,21 +141,15 @@ def accumulate(
         wanted = area.copy()
         wanted[:, 1:] |= area[:, :-1] & pairs[:, 1:]
     flat, width = area.ravel(), area.shape[1]
-    fine = transform is None and pairs is None and _in_float32(cube.dtype) and np.count_nonzero(area) > 8 * CHUNK
-    large = None
-    if moments.shift is None or fine:
+    if moments.shift is None:
         with one_blas_thread():
             first = first_spectra(cube, area, used)
             if not len(first):
                 return
-            if moments.shift is None:
-                moments.shift = (first if transform is None else transform(first)).mean(axis=0)
-            large = _LargeDirections(first, moments.shift) if fine else None
+            moments.shift = (first if transform is None else transform(first)).mean(axis=0)
     shift = moments.shift
 
     def sums(chunk: Chunk) -> Part:
-        if large is not None:
-            return large.sums(chunk.spectra)
         spectra = chunk.spectra if transform is None else transform(chunk.spectra)
         own = flat[chunk.pixels]
         count, noise = 0, None
@@ -180,53 +167,7 @@ def accumulate(
         # NumPy sees the transpose and calls SYRK: half of GEMM's work.
         return Part(len(spectra), np.ones(len(spectra)) @ spectra, spectra.T @ spectra, count, noise)
 
-    for part in map_chunks(cube, wanted, sums, used, np.float32 if fine else np.float64, passing=True):
+    for part in map_chunks(cube, wanted, sums, used, passing=True):
         moments.add(part)
         done += part.count
         yield done
-
-
-def _in_float32(kind: np.dtype[np.generic]) -> bool:
-    return bool(np.can_cast(kind, np.float32, "safe"))
-
-
-class _LargeDirections:
-    """The few directions in which spectra vary most, taken away so that float32 can sum what is left.
-
-    With x = V p + r the outer products are those of p, in float64, of p with r, and of r, in float32. Summed without this, float32's
-    rounding would be as large as the last components of many a scene.
-
-    Parameters
-    ----------
-    some : array (m, B)
-        Spectra that the directions are found from.
-    shift : array (B,)
-    """
-
-    def __init__(self, some: Spectra, shift: Spectra) -> None:
-        apart = some - shift
-        scatter = apart.T @ apart
-        bands = len(shift)
-        _, vectors = scipy.linalg.eigh(scatter, subset_by_index=[max(0, bands - _LARGE_DIRECTIONS), bands - 1])
-        self._vectors, self._shift = vectors.astype(np.float32), shift.astype(np.float32)
-        self._offset = self._shift - shift  # from the shift that float32 holds back to the true one
-        self._most = _SMALL * float(np.trace(scatter)) / len(some)
-
-    def sums(self, spectra: Spectra) -> Part:
-        """Return the sums of some spectra (n, B) about the shift; float32, and overwritten."""
-        spectra -= self._shift
-        places = spectra @ self._vectors  # (n, d)
-        spectra -= places @ self._vectors.T
-        vectors, exact, count = self._vectors.astype(np.float64), places.astype(np.float64), len(spectra)
-        flat = spectra.ravel()
-        if float(flat @ flat) > self._most * count:  # unlike those that the directions were found from
-            whole = spectra + exact @ vectors.T
-            return self._moved(count, np.ones(count) @ whole, whole.T @ whole)
-        ones = np.ones(count, dtype=np.float32)
-        crossed = vectors @ (places.T @ spectra)
-        scatter = vectors @ (exact.T @ exact) @ vectors.T + crossed + crossed.T + spectra.T @ spectra
-        return self._moved(count, vectors @ exact.sum(axis=0) + ones @ spectra, scatter)
-
-    def _moved(self, count: int, total: Spectra, scatter: Spectra) -> Part:
-        crossed = np.outer(total, self._offset)
-        return Part(count, total + count * self._offset, scatter + crossed + crossed.T + count * np.outer(self._offset, self._offset))

@@ -1,4 +1,4 @@
-"""Sums of many spectra in float32 against those of all at once in float64."""
+"""Sums of many spectra, part by part, against those of all at once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_weakest_direction_keeps_its_digits(offset):
 
 
 def test_parts_unlike_the_first_are_summed_as_exactly():
-    """Directions are found from the first rows; where those show one flat material, they say nothing of the rest."""
+    """The mean is guessed from the first rows; where those show one flat material, they say nothing of the rest."""
     values = strong_and_weak(1)
     values[:60] = values[0, 0] + 0.01 * np.random.default_rng(2).standard_normal((60, *SHAPE[1:])).astype(np.float32)
     mean, scatter = exact(values)
