@@ -82,7 +82,7 @@ def show_project(folder: Path | None, to: Path | None = None) -> dict[str, Any]:
     desk = desk_for(viewer)
     if project is not None:
         desk.open_project(project)
-        if project.entries:
+        if project.entries and not project.outside():  # a cube that may not be read gives no picture, but a question in form 1
             wait_for(lambda: canvas_for(desk).picture is not None)
     if newest is not None:
         desk.set_cube(newest.stem.split("--")[0])
