@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -275,11 +276,14 @@ def _client(batch: BatchConfig) -> Iterator[Any]:
         with LocalCluster(**here, silence_logs=logging.CRITICAL) as cluster, Client(cluster) as client:
             yield client
         return
-    try:
+    client = None
+    with suppress(OSError, ValueError, TimeoutError):
         client = Client(batch.cluster, timeout=_ANSWER_SECONDS)
-    except (OSError, ValueError, TimeoutError) as error:
+    if client is None:
+        # One that found no scheduler can only be closed by being collected, and not within the start of the next: distributed would wait for itself.
+        gc.collect()
         wrong = f"no dask scheduler answers at {batch.cluster} within {_ANSWER_SECONDS} s"
-        raise ConfigError(f"{wrong}; check the address, such as tcp://10.0.0.1:8786, or leave --cluster out to compute here.") from error
+        raise ConfigError(f"{wrong}; check the address, such as tcp://10.0.0.1:8786, or leave --cluster out to compute here.")
     with client:
         yield client
 
