@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.gui import layers
+from napari_hsi_ssl.gui.window import _PATIENCE_SECONDS
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.project import Project
 from tests.conftest import REPOSITORY
@@ -34,9 +36,10 @@ def _commands(heading: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in re.findall(r"^ {4}(\S.*)$", block, flags=re.MULTILINE)]
 
 
-def _run(words: list[str], folder: Path) -> dict[str, Any]:
+def _run(words: list[str], folder: Path, trust: Path | None = None) -> dict[str, Any]:
     command = [sys.executable, "-W", "ignore", "-m", "napari_hsi_ssl", *words, "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=240, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **({} if trust is None else {"HSI_TRUST": str(trust)})}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=240, env=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -60,6 +63,21 @@ def test_the_five_commands_of_the_readme_lay_a_map_over_ones_own_cube(tmp_path: 
     colour = np.array(_colour(project.classes, 1))
     beside = np.abs(picture - colour).max(axis=1) < 90  # the map is translucent over the image
     assert beside.mean() > 0.01, "the class of the leaves is on the screen in its colour"
+
+
+def test_a_project_from_elsewhere_opens_without_waiting_for_cubes_it_may_not_read(tmp_path: Path) -> None:
+    """The picture of the window shows no scene, where one's own project shows it: nothing outside was read, and nothing was waited for."""
+    header = write_scene(tmp_path / "tray")
+    report = _run(["new", "own", str(header.parent)], tmp_path)
+    shown = {}
+    for name, trust in (("own", None), ("theirs", tmp_path / "another computer")):
+        began = time.monotonic()
+        _run(["open", report["project"], "--to", f"{name}.png"], tmp_path, trust)
+        assert time.monotonic() - began < _PATIENCE_SECONDS, "the picture that cannot come was not waited for"
+        shown[name] = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+    green = {name: (picture[..., 1].astype(int) - picture[..., [0, 2]].max(axis=2) > 40).mean() for name, picture in shown.items()}
+    assert green["own"] > 0.01, "leaves are seen"
+    assert green["theirs"] < 0.001
 
 
 def _colour(classes: Classes, number: int) -> tuple[int, int, int]:
