@@ -9,6 +9,8 @@ import spectral
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.errors import CubeError
+from napari_hsi_ssl.explore.decompose import mnf
+from napari_hsi_ssl.explore.moments import Statistics
 from napari_hsi_ssl.explore.pca import Projection, Source, fit_projection, project_cube
 from napari_hsi_ssl.progress import run
 
@@ -112,3 +114,13 @@ def test_files_without_patterns_are_read(tmp_path):
             np.savez(tmp_path / "old.npz", **{name: content[name] for name in content if name != "patterns"})
         old = Projection.load(tmp_path / "old.npz")
         np.testing.assert_array_equal(old.patterns, projection.patterns if known else np.full((6, 3), np.nan))
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e4])
+def test_where_neighbours_agree_exactly_the_ratio_stays_finite(size):
+    """Noise in one of three directions, of whatever size: the others have a million million times its ratio."""
+    noise = np.diag([size, 0.0, 0.0])
+    whole = Statistics(1001.0, np.zeros(3), 1000 * np.diag([1.0, 4.0, 9.0]), 1.0, noise)
+    _, ratios, total = mnf(whole, 3, "cube 'a'")
+    np.testing.assert_allclose(ratios, [1e12 / size, 1e12 / size, 1 / size], rtol=1e-6)
+    np.testing.assert_allclose(total, ratios.sum())
