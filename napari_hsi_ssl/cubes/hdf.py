@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import axes
 from napari_hsi_ssl.cubes.axes import Axes, Stored
-from napari_hsi_ssl.cubes.lazy import HdfDataset, LinearSource, MappedFile, Source, build_cube, check_heaps, check_inside
+from napari_hsi_ssl.cubes.hdf_dataset import HdfDataset, check_heaps, check_inside
+from napari_hsi_ssl.cubes.lazy import LinearSource, MappedFile, Source, build_cube
 from napari_hsi_ssl.cubes.spectral_units import is_length_unit, stated_quantity, to_nm
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import matlab5
-from napari_hsi_ssl.cubes.lazy import HdfDataset, MappedFile, Source, build_cube, check_heaps, check_inside
+from napari_hsi_ssl.cubes.hdf_dataset import HdfDataset, check_heaps, check_inside
+from napari_hsi_ssl.cubes.lazy import MappedFile, Source, build_cube
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
 

@@ -76,7 +76,7 @@ def test_packed_values_and_what_was_not_measured(tmp_path, name):
 def test_nothing_is_read_until_it_is_needed(tmp_path, name, monkeypatch):
     """Else a cube larger than memory could not be opened."""
     WRITERS[name](tmp_path / name, dataset(("band", "y", "x")))
-    monkeypatch.setattr("napari_hsi_ssl.cubes.lazy.HdfDataset.__getitem__", None)
+    monkeypatch.setattr("napari_hsi_ssl.cubes.hdf_dataset.HdfDataset.__getitem__", None)
     monkeypatch.setattr("napari_hsi_ssl.cubes.zarr_store.ZarrArray.__getitem__", None)
     found = read_cube(tmp_path / name)
     assert found.shape == CUBE.shape
