@@ -22,7 +22,7 @@ Spectra = NDArray[Any]
 Result = TypeVar("Result")
 
 # Spectra that are worked on at a time: enough for GEMM to run at full speed, few enough to stay near the cache.
-CHUNK = 4096
+CHUNK = 8192
 _MOST_THREADS = 8
 
 

@@ -167,8 +167,12 @@ def project_cube(projection: Projection, source: Source, out: NDArray[np.float16
     scores = np.empty((height, width, k), dtype=np.float16) if out is None else out
 
     def project(chunk: Chunk) -> tuple[Chunk, NDArray[np.float16]]:
-        part = np.full(((chunk.last - chunk.first) * width, k), np.nan, dtype=np.float16)
-        part[chunk.pixels - chunk.first * width] = np.clip(scores_of(chunk.spectra), -_LARGEST_SCORE, _LARGEST_SCORE).astype(np.float32)
+        found, count = scores_of(chunk.spectra), (chunk.last - chunk.first) * width
+        np.clip(found, -_LARGEST_SCORE, _LARGEST_SCORE, out=found)
+        part = found.astype(np.float16)
+        if len(part) < count:
+            measured, part = part, np.full((count, k), np.nan, dtype=np.float16)
+            part[chunk.pixels - chunk.first * width] = measured
         return chunk, part.reshape(-1, width, k)
 
     kind = np.float64 if projection.scaling == "snv" else np.float32

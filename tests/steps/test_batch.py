@@ -173,7 +173,7 @@ def test_a_cluster_that_does_not_answer_or_cannot_help_is_told_in_one_sentence(p
     with pytest.raises(ConfigError, match="no dask scheduler answers at nonsense"):
         make(project, cluster="nonsense")
     # Collected later, within the start of another, one that did not connect would stop everything.
-    assert not [one for one in gc.get_objects() if isinstance(one, distributed.Client) and one.status != "closed"]
+    assert not [one for one in gc.get_objects() if type(one) is distributed.Client and one.status != "closed"]
     monkeypatch.setattr(batch, "_ANSWER_SECONDS", 10)
     with (
         distributed.LocalCluster(n_workers=0, dashboard_address=None, processes=False) as cluster,
