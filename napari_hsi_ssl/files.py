@@ -116,7 +116,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 def _token() -> str:
     """Return what tells who writes a temporary file, and its files from others."""
-    return f"{_here()}-{os.getpid()}.{secrets.token_hex(4)}"
+    return f"{writer()}.{secrets.token_hex(4)}"
+
+
+def writer() -> str:
+    """Return what tells this process from all others, of other computers too."""
+    return f"{_here()}-{os.getpid()}"
 
 
 def _here() -> str:
@@ -245,13 +250,13 @@ class Bounded(io.FileIO):
         return super().read(left if size is None or size < 0 else min(size, left)) or b""
 
 
-def empty_npy(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float16]]:
-    """Return a float16 memory map of a new .npy file whose room on disk is taken already.
+def empty_npy(path: Path, shape: tuple[int, ...], dtype: type[np.generic] = np.float16) -> np.memmap[Any, Any]:
+    """Return a memory map of a new .npy file whose room on disk is taken already.
 
     A memory map alone makes a file with holes, and writing into a hole of a full disk ends the process (SIGBUS) where ordinary
     writing raises an error.
     """
-    array: np.memmap[Any, np.dtype[np.float16]] = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    array: np.memmap[Any, Any] = open_memmap(path, mode="w+", dtype=dtype, shape=shape)
     zeros = bytes(1 << 20)
     with path.open("rb+") as stream:
         stream.seek(-array.nbytes, os.SEEK_END)

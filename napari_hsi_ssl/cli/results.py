@@ -52,6 +52,7 @@ def classify(
     out: Annotated[Path | None, typer.Option(help="also write the class numbers to this TIFF")] = None,
     workers: Annotated[int | None, typer.Option(help="cubes mapped side by side, each by a process of its own (1)")] = None,
     cluster: Annotated[str | None, typer.Option(metavar="tcp://HOST:PORT", help="map on the dask cluster at this address")] = None,
+    memory: Annotated[int | None, typer.Option(metavar="MIB", help="what a tile of a cube may take on its way through a network (384)")] = None,
     again: Annotated[bool, typer.Option("--again", help="with --all: make also the maps that are there already")] = False,
     sheet: Annotated[Path | None, typer.Option(help="also write all maps as one picture (PNG)")] = None,
     areas: Annotated[Path | None, typer.Option(help="also write the areas by class and cube (CSV)")] = None,
@@ -75,9 +76,9 @@ def classify(
     voting = options_given(metric=metric, weights=weights, temperature=temperature, references=references, seed=seed)
     given = {**voting, **options_given(unknown=unknown, layers=layer, exits=exits, exit_at=exit_at, turns=turns)}
     made = settings.ClassifyConfig.parse({"method": method, "k": k, "calibrate": calibrate, **given}, "classify")
+    batch = settings.BatchConfig.parse(options_given(workers=workers, cluster=cluster, again=again or not every, memory=memory), "classify")
     if out is not None or not (every or workers or cluster or sheet or areas):
-        return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out)
-    batch = settings.BatchConfig.parse(options_given(workers=workers, cluster=cluster, again=again or not every), "classify")
+        return step(opened, run_name, made, cubes=cube, train=pairs(train, "--train"), out=out, memory=batch.memory)
     return classify_many(opened, run_name, made, cube, pairs(train, "--train"), batch=batch, sheet=sheet, areas=areas)
 
 

@@ -10,14 +10,15 @@ neighbours instead of zeros. On Indian Pines, with trunks without strides, both 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from napari_hsi_ssl.config import TrunkConfig
+from napari_hsi_ssl import files
+from napari_hsi_ssl.config import BatchConfig, TrunkConfig
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import gather, prepare_inputs
 from napari_hsi_ssl.learning.devices import has_bf16
@@ -36,7 +37,7 @@ EMBEDDING_VERSION: Final = 1
 """Raised when the same model and cube would give another embedding, so that cached ones are made anew."""
 PHASES: Final = 2
 """Starting points an axis from which the dense way runs a strided trunk."""
-TILE_BYTES: Final = 384 * 2**20
+TILE_BYTES: Final = BatchConfig().memory * 2**20
 """Memory that a tile takes on its way through a network, unless another limit is given."""
 _BATCH_VALUES: Final = 4 * 2**20
 _WINDOWS_SIDE: Final = 64  # of a tile whose pixels are asked one by one: small, for it may take seconds
@@ -129,6 +130,37 @@ def map_precision(asked: Precision, on_gpu: bool) -> Literal["32", "bf16"]:
     return asked if asked != "auto" else ("bf16" if has_bf16(on_gpu) else "32")
 
 
+Tally = dict[str, Any]
+"""What is to be told of one tile besides its pixels, as JSON has it."""
+
+
+class TileSource(Protocol):
+    """Whatever says something of every pixel of a cube, a tile at a time.
+
+    Attributes
+    ----------
+    dim : int
+        How many values it says of a pixel.
+    margin : Margin
+        The surroundings that it wants of a tile.
+    way : list
+        What tells its answers from those that the same network gives when it is asked otherwise, as JSON has it.
+    tallies : list of Tally
+        `values` adds to it what is to be told of a tile.
+    """
+
+    dim: int
+    margin: Margin
+    way: list[Any]
+    tallies: list[Tally]
+
+    def tiles(self, shape: tuple[int, int], /) -> list[Tile]:
+        """Divide a cube."""
+
+    def values(self, part: Part, /) -> NDArray[np.float32]:
+        """Return what is said of the used pixels of a tile (n, d), row by row."""
+
+
 class Asker:
     """What a network says of every pixel of a cube, a tile at a time.
 
@@ -166,6 +198,8 @@ class Asker:
         self.dim = len(self._leaves) * len(card["classes"]["numbers"]) if self._leaves else model.dim
         before = self._window // 2
         self.margin = margin(self._geometry, self._window) if self.method == "dense" else Margin(before, self._window - 1 - before)
+        self.way: list[Any] = [EMBEDDING_VERSION, self.method, PHASES, self.precision]
+        self.tallies: list[Tally] = []  # of an embedding there is nothing to tell
 
     def tiles(self, shape: tuple[int, int]) -> list[Tile]:
         """Divide a cube into tiles that fit into the memory.
@@ -234,16 +268,21 @@ class Asker:
         return said.cpu().numpy()[part.used]
 
 
-def ask_cube(asker: Asker, frame: Frame, out: NDArray[Any], message: str) -> Steps[NDArray[Any]]:
-    """Write what a network says of every used pixel of a cube into ``out`` (y, x, d), NaN elsewhere."""
-    tiles = asker.tiles(frame.shape)
+def ask_cube(source: TileSource, frame: Frame, out: NDArray[Any], message: str) -> Steps[NDArray[Any]]:
+    """Write what is said of every used pixel of a cube into ``out`` (y, x, d), NaN elsewhere."""
+    tiles = source.tiles(frame.shape)
     for number, tile in enumerate(tiles, start=1):
-        part = frame.part(tile, asker.margin)
-        found = np.full((*part.used.shape, asker.dim), np.nan, dtype=out.dtype)
-        found[part.used] = asker.values(part)
-        out[tile] = found
+        out[tile] = tile_image(source, frame.part(tile, source.margin), out.dtype)
+        files.let_go(out)
         yield Progress(number, len(tiles), message)
     return out
+
+
+def tile_image(source: TileSource, part: Part, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return what is said of a tile (h, w, d), NaN where a pixel is not used or not measured."""
+    image = np.full((*part.used.shape, source.dim), np.nan, dtype=dtype)
+    image[part.used] = source.values(part)
+    return image
 
 
 def _trunk(card: Card) -> TrunkConfig:

@@ -19,7 +19,8 @@ from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.mapping.embed import Asker, Method, ask_cube
 from napari_hsi_ssl.mapping.frames import Frame, Part, Stored
 from napari_hsi_ssl.mapping.leaving import Leaver
-from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.metrics.calibration import disagreement
+from napari_hsi_ssl.progress import Steps
 
 
 def exits_probabilities(
@@ -69,36 +70,63 @@ def own_probabilities(
     ConfigError
         When a window of even side is to be turned: its turns have no centre in common.
     """
-    classes = len(card["classes"]["numbers"])
-    if config.exit_at is not None:
-        leaver = Leaver(model, card, config.exit_at, method=method)
-        found = yield from _ask(leaver.asker, leaver.values, classes, Frame(scores, card, area))
-        return found, {"early": leaver.report()}
-    if config.turns and card["window"] % 2 == 0:
-        raise ConfigError(f"the model's window is {card['window']} pixels, which has no centre to turn about; classify without turns.")
-    leaves = range(len(model.exits)) if config.exits == "mean" else (len(model.exits) - 1,)
-    asker = Asker(model, card, method=method, leaves=leaves)
+    source = OwnMap(model, card, config, method=method)
+    out = files.spool((*area.shape, source.dim), np.float32)
+    found = yield from ask_cube(source, Frame(scores, card, area), out, "classifying")
+    return found, source.told()
 
-    def mean(part: Part) -> NDArray[np.float32]:
-        together: NDArray[np.float32] = asker.values(part).reshape(-1, len(leaves), classes).mean(axis=1)
+
+class OwnMap:
+    """The class probabilities that a network's own map is made from (`mapping.embed.TileSource`).
+
+    Parameters
+    ----------
+    model, card, config, method
+        As `own_probabilities` has them.
+    memory : int, optional
+        Bytes that a tile may take.
+    """
+
+    def __init__(self, model: DistilNetwork, card: Card, config: ClassifyConfig, *, method: Method | None = None, memory: int | None = None) -> None:
+        if config.turns and card["window"] % 2 == 0:
+            raise ConfigError(f"the model's window is {card['window']} pixels, which has no centre to turn about; classify without turns.")
+        exits = len(model.exits)
+        self._leaves = range(exits) if config.exits == "mean" else range(exits - 1, exits)
+        self._leaver = Leaver(model, card, config.exit_at, method=method, memory=memory) if config.exit_at is not None else None
+        self._asker = self._leaver.asker if self._leaver else Asker(model, card, method=method, leaves=self._leaves, memory=memory)
+        self._turns = config.turns
+        self.dim, self.margin, self.tiles = len(card["classes"]["numbers"]), self._asker.margin, self._asker.tiles
+        self.way = [*self._asker.way, config.exits, config.exit_at, config.turns]
+        self.tallies = self._leaver.tallies if self._leaver else self._asker.tallies
+
+    def values(self, part: Part) -> NDArray[np.float32]:
+        """Return the probabilities (n, c) of a tile's used pixels, row by row."""
+        if self._leaver is not None:
+            return self._leaver.values(part)
+        return _over_turns(self._mean, part, self.dim) if self._turns else self._mean(part)
+
+    def told(self) -> dict[str, Any]:
+        """Return what is to be told of the way there: ``early`` where pixels leave early."""
+        return {"early": self._leaver.report()} if self._leaver is not None else {}
+
+    def _mean(self, part: Part) -> NDArray[np.float32]:
+        together: NDArray[np.float32] = self._asker.values(part).reshape(-1, len(self._leaves), self.dim).mean(axis=1)
         return together
 
-    found = yield from _ask(asker, (lambda part: _over_turns(mean, part, classes)) if config.turns else mean, classes, Frame(scores, card, area))
-    return found, {}
 
+class ExitsDiffer:
+    """How far the exits of a network disagree (`mapping.embed.TileSource`), one value a pixel."""
 
-def _ask(asker: Asker, values: Callable[[Part], NDArray[np.float32]], classes: int, frame: Frame) -> Steps[NDArray[np.float32]]:
-    """Return the values (y, x, classes) of every used pixel, NaN elsewhere, a tile of the asker's at a time."""
-    out = files.spool((*frame.shape, classes), np.float32)
-    tiles = asker.tiles(frame.shape)
-    for number, tile in enumerate(tiles, start=1):
-        part = frame.part(tile, asker.margin)
-        found = np.full((*part.used.shape, classes), np.nan, dtype=np.float32)
-        found[part.used] = values(part)
-        out[tile] = found
-        files.let_go(out)
-        yield Progress(number, len(tiles), "classifying")
-    return out
+    def __init__(self, model: DistilNetwork, card: Card, *, memory: int | None = None) -> None:
+        self._exits, self._classes = len(model.exits), len(card["classes"]["numbers"])
+        self._asker = Asker(model, card, leaves=range(self._exits), memory=memory)
+        self.dim, self.margin, self.tiles = 1, self._asker.margin, self._asker.tiles
+        self.way, self.tallies = self._asker.way, self._asker.tallies
+
+    def values(self, part: Part) -> NDArray[np.float32]:
+        """Return the disagreement (n, 1) of a tile's used pixels, row by row."""
+        said = self._asker.values(part).reshape(-1, self._exits, self._classes)
+        return disagreement(said.swapaxes(0, 1))[:, None]
 
 
 def _over_turns(values: Callable[[Part], NDArray[np.float32]], part: Part, classes: int) -> NDArray[np.float32]:

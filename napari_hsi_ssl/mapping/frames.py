@@ -167,7 +167,7 @@ def grid(shape: tuple[int, int], memory: int, pixel: int, margin: Margin, step: 
         least = (step + margin.both) ** 2 * pixel / 2**20
         raise ConfigError(
             f"a tile of the map may take {memory / 2**20:.2f} MiB, but with the {margin.both} rows and columns of surroundings that its pixels are judged by "
-            f"the smallest takes {least:.2f}; allow it more memory."
+            f"the smallest takes {least:.2f}; allow it more (--memory)."
         )
     _, high, wide = best
     return [(slice(top, min(height, top + high)), slice(left, min(width, left + wide))) for top in range(0, height, high) for left in range(0, width, wide)]

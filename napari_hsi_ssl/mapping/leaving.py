@@ -23,7 +23,7 @@ from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import gather
 from napari_hsi_ssl.learning.distil import DistilNetwork, Exit
 from napari_hsi_ssl.mapping.dense import Geometry, StageGrid, dense_pool
-from napari_hsi_ssl.mapping.embed import Asker, Method, best_way
+from napari_hsi_ssl.mapping.embed import Asker, Method, Tally, best_way
 from napari_hsi_ssl.mapping.frames import Part
 
 _CHECKED: Final = 8
@@ -38,6 +38,8 @@ class Leaver:
     ----------
     asker : Asker
         Divides a cube into tiles, and asks the deepest exit for comparison.
+    tallies : list of Tally
+        Of each tile with a used pixel: ``left`` (pixels by exit), ``spent`` and ``whole`` (multiply-adds), ``compared`` and ``same`` (pixels).
 
     Parameters
     ----------
@@ -48,33 +50,34 @@ class Leaver:
         In (0, 1].
     method : {"dense", "windows"}, optional
         `best_way` by default; windows where the trunk has strides.
+    memory : int, optional
+        As `Asker` has it.
     """
 
-    def __init__(self, model: DistilNetwork, card: Card, threshold: float, *, method: Method | None = None) -> None:
+    def __init__(self, model: DistilNetwork, card: Card, threshold: float, *, method: Method | None = None, memory: int | None = None) -> None:
         config = TrunkConfig.parse(card["architecture"]["trunk"], "the model's card")
         way: Method = "windows" if Geometry.of(config).strides[-1] > 1 else method or best_way(card)
-        self.asker = Asker(model, card, method=way, leaves=(len(model.exits) - 1,))
+        self.asker = Asker(model, card, method=way, leaves=(len(model.exits) - 1,), memory=memory)
+        self.tallies: list[Tally] = []
         self._model, self._threshold, self._window = model, threshold, int(card["window"])
         self._classes = len(card["classes"]["numbers"])
         self._reach = 2 * config.blocks  # pixels that a stage sees beyond each of its own
         self._device = next(model.parameters()).device
         self._trunk_cost, self._exit_cost = stage_costs(model, self._window)
-        self._left = np.zeros(len(model.exits), dtype=np.int64)
         self._spent = self._whole = 0.0
-        self._tiles = self._compared = self._same = 0
 
     def values(self, part: Part) -> NDArray[np.float32]:
         """Return the class probabilities (n, c) of a tile's used pixels, row by row, by the first exit of each that is sure."""
         if not part.used.any():
             return np.empty((0, self._classes), dtype=np.float32)
+        self._spent = self._whole = 0.0
         with torch.inference_mode():
             found, depth = self._densely(part) if self.asker.method == "dense" else self._by_windows(part)
-        self._left += np.bincount(depth, minlength=self._left.size)
-        if self._tiles % _CHECKED == 0:
-            deepest = self.asker.values(part)
-            self._compared += len(found)
-            self._same += int((deepest.argmax(axis=1) == found.argmax(axis=1)).sum())
-        self._tiles += 1
+        compared = same = 0
+        if len(self.tallies) % _CHECKED == 0:
+            compared, same = len(found), int((self.asker.values(part).argmax(axis=1) == found.argmax(axis=1)).sum())
+        left = np.bincount(depth, minlength=len(self._model.exits)).tolist()
+        self.tallies.append({"left": left, "spent": self._spent, "whole": self._whole, "compared": compared, "same": same})
         return found
 
     def report(self) -> dict[str, Any]:
@@ -87,16 +90,18 @@ class Leaver:
             the whole network that were not spent; ``saved_by_windows``: the same if every pixel's window is computed by itself;
             ``agreement``: share of ``compared`` pixels that have the deepest exit's class. Fractions, None without a pixel.
         """
-        pixels = int(self._left.sum())
+        left = np.sum([tally["left"] for tally in self.tallies], axis=0, dtype=np.int64) if self.tallies else np.zeros(len(self._model.exits), dtype=np.int64)
+        spent, whole, compared, same = (sum(tally[name] for tally in self.tallies) for name in ("spent", "whole", "compared", "same"))
+        pixels = int(left.sum())
         steps = np.cumsum(np.add(self._trunk_cost, self._exit_cost))
         return {
             "threshold": self._threshold,
             "way": self.asker.method,
-            "left": [float(share) for share in self._left / pixels] if pixels else [],
-            "saved": 1 - self._spent / self._whole if self._whole else None,
-            "saved_by_windows": float(1 - (self._left @ steps) / (pixels * steps[-1])) if pixels else None,
-            "agreement": self._same / self._compared if self._compared else None,
-            "compared": self._compared,
+            "left": [float(share) for share in left / pixels] if pixels else [],
+            "saved": 1 - spent / whole if whole else None,
+            "saved_by_windows": float(1 - (left @ steps) / (pixels * steps[-1])) if pixels else None,
+            "agreement": same / compared if compared else None,
+            "compared": compared,
         }
 
     def _by_windows(self, part: Part) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

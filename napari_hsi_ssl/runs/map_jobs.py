@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +18,21 @@ from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.data import component_gain, open_scores
 from napari_hsi_ssl.learning.distil import DistilNetwork
 from napari_hsi_ssl.mapping.device_neighbours import finder_on
-from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
+from napari_hsi_ssl.mapping.exits import ExitsDiffer, OwnMap
 from napari_hsi_ssl.mapping.maps import Decided, Vote, choose_references, decide_map, decider
 from napari_hsi_ssl.mapping.unknown import Clouds, Scaled, typicality_map
-from napari_hsi_ssl.metrics.calibration import disagreement, entropy, tempered
+from napari_hsi_ssl.metrics.calibration import entropy, tempered
 from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.runs.embeddings import Leafed, embedding_file
-from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored, told, values_of
+from napari_hsi_ssl.runs.embeddings import Leafed, answers_file, discard, embedding_file
+from napari_hsi_ssl.runs.job_inputs import Model, area_of, open_model, stored
 
 _CHUNK_BYTES: Final = 64 * 2**20
 
 
-def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str) -> Steps[dict[str, Any]]:
+def embed(*, model: str, inlet: str, cube: Mapping[str, Any], cache: str, memory: int | None = None) -> Steps[dict[str, Any]]:
     """Make the embedding of a cube, or find the one that is there; returns its ``path``, ``shape`` and whether it was ``made``."""
     network, card = open_model(model, inlet)
-    path, made = yield from embedding_file(network, card, Path(model), cube, Path(cache))
+    path, made = yield from embedding_file(network, card, Path(model), cube, Path(cache), memory)
     return {"path": str(path), "shape": list(open_scores(path).shape), "made": made}
 
 
@@ -49,6 +49,7 @@ def classify(
     layers: Mapping[str, str] | None = None,
     temperature: float | None = None,
     clouds: str | None = None,
+    memory: int | None = None,
 ) -> Steps[dict[str, Any]]:
     """Map a cube: by the nearest references, by a linear head on them, or by the self-distillation network itself.
 
@@ -69,6 +70,8 @@ def classify(
         Where ``entropy``, ``disagreement`` (of a self-distillation network) and ``typicality`` are written, those that are wanted.
     temperature, clouds : float and str, optional
         What `runs.trust_jobs.trust` found; typicality needs the clouds.
+    memory : int, optional
+        Bytes that a tile may take on its way through the network.
 
     Returns
     -------
@@ -81,15 +84,20 @@ def classify(
     wanted = dict(layers or {})
     used: dict[str, int] = {}
     early: dict[str, Any] = {}
+    unfinished: list[Path] = []
     if config.method == "distil":
-        probabilities, early = yield from own_answers(network, card, cube, config)
-        decided = _decided(probabilities, card, temperature)
+        answers, early = yield from own_answers(network, card, Path(model), cube, Path(cache), config, memory)
+        unfinished = [answers]
+        decided = _decided(open_scores(answers), card, temperature)
         if "disagreement" in wanted:
-            files.write_npy(Path(wanted["disagreement"]), (yield from _exits_differ(network, card, cube)))
+            source = ExitsDiffer(_with_exits(network), card, memory=memory)
+            differ = yield from answers_file(source, "disagreement", network, card, Path(model), cube, Path(cache))
+            unfinished.append(differ)
+            files.write_npy(Path(wanted["disagreement"]), np.nan_to_num(Leafed(open_scores(differ))[..., 0]))
     else:
-        features, numbers = yield from _references(network, card, Path(model), references, Path(cache), config)
+        features, numbers = yield from _references(network, card, Path(model), references, Path(cache), config, memory)
         used = {str(number): int(count) for number, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
-        path, _ = yield from embedding_file(network, card, Path(model), cube, Path(cache))
+        path, _ = yield from embedding_file(network, card, Path(model), cube, Path(cache), memory)
         yield Progress(message="fitting")
         embedding = Leafed(open_scores(path))
         finder = finder_on(next(network.parameters()).device)
@@ -102,16 +110,18 @@ def classify(
         files.write_npy(Path(wanted["entropy"]), decided.entropy)
     files.write_npy(Path(confidence), decided.confidence)
     files.write_npy(Path(labels), decided.labels)
+    for path in unfinished:
+        discard(path)
     return {"references": used, "pixels": int((decided.labels != 0).sum()), **early}
 
 
 def _references(
-    network: Model, card: Card, model: Path, references: Sequence[Mapping[str, Any]], cache: Path, config: ClassifyConfig
+    network: Model, card: Card, model: Path, references: Sequence[Mapping[str, Any]], cache: Path, config: ClassifyConfig, memory: int | None
 ) -> Steps[tuple[NDArray[np.float32], NDArray[np.int64]]]:
     """Return features (n, d) and class numbers (n,) of the labelled pixels that decide."""
     paths = []
     for reference in references:
-        path, _ = yield from embedding_file(network, card, model, reference, cache)
+        path, _ = yield from embedding_file(network, card, model, reference, cache, memory)
         paths.append(path)
     embeddings = [Leafed(open_scores(path)) for path in paths]
     labels = []
@@ -133,12 +143,19 @@ def _measured(labels: NDArray[np.integer], embedding: Leafed) -> NDArray[np.inte
     return found
 
 
-def own_answers(network: Model, card: Card, cube: Mapping[str, Any], config: ClassifyConfig) -> Steps[tuple[NDArray[np.float32], dict[str, Any]]]:
-    """Return what a self-distillation network says of a cube: class probabilities (y, x, c), NaN where it says nothing, and what they took."""
+def own_answers(
+    network: Model, card: Card, model: Path, cube: Mapping[str, Any], cache: Path, config: ClassifyConfig, memory: int | None = None
+) -> Steps[tuple[Path, dict[str, Any]]]:
+    """Return the file of what a self-distillation network says of a cube, class probabilities (y, x, c), NaN where it says nothing, and what they took."""
+    source = OwnMap(_with_exits(network), card, config, memory=memory)
+    path = yield from answers_file(source, "map", network, card, model, cube, cache)
+    return path, source.told()
+
+
+def _with_exits(network: Model) -> DistilNetwork:
     if not isinstance(network, DistilNetwork):
         raise RunError("this run was pretrained without labels, so it has no classes of its own; use --method knn or linear.")
-    scores = values_of(network, cube)
-    return (yield from own_probabilities(network, card, scores, area_of(cube["area"], scores.shape[:2]), config))
+    return network
 
 
 def _decided(probabilities: NDArray[np.float32], card: Card, temperature: float | None) -> Decided:
@@ -157,13 +174,6 @@ def _decided(probabilities: NDArray[np.float32], card: Card, temperature: float 
             said = tempered(np.log(np.maximum(said, np.finfo(np.float32).tiny)), temperature)
         labels[rows][inside], confidence[rows][inside], undecided[rows][inside] = numbers[best], said.max(axis=-1), entropy(said)
     return Decided(labels, confidence, undecided)
-
-
-def _exits_differ(network: Model, card: Card, cube: Mapping[str, Any]) -> Steps[NDArray[np.float32]]:
-    """Return how far the exits disagree (y, x); 0 where they say nothing."""
-    scores = stored(network, cube)
-    answers = yield from told(exits_probabilities(cast(DistilNetwork, network), card, scores, area_of(cube["area"], scores.shape[:2])), "exits")
-    return np.nan_to_num(disagreement(answers))
 
 
 def seen(network: Model, card: Card, inlet: str, cube: Mapping[str, Any]) -> Scaled:

@@ -17,7 +17,7 @@ from napari_hsi_ssl.mapping.maps import Embedding, Method, Vote
 from napari_hsi_ssl.mapping.trust import Calibration, calibrate, calibrate_head
 from napari_hsi_ssl.mapping.unknown import fit_clouds
 from napari_hsi_ssl.progress import Progress, Steps
-from napari_hsi_ssl.runs.embeddings import embedding_file
+from napari_hsi_ssl.runs.embeddings import discard, embedding_file
 from napari_hsi_ssl.runs.job_inputs import Model, open_model, told
 from napari_hsi_ssl.runs.map_jobs import own_answers, seen
 
@@ -36,6 +36,7 @@ def trust(
     cache: str,
     calibration: bool = True,
     clouds: str | None = None,
+    memory: int | None = None,
 ) -> Steps[dict[str, Any]]:
     """Calibrate a map's confidence, and describe the labelled pixels from which unlike ones are told.
 
@@ -55,6 +56,9 @@ def trust(
         Where the description of the labelled pixels is written (`mapping.unknown.Clouds`); none is made by default. It is of the
         network's input, pixel by pixel: features that tell the known classes apart may not show what else there is.
 
+    memory : int, optional
+        Bytes that a tile may take on its way through the network.
+
     Returns
     -------
     dict
@@ -65,11 +69,11 @@ def trust(
     network, card = open_model(model, inlet)
     found: Calibration | None = None
     if calibration and config.method == "distil":
-        found = yield from _of_network(network, card, validation, config)
+        found = yield from _of_network(network, card, Path(model), validation, Path(cache), config, memory)
     elif calibration:
         images: dict[str, Embedding] = {}
         for reference in references:
-            path, _ = yield from embedding_file(network, card, Path(model), reference, Path(cache))
+            path, _ = yield from embedding_file(network, card, Path(model), reference, Path(cache), memory)
             images[str(reference["name"])] = open_scores(path)
         yield Progress(message="calibrating the confidence")
         method: Method = "linear" if config.method == "linear" else "knn"
@@ -86,15 +90,20 @@ def trust(
     return report
 
 
-def _of_network(network: Model, card: Card, validation: Sequence[Mapping[str, Any]], config: ClassifyConfig) -> Steps[Calibration | None]:
+def _of_network(
+    network: Model, card: Card, model: Path, validation: Sequence[Mapping[str, Any]], cache: Path, config: ClassifyConfig, memory: int | None
+) -> Steps[Calibration | None]:
     numbers = np.asarray(card["classes"]["numbers"])
     said, true = [np.zeros((0, numbers.size))], [np.zeros(0, dtype=np.int64)]
     for cube in validation:
-        answers, _ = yield from told(own_answers(network, card, cube, config), f"calibrating on {cube['name']}")
+        path, _ = yield from told(own_answers(network, card, model, cube, cache, config, memory), f"calibrating on {cube['name']}")
+        answers = open_scores(path)
         labels, _ = read_labels(cube["labels"], answers.shape[:2])
         judged = np.isin(labels, numbers) & np.isfinite(answers[..., 0])
         said.append(np.log(np.maximum(answers[judged], np.finfo(np.float32).tiny)))
         true.append(np.searchsorted(numbers, labels[judged]))
+        del answers  # or Windows keeps the file
+        discard(path)
     return calibrate(np.concatenate(said), np.concatenate(true), _HELD_OUT)
 
 

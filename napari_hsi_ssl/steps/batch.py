@@ -84,7 +84,7 @@ def classify_many(
     failed: dict[str, str] = {}
     if pending:
         beside = chosen.workers > 1 or chosen.cluster is not None
-        steps = _side_by_side(project, run, config, pending, train, chosen) if beside else _in_turn(project, run, config, pending, train)
+        steps = _side_by_side(project, run, config, pending, train, chosen) if beside else _in_turn(project, run, config, pending, train, chosen)
         made, failed = yield from _counted(steps, len(kept), len(names))
     if failed and not made and not kept:
         raise HsiError(next(iter(failed.values())))
@@ -116,7 +116,7 @@ def _counted(work: Steps[Outcome], before: int, total: int) -> Steps[Outcome]:
         yield Progress(before + share * (total - before), total, progress.message, progress.warning)
 
 
-def _in_turn(project: Project, run: str, config: ClassifyConfig, names: Sequence[str], train: Mapping[str, Path] | None) -> Steps[Outcome]:
+def _in_turn(project: Project, run: str, config: ClassifyConfig, names: Sequence[str], train: Mapping[str, Path] | None, batch: BatchConfig) -> Steps[Outcome]:
     """Make maps one after another, here: all at once, for what they all need is then made once, and singly from where that went wrong."""
     made: dict[str, dict[str, Any]] = {}
     failed: dict[str, str] = {}
@@ -124,7 +124,7 @@ def _in_turn(project: Project, run: str, config: ClassifyConfig, names: Sequence
     while parts:
         part, started = parts.pop(0), time.time()
         try:
-            report = yield from classify(project, run, config, part, train)
+            report = yield from classify(project, run, config, part, train, memory=batch.memory)
             made |= {row["cube"]: row for row in report["maps"]}
         except HsiError as error:
             if len(part) == 1:
@@ -226,14 +226,13 @@ def _side_by_side(
     with _client(batch) as client:
         count = batch.workers if batch.cluster is None else _workers(client, project, batch.cluster)
         # The first is made alone: what all of them need, such as the embedding of labelled cubes, is then kept and made once.
-        made, failed = yield from _in_turn(project, run, config, names[:1], train)
+        made, failed = yield from _in_turn(project, run, config, names[:1], train, batch)
         rest, parts = list(names[1:]), min(len(names) - 1, _SHARES * count)
         shares = [rest[number::parts] for number in range(parts)]
         files_of = {cube: str(path.absolute()) for cube, path in (train or {}).items()}
         threads = None if batch.cluster else max(1, (os.cpu_count() or 1) // batch.workers)
-        waiting = {
-            client.submit(work, str(project.folder), run, config.model_dump(mode="json"), share, files_of, threads, pure=False): share for share in shares
-        }
+        settings = [made.model_dump(mode="json") for made in (config, batch)]
+        waiting = {client.submit(work, str(project.folder), run, *settings, share, files_of, threads, pure=False): share for share in shares}
         try:
             while waiting:
                 for future in [future for future in waiting if future.done()]:
@@ -249,12 +248,13 @@ def _side_by_side(
     return made, failed
 
 
-def work(folder: str, run: str, config: dict[str, Any], names: list[str], train: dict[str, str], threads: int | None) -> Outcome:
+def work(folder: str, run: str, config: dict[str, Any], batch: dict[str, Any], names: list[str], train: dict[str, str], threads: int | None) -> Outcome:
     """Make some maps in the process of a worker."""
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     labels = {cube: Path(path) for cube, path in train.items()}
-    return drive(_in_turn(Project.open(folder), run, ClassifyConfig.parse(config, "classify"), names, labels))
+    settings = ClassifyConfig.parse(config, "classify"), BatchConfig.parse(batch, "classify")
+    return drive(_in_turn(Project.open(folder), run, settings[0], names, labels, settings[1]))
 
 
 def _answer(future: Any, share: Sequence[str]) -> Outcome:  # noqa: ANN401 - dask's own

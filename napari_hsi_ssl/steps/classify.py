@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_hsi_ssl import files, trust
-from napari_hsi_ssl.config import ClassifyConfig, digest
+from napari_hsi_ssl.config import BatchConfig, ClassifyConfig, digest
 from napari_hsi_ssl.cubes.cube import Classes, ClassMap
 from napari_hsi_ssl.cubes.writers import confidence_path, layer_path, save_map
 from napari_hsi_ssl.errors import ConfigError
@@ -38,6 +38,8 @@ def classify(
     cubes: Sequence[str] | None = None,
     train: Mapping[str, Path] | None = None,
     out: Path | None = None,
+    *,
+    memory: int = BatchConfig().memory,
 ) -> Steps[dict[str, Any]]:
     """Classify whole cubes and save the maps in the project.
 
@@ -52,6 +54,8 @@ def classify(
         What kNN and the linear head learn from; the project's own labels by default. A self-distillation run brings its own.
     out : Path, optional
         Also write the class numbers of the single map to this TIFF.
+    memory : int
+        MiB that a tile of a cube may take on its way through a network.
 
     Returns
     -------
@@ -66,18 +70,18 @@ def classify(
     if out is not None and len(names) != 1:
         raise ConfigError(f"--out names one file, but {len(names)} cubes are classified; choose one with --cube NAME.")
     if not is_run(run):
-        report = yield from _by_features(project, run, config, names, train, out)
+        report = yield from _by_features(project, run, config, names, train, out, memory * 2**20)
         return {**report, "seconds": time.monotonic() - begun}
     folder = need_model(project, run, "distil" if config.method == "distil" else "pretrain")
     with tempfile.TemporaryDirectory() as scratch:
         own = config.method == "distil"
         references, classes = ([], _own_classes(folder)) if own else (yield from _references(project, folder, train, Path(scratch)))
-        trust = yield from trust_of_run(project, folder, config, references, Path(scratch))
+        trust = yield from trust_of_run(project, folder, config, references, Path(scratch), memory * 2**20)
         maps = []
         for number, name in enumerate(names):
             yield Progress(number, len(names), f"classifying {name}")
             started = time.monotonic()
-            found, early = yield from _one(project, folder, config, name, references, classes, trust, Path(scratch))
+            found, early = yield from _one(project, folder, config, name, references, classes, trust, Path(scratch), memory * 2**20)
             made = {**early, **_made_with(project, config, names, train), **(trust.told or {}), "command": _command(project, run, config, name, train)}
             made["stamp"] = stamp(project, run, config, name, train)
             provenance = {**_provenance(project, folder, config, name), **made}
@@ -86,7 +90,7 @@ def classify(
 
 
 def _by_features(
-    project: Project, run: str, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None
+    project: Project, run: str, config: ClassifyConfig, names: list[str], train: Mapping[str, Path] | None, out: Path | None, memory: int
 ) -> Steps[dict[str, Any]]:
     """Classify by spectra, or by the training-free embedding, alone or beside that of a run."""
     from napari_hsi_ssl.mapping.maps import Vote, decide_map, decider, labelled_features
@@ -100,7 +104,7 @@ def _by_features(
     classes = Classes.of(numbers, dict(zip(known.numbers, known.names, strict=True)))
     # A labelled pixel is looked at whatever the mask says.
     areas = {name: project.area(name) | (labels[name] > 0 if name in labels else False) for name in dict.fromkeys([*labels, *names])}
-    found, told = yield from features(project, run, areas)
+    found, told = yield from features(project, run, areas, memory)
     x, y = labelled_features(found, labels, config.references, config.seed)
     decide = decider(config.method, x, y, config.k, standardised=not as_they_are(run), vote=Vote.of(config))
     yield Progress(message="calibrating the confidence")
@@ -155,7 +159,15 @@ def best_embedding(project: Project) -> str:
 
 
 def _one(
-    project: Project, folder: RunFolder, config: ClassifyConfig, name: str, references: list[dict[str, Any]], classes: Classes, trust: Trust, scratch: Path
+    project: Project,
+    folder: RunFolder,
+    config: ClassifyConfig,
+    name: str,
+    references: list[dict[str, Any]],
+    classes: Classes,
+    trust: Trust,
+    scratch: Path,
+    memory: int,
 ) -> Steps[tuple[ClassMap, dict[str, Any]]]:
     labels, confidence, area = scratch / "labels.npy", scratch / "confidence.npy", scratch / "area.tif"
     layers = {layer: scratch / f"{layer}.npy" for layer in wanted_layers(config)}
@@ -174,6 +186,7 @@ def _one(
         layers={layer: str(path) for layer, path in layers.items()},
         temperature=trust.temperature,
         clouds=str(trust.clouds) if trust.clouds is not None else None,
+        memory=memory,
     )
     found = ClassMap(np.load(labels), classes, np.load(confidence), layers={layer: np.load(path) for layer, path in layers.items()})
     return found, {key: report[key] for key in ("early",) if key in report}

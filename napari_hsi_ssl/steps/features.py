@@ -60,7 +60,7 @@ def as_they_are(name: str) -> bool:
     return name.endswith(TRAINING_FREE)
 
 
-def features(project: Project, name: str, areas: Areas) -> Steps[tuple[dict[str, Embedding], dict[str, Any]]]:
+def features(project: Project, name: str, areas: Areas, memory: int | None = None) -> Steps[tuple[dict[str, Embedding], dict[str, Any]]]:
     """Return the features of some cubes, and what tells where they come from.
 
     Parameters
@@ -68,6 +68,8 @@ def features(project: Project, name: str, areas: Areas) -> Steps[tuple[dict[str,
     name : str
     areas : mapping of str to bool array (y, x)
         By cube: the pixels that are needed.
+    memory : int, optional
+        Bytes that a tile may take on its way through a network.
 
     Returns
     -------
@@ -95,13 +97,13 @@ def features(project: Project, name: str, areas: Areas) -> Steps[tuple[dict[str,
         folder = need_model(project, run, "pretrain")
         told["model_sha256"] = files.file_hash(folder.model_path)
         inlet = folder.resolve(folder.config.inlet or "")
-        parts.append((yield from _embedded(project, folder.model_path, inlet, areas, lambda cube: inputs_of(project, folder, cube))))
+        parts.append((yield from _embedded(project, folder.model_path, inlet, areas, lambda cube: inputs_of(project, folder, cube), memory)))
     elif name in {PRETRAINED, beside(PRETRAINED)}:
         made = yield from training_free_inlet(project)
         inlet = project.inlet_folder(made["inlet"])
         model = stand_behind(inlet)
         told["model_sha256"] = files.file_hash(model)
-        parts.append((yield from _embedded(project, model, inlet / "pca.npz", areas, lambda cube: _scores(project, cube, inlet.name))))
+        parts.append((yield from _embedded(project, model, inlet / "pca.npz", areas, lambda cube: _scores(project, cube, inlet.name), memory)))
     if as_they_are(name):
         found = yield from embeddings(project, areas)
         told["embedding"] = next(iter(found.values())).parent.name
@@ -128,7 +130,9 @@ def _scores(project: Project, cube: str, inlet: str) -> Steps[dict[str, Any]]:
     return {"name": cube, "scores": str(project.inlet_folder(inlet) / f"{cube}.npy")}
 
 
-def _embedded(project: Project, model: Path, inlet: Path, areas: Areas, inputs: Callable[[str], Steps[dict[str, Any]]]) -> Steps[dict[str, Embedding]]:
+def _embedded(
+    project: Project, model: Path, inlet: Path, areas: Areas, inputs: Callable[[str], Steps[dict[str, Any]]], memory: int | None
+) -> Steps[dict[str, Embedding]]:
     """Embed some cubes by a model; ``inputs`` gives what it must know of one."""
     found: dict[str, Embedding] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -142,6 +146,7 @@ def _embedded(project: Project, model: Path, inlet: Path, areas: Areas, inputs: 
                 inlet=str(inlet),
                 cube={**known, "area": str(path)},
                 cache=str(project.folder / "embeddings"),
+                memory=memory,
             )
             found[cube] = np.load(report["path"], mmap_mode="r")
     return found

@@ -92,7 +92,7 @@ def labelled_inputs(project: Project, folder: RunFolder, labels: Mapping[str, ND
     return found
 
 
-def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, references: Inputs, scratch: Path) -> Steps[Trust]:
+def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, references: Inputs, scratch: Path, memory: int | None = None) -> Steps[Trust]:
     """Return what a run's maps can be believed by; the temperature of a self-distillation run is kept in its ``calibration.json``.
 
     Parameters
@@ -101,6 +101,8 @@ def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, re
         Labelled cubes that teach kNN or the linear head; a self-distillation run brings its own.
     scratch : Path
         Folder for what only this map needs.
+    memory : int, optional
+        Bytes that a tile may take on its way through the network.
     """
     own = config.method == "distil"
     kept = _kept(folder, config) if own else None
@@ -124,6 +126,7 @@ def trust_of_run(project: Project, folder: RunFolder, config: ClassifyConfig, re
         cache=str(project.folder / "embeddings"),
         calibration=need,
         clouds=str(clouds) if with_clouds else None,
+        memory=memory,
     )
     if own and need:
         files.write_json(folder.path / "calibration.json", {"schema_version": SCHEMA_VERSION, **_answers(folder, config), "calibration": found["calibration"]})
