@@ -64,7 +64,7 @@ def viewer(make_napari_viewer: Callable[..., Any]) -> Iterator[Any]:
     from napari.qt.threading import GeneratorWorker
 
     yield make_napari_viewer()
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 def add_busy(qtbot: Any, widget: Any, idle: Callable[[], bool]) -> None:

@@ -67,7 +67,7 @@ def start(qtbot):
         return workbench
 
     yield started
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 @pytest.fixture(autouse=True)
@@ -489,7 +489,7 @@ def test_jobs_of_a_widget_that_goes_are_forgotten(qtbot):
     assert not activity.idle
     owner.deleteLater()
     qtbot.waitUntil(lambda: activity.idle, timeout=5000)
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 # -- small windows, large letters ---------------------------------------------------------------------------------------

@@ -83,7 +83,7 @@ def studio(monkeypatch, qtbot):
     made.painter.stop()
     for _ in range(20):
         made.let.release()
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 def test_many_moves_are_one_request(studio):

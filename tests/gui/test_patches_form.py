@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -32,7 +34,7 @@ def form(qtbot, project):
     qtbot.waitUntil(lambda: layers.find(bench.desk.viewer, "rgb", bench.desk.cube) is not None, timeout=20000)
     bench.open("patches")
     yield bench.forms["patches"]
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 def shows(qtbot, form, config):
@@ -79,6 +81,14 @@ def test_a_form_that_is_folded_reads_nothing(form, qtbot):
     form.live.setChecked(False)
     form.fields.setValue(CONFIG)
     assert not form._timer.isActive()
+
+
+def test_a_preview_that_comes_after_the_viewer_has_gone_is_dropped(form, qtbot, monkeypatch):
+    shows(qtbot, form, CONFIG)
+    late = replace(form.seen, config=CONFIG.model_copy(update={"per_domain": 3}))
+    monkeypatch.setattr(type(form.desk), "alive", False)
+    form._seen((late, [], None))
+    assert form.seen.config == CONFIG
 
 
 def test_the_heat_over_the_image_is_the_number_of_patches(form, qtbot):

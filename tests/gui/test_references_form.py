@@ -23,7 +23,7 @@ def form(qtbot):
     one = CubesForm(viewer)
     add_busy(qtbot, one, lambda: not one.desk.busy and not one.jobs.running)
     yield one
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 @pytest.fixture

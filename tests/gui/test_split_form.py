@@ -52,7 +52,7 @@ def form(viewer, qtbot, project):
     form = bench.forms["train"]
     form.kinds.setCurrentIndex(1)
     yield form
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 def shows(qtbot, form, **settings):

@@ -28,7 +28,7 @@ def opened(qtbot, tmp_path):
     panel = workbench.forms["explore"].looks
     qtbot.waitUntil(lambda: panel.canvas.composite is not None, timeout=10_000)
     yield workbench
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 def panel_of(workbench):

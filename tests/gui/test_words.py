@@ -35,7 +35,7 @@ def bench(qtbot, project):
     workbench.desk.open_project(project)
     quiet(qtbot, workbench)
     yield workbench
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 def at_rest(bench: Workbench) -> bool:

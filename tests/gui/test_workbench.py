@@ -44,7 +44,7 @@ def bench(qtbot):
     workbench = Workbench(viewer)
     add_busy(qtbot, workbench, lambda: not workbench.desk.busy)
     yield workbench
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
 
 
 @pytest.fixture
@@ -542,7 +542,7 @@ def test_a_closed_viewer_leaves_nothing_behind(qtbot):
     viewer = ViewerModel()
     workbench = Workbench(viewer)
     kept = [weakref.ref(viewer), weakref.ref(workbench.desk), weakref.ref(workbench.forms["train"])]
-    GeneratorWorker.await_workers(5000)
+    GeneratorWorker.await_workers(30_000)
     qtbot.wait(100)
     workbench.close()
     workbench.deleteLater()

@@ -158,6 +158,8 @@ class PatchesForm(Form):
         self.jobs.start(steps, self._seen, label="previewing the patches", slot="preview", on_error=self._preview_failed)
 
     def _seen(self, found: _Seen) -> None:
+        if not self.desk.alive:
+            return
         seen, examples, heat = found
         self.seen = seen
         self._tell_seen(seen)
