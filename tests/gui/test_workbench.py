@@ -468,6 +468,7 @@ def test_closing_on_a_live_run_asks(make_napari_viewer, project, qtbot, answer, 
     watch.latest["pretrain-1"] = Update(Progress())
     watch.ask = lambda _window, runs: asked.append(runs) or answer
     window = viewer.window._qt_window
+    window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)  # the fixture closes it once more
     assert window.close() is closes
     assert asked == [["pretrain-1"]]
     assert folder.cancel_requested is cancels
