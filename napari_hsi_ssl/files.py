@@ -124,6 +124,12 @@ def writer() -> str:
     return f"{_here()}-{os.getpid()}"
 
 
+def has_ended(who: str) -> bool:
+    """Whether a `writer` is a process of this computer that is no more."""
+    host, _, number = who.partition("-")
+    return host == _here() and number.isdigit() and not psutil.pid_exists(int(number))
+
+
 def _here() -> str:
     return f"{zlib.crc32(socket.gethostname().encode()):08x}"
 

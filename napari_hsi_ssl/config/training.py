@@ -241,7 +241,7 @@ class BatchConfig(Settings):
     workers: int = Field(1, ge=1, description="cubes that are mapped side by side, each by a process of its own")
     cluster: str | None = Field(None, description="address of a dask scheduler, such as tcp://10.0.0.1:8786, whose workers see the project's folder")
     again: bool = Field(False, description="make also the maps that are there already")
-    memory: int = Field(384, ge=1, description="MiB that a tile of a cube may take on its way through a network; results do not depend on it")
+    memory: int = Field(384, ge=1, description="MiB that a tile of a cube may take on its way through a network; the same map up to rounding")
 
 
 class CubeInput(Settings):

@@ -90,7 +90,9 @@ class Leaver:
             the whole network that were not spent; ``saved_by_windows``: the same if every pixel's window is computed by itself;
             ``agreement``: share of ``compared`` pixels that have the deepest exit's class. Fractions, None without a pixel.
         """
-        left = np.sum([tally["left"] for tally in self.tallies], axis=0, dtype=np.int64) if self.tallies else np.zeros(len(self._model.exits), dtype=np.int64)
+        left = np.zeros(len(self._model.exits), dtype=np.int64)
+        for tally in self.tallies:
+            left += tally["left"]
         spent, whole, compared, same = (sum(tally[name] for tally in self.tallies) for name in ("spent", "whole", "compared", "same"))
         pixels = int(left.sum())
         steps = np.cumsum(np.add(self._trunk_cost, self._exit_cost))

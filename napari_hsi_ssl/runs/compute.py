@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import IO, Any, Final
 
 from napari_hsi_ssl import errors, files
@@ -104,6 +105,7 @@ class ComputeProcess:
                     if "progress" in answer:
                         progress = Progress(**answer["progress"])
                         yield progress
+                        progress = replace(progress, warning=False)  # told once
                         continue
                     number = 0
                     if "error" in answer:

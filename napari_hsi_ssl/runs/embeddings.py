@@ -220,7 +220,8 @@ def _word(name: str, what: str, made_from: Mapping[str, Any], others: list[tuple
         return Progress(message=f"{name}: its {what} goes on from {finished} of {len(tiles)} tiles that were finished before.", warning=True)
     same_model = [card for card in cards if card.get("model") == made_from["model"]]
     if same_model and all(card.get("scores") != made_from["scores"] for card in same_model):
-        return Progress(message=f"cube '{name}' has changed since its {what} was {'made' if what == 'embedding' else 'begun'}, so it is made anew.", warning=True)
+        begun = "made" if what == "embedding" else "begun"
+        return Progress(message=f"cube '{name}' has changed since its {what} was {begun}, so it is made anew.", warning=True)
     if cards and not same_model:
         return Progress(message=f"{name}: the {what} that is kept is another model's; making this one's")
     return Progress(message=f"{name}: {what}")
@@ -232,8 +233,9 @@ def _tidy(path: Path, others: list[tuple[Content, Path]], made_from: Mapping[str
         half = other.name.endswith(".part.npy")
         card = other.with_suffix(".json")
         with suppress(OSError):  # gone already, or open in another program
-            own = f".{files.writer()}-" in other.name and content["made_from"] == made_from  # gone on from just now
-            abandoned = own or time.time() - card.stat().st_mtime > _ABANDONED
+            who = other.name.rsplit(".", 3)[1].rpartition("-")[0] if half else ""
+            gone_on = content["made_from"] == made_from and (who == files.writer() or files.has_ended(who))
+            abandoned = gone_on or time.time() - card.stat().st_mtime > _ABANDONED
             changed = content["made_from"].get("model") == made_from["model"] and content["made_from"].get("scores") != made_from["scores"]
             if other != path and (abandoned if half or not outdated_only else changed):
                 other.unlink()
