@@ -84,7 +84,7 @@ TASKS = (
     _peers("scatter", "scatter", 130),
     Task("map", "maps", {"windows": [32, 15]}, 180, 600, {"windows": [15], "epochs": 2, "sample": 128, "repeats": 1}),
     Task("knn", "knn", {}, 110, 400, {"queries": 10_000, "references": 2_000}),
-    Task("painting", "paint", {}, 45, 240, {"side": [200, 150], "seconds": 2.0, "repeats": 2}),
+    Task("painting", "paint", {}, 95, 300, {"side": [200, 150], "seconds": 2.0, "repeats": 2, "turns": 1}),
     Task("preprocessing", "preprocess", {}, 20, 120, {"count": 10_000}),
     Task("k-means", "masks", {}, 25, 120, {"shape": [200, 150, 50], "repeats": 1}),
     _peers("first view BIL", "open-bil", 95, files=("bil",)),
