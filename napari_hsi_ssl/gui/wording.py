@@ -14,6 +14,7 @@ FIELDS: Final = {
     "kind": "Look", "source": "Image", "features": "Compare", "grid": "Band grid", "weights": "Weigh by", "denoise": "Denoise radius",
     "coverage": "Least foreground", "per-domain": "Patches a domain", "test-share": "Held out", "guard": "Guard (px)", "block": "Block (px)",
     "k": "Neighbours", "references": "Reference pixels", "freeze": "Train only the exits", "init": "Start from", "direction": "Who teaches",
+    "memory": "Memory (MiB)", "workers": "Cubes side by side",
 }  # fmt: skip
 """Fields that are called otherwise than their option."""
 _CHOICES: Final = {

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl.config import (
+    BatchConfig,
     ChainConfig,
     ClassifyConfig,
     DistilConfig,
@@ -304,17 +305,22 @@ def branch(project: Path, run: str, kind: str, changed: Mapping[str, Any], step:
     return _of_project(kind, project, {"branch": run, "step": step, **changed}, "branching", call)
 
 
-def classify(project: Path, run: str, config: ClassifyConfig, cubes: Sequence[str] | None, train: Mapping[str, Path] | None = None) -> Recipe:
-    """Make maps of some cubes, or of all."""
-    changed = changes(config)
+def classify(
+    project: Path, run: str, config: ClassifyConfig, cubes: Sequence[str] | None, train: Mapping[str, Path] | None = None, batch: BatchConfig | None = None
+) -> Recipe:
+    """Make maps of some cubes, or of all; ``batch`` says how: of some cubes, within how much memory."""
+    changed, how = changes(config), changes(batch or BatchConfig())
+    if cubes is not None:
+        how = {name: value for name, value in how.items() if name == "memory"}
     files = {cube: path.absolute() for cube, path in (train or {}).items()} or None
     where: dict[str, Any] = {"all": True} if cubes is None else {"cube": list(cubes)}
     verb, module = ("classify_many", "batch") if cubes is None else ("classify", "classify")
-    call = called(verb, "project", repr(run), called("ClassifyConfig", **changed), cubes=None if cubes is None else list(cubes), train=files)
-    options = {"run": run, "method": config.method, **changed, **where, "train": files}
+    given: dict[str, Any] = {"batch": BatchConfig(**how)} if how and cubes is None else how
+    call = called(verb, "project", repr(run), called("ClassifyConfig", **changed), cubes=None if cubes is None else list(cubes), train=files, **given)
+    options = {"run": run, "method": config.method, **changed, **where, "train": files, **how}
     if "layers" in options:
         options["layer"] = list(options.pop("layers"))
-    return _of_project("classify", project, options, module, call, "ClassifyConfig")
+    return _of_project("classify", project, options, module, call, *(["BatchConfig"] if "batch" in given else []), "ClassifyConfig")
 
 
 def paint(project: Path, cube: str, config: PaintConfig, run: str | None = None, *, every: bool = False, as_labels: bool = False) -> Recipe:

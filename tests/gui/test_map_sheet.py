@@ -7,11 +7,12 @@ import numpy as np
 from PIL import Image
 from qtpy.QtWidgets import QLabel
 
-from napari_hsi_ssl.config import ClassifyConfig
+from napari_hsi_ssl.config import BatchConfig, ClassifyConfig
 from napari_hsi_ssl.gui.map_sheet import open_map_sheet
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
+from napari_hsi_ssl.steps import batch
 from napari_hsi_ssl.steps.batch import classify_many
 from napari_hsi_ssl.steps.cubes import new
 
@@ -29,7 +30,9 @@ def three_cubes(folder):
     return Project.open(folder / "project")
 
 
-def test_all_maps_are_made_shown_opened_and_saved(viewer, qtbot, tmp_path):
+def test_all_maps_are_made_shown_opened_and_saved(viewer, qtbot, tmp_path, monkeypatch):
+    asked, beside = [], batch._side_by_side
+    monkeypatch.setattr(batch, "_side_by_side", lambda *given: asked.append(given[-1]) or beside(*given))
     bench = open_workbench(viewer)
     desk = bench.desk
     desk.open_project(three_cubes(tmp_path))
@@ -38,9 +41,13 @@ def test_all_maps_are_made_shown_opened_and_saved(viewer, qtbot, tmp_path):
     qtbot.waitUntil(lambda: desk.cube != "" and form.make.isEnabled(), timeout=20000)
     form.run_box.setCurrentText("spectra")
     form.cubes.setCurrentIndex(1)
+    form.how.setValue(BatchConfig(workers=2, memory=64))
+    assert form.recipe().options["workers"] == 2
+    form.how.folds["How it is computed"].expand(animate=False)
     form.make_maps()
     qtbot.waitUntil(lambda: len(desk.project.maps()) == 3 and not desk.busy, timeout=60000)
     qtbot.waitUntil(lambda: any("3 maps saved" in label.text() for label in form.findChildren(QLabel)), timeout=5000)
+    assert asked == [BatchConfig(workers=2, memory=64)]
     form.make_maps()
     qtbot.waitUntil(lambda: not desk.busy, timeout=60000)
     assert any("there already and would come out the same" in label.text() for label in form.findChildren(QLabel))

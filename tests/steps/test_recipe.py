@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from napari_hsi_ssl.cli import app
-from napari_hsi_ssl.config import ChainConfig, ClassifyConfig, DistilConfig, EvaluateConfig, MaskConfig, PatchConfig, PcaConfig, PretrainConfig, ViewConfig
+from napari_hsi_ssl.config import (
+    BatchConfig,
+    ChainConfig,
+    ClassifyConfig,
+    DistilConfig,
+    EvaluateConfig,
+    MaskConfig,
+    PatchConfig,
+    PcaConfig,
+    PretrainConfig,
+    ViewConfig,
+)
 from napari_hsi_ssl.config.chain import parse_step
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
@@ -110,12 +121,12 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
         "pretrain": (recipe.pretrain(folder, PRETRAIN), lambda: train.pretrain(project, PRETRAIN)),
         "distil": (recipe.distil(folder, DISTIL, "learned"), lambda: train.distil(project, DISTIL, init="learned")),
         "classify": (
-            recipe.classify(folder, "learned", knn, ["tea"], {"tea": truth}),
-            lambda: classify.classify(project, "learned", knn, ["tea"], {"tea": truth}),
+            recipe.classify(folder, "learned", knn, ["tea"], {"tea": truth}, BatchConfig(memory=64, workers=2)),
+            lambda: classify.classify(project, "learned", knn, ["tea"], {"tea": truth}, memory=64),
         ),
         "classify all": (
-            recipe.classify(folder, "taught", ClassifyConfig(method="distil"), None),
-            lambda: batch.classify_many(project, "taught", ClassifyConfig(method="distil")),
+            recipe.classify(folder, "taught", ClassifyConfig(method="distil"), None, None, BatchConfig(memory=64)),
+            lambda: batch.classify_many(project, "taught", ClassifyConfig(method="distil"), batch=BatchConfig(memory=64)),
         ),
         "evaluate": (recipe.evaluate(folder, "learned", EvaluateConfig(k=3)), lambda: evaluate.evaluate(project, "learned", EvaluateConfig(k=3))),
         "score": (recipe.score(maps["learned"], truth), lambda: judge.score(maps["learned"], truth)),

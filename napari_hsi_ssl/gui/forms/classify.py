@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_hsi_ssl.config import ClassifyConfig, EvaluateConfig
+from napari_hsi_ssl.config import BatchConfig, ClassifyConfig, EvaluateConfig
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.gui.forms.base import Form, Standing
 from napari_hsi_ssl.gui.forms.believing import Believing
@@ -36,6 +36,7 @@ _METHODS = {
     "distil": ("Self-distillation network", "The network of a self-distillation run, which has learnt its classes itself"),
 }
 _LABELS = {"references": "Reference pixels", "k": "Neighbours", "calibrate": "Calibrate confidence"}
+_HOW = {"workers": "Cubes side by side", "memory": "Memory (MiB)"}
 _HINTS = {"k": "Number of neighbours that vote", "seed": "Seed of the choice of reference pixels"}
 
 
@@ -88,6 +89,8 @@ class ClassifyForm(Form):
         self.body.addWidget(self.exits)
         self.believing = Believing()
         self.body.addWidget(self.believing)
+        self.how = ConfigFields(BatchConfig, (), folds={"How it is computed": ("workers", "memory")}, labels=_HOW)
+        self.body.addWidget(self.how)
         self.make = self.needs_project(primary("Make map", "Classify every used pixel; the map appears over the image and is saved in the project"))
         self.make.clicked.connect(self.make_maps)
         self.sheet = self.needs_project(plain_button("All maps…", "The maps of all cubes by this run and method side by side, and their areas as a table"))
@@ -219,10 +222,11 @@ class ClassifyForm(Form):
             self.say(str(error), "error")
             return
         cubes, train = self._what(config)
+        how = self.how.value()
         if cubes:
-            self.run(classify(project, run, config, cubes, train), self._made, "making the map")
+            self.run(classify(project, run, config, cubes, train, memory=how.memory), self._made, "making the map")
         else:
-            self.run(classify_many(project, run, config, None, train), self._made, "making the maps")
+            self.run(classify_many(project, run, config, None, train, batch=how), self._made, "making the maps")
 
     def show_sheet(self) -> None:
         """Show the maps of all cubes by the chosen run and method side by side."""
@@ -243,7 +247,7 @@ class ClassifyForm(Form):
         if project is None or not self.desk.cube or not run:
             return None
         config = self.config()
-        return recipe.classify(project.folder, run, config, *self._what(config))
+        return recipe.classify(project.folder, run, config, *self._what(config), self.how.value())
 
     def _made(self, report: dict[str, Any]) -> None:
         seconds = report["seconds"]
