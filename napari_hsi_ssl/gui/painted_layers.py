@@ -84,8 +84,7 @@ def show_next(viewer: Viewer, cube: str, suggestions: Sequence[Suggestion]) -> N
             look = {"edge_color": NEXT_COLOUR, "face_color": "transparent", "edge_width": _edge(viewer)}
             layer.add([np.vstack((one.outline, one.outline[:1])) for one in suggestions], shape_type="path", **look)
             layer.text = {"string": [str(one.number) for one in suggestions], "color": NEXT_COLOUR, "size": 11, "anchor": "upper_left"}
-        layer.selected_data = set()
-    layer.refresh(thumbnail=False, extent=False)
+    layer.refresh(thumbnail=False, extent=False, highlight=False)
 
 
 def _edge(viewer: Viewer) -> float:
