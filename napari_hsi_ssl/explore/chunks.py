@@ -69,6 +69,7 @@ def one_blas_thread() -> Iterator[int]:
     me = object()
     with _holding:
         if not _holders:
+            _in_charge(controller)
             _limits.append(controller.limit(limits=1, user_api="blas"))
         _holders.append(me)
     try:
@@ -77,7 +78,16 @@ def one_blas_thread() -> Iterator[int]:
         with _holding:
             _holders.remove(me)
             if not _holders:
+                _in_charge(controller)
                 _limits.pop().unregister()
+                _in_charge(controller)
+
+
+def _in_charge(controller: ThreadpoolController) -> None:
+    """Let this thread set OpenBLAS's threads: to newer ones of threadpoolctl only the first that did so is heard, as long as it lives."""
+    for library in controller.lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
 
 
 def map_chunks(
