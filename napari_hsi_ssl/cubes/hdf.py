@@ -82,6 +82,8 @@ def _attributes(item: Any) -> dict[str, Any]:  # noqa: ANN401 - h5py has no type
         if label in {"DIMENSION_LIST", "REFERENCE_LIST"}:
             continue
         try:
+            if item.attrs.get_id(label).get_type().get_class() == h5py.h5t.VLEN:
+                continue  # lists of any length, which no cube needs (texts are another type): reading damaged ones ends the process
             value = item.attrs[label]
         except (OSError, TypeError, KeyError, ValueError):
             continue  # a type that h5py does not know, which no cube needs

@@ -74,8 +74,9 @@ def read_library(path: str | Path) -> SpectralLibrary:
         When the file is missing, damaged, or holds no spectra on one set of bands.
     """
     path = Path(path)
-    if not files.there(path) or not path.is_file():
-        raise CubeError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}, expected a spectral library (.sli, .hdr, .csv); check the path.")
+    found = files.there(path)
+    if not found or not path.is_file():
+        raise CubeError(f"{path} {'is a folder' if found and path.is_dir() else 'does not exist'}, expected a spectral library (.sli, .hdr, .csv); check the path.")
     names, wavelengths, spectra, quantity = _read_csv(path) if path.suffix.lower() == ".csv" else _read_envi(path)
     if wavelengths is not None:
         if not (np.isfinite(wavelengths) & (wavelengths > 0)).all():

@@ -54,6 +54,7 @@ def read_raster(path: str | Path, key: str | None = None) -> NDArray[Any]:
         image = _from_numpy(path, key)
     elif ending in readers.TIFF_ENDINGS:
         with tiff.opened(path) as file:
+            tiff.check_whole(path, file, file.series[0])
             limits.require_memory(path, int(file.series[0].size) * np.dtype(file.series[0].dtype).itemsize, "its image")
             image = np.asarray(file.series[0].asarray())
     elif ending in _PICTURES:

@@ -141,7 +141,10 @@ def label_hashes(project: Project) -> dict[str, str]:
 
 
 def _unchanged(project: Project, told: Mapping[str, Any]) -> None:
-    for cube, before in (told.get("labels_sha256") or {}).items():
+    hashes = told.get("labels_sha256") or {}
+    if not isinstance(hashes, dict):
+        raise LabelError(f"the map's card has labels_sha256 {str(hashes)[:40]!r}, expected one of each cube; make the map again, or give the labels with --train.")
+    for cube, before in hashes.items():
         path = project.labels_path(str(cube))
         if not path.exists() or files.file_hash(path) != before:
             raise LabelError(f"the labels of '{cube}' have changed since the map was learned from them; make the map again, or give the old ones with --train.")

@@ -71,6 +71,7 @@ CHANGES = {
     "an event of a number": lambda tree: with_event(tree, type=5),
     "seconds without end": lambda tree: with_event(tree, type="step", step=5, seconds_left=1e308 * 10),
     "a launch by a text": lambda tree: with_event(tree, type="launched", host="localhost", pid="x", started=0),
+    "hashes of a text": lambda tree: changed(tree, "project/maps/one--r--knn.json", ("provenance", "labels_sha256", "{}")),
     "a lock since ever": lambda tree: changed(tree, "project/lock.json", ("since", 1e300)),
     "a lock by a list": lambda tree: changed(tree, "project/lock.json", ("pid", [])),
 }  # fmt: skip
