@@ -127,7 +127,7 @@ def writer() -> str:
 def has_ended(who: str) -> bool:
     """Whether a `writer` is a process of this computer that is no more."""
     host, _, number = who.partition("-")
-    return host == _here() and number.isdigit() and not psutil.pid_exists(int(number))
+    return host == _here() and number.isdecimal() and not psutil.pid_exists(int(number))
 
 
 def _here() -> str:

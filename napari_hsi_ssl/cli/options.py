@@ -116,7 +116,7 @@ def strengths(texts: list[str] | None) -> dict[str, str] | None:
 def options_given(**options: object) -> dict[str, Any]:
     """Return the options that were given."""
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if isinstance(given.get("devices"), str) and given["devices"].isdigit():
+    if isinstance(given.get("devices"), str) and given["devices"].isdecimal():
         given["devices"] = int(given["devices"])
     return given
 

@@ -173,7 +173,7 @@ def parse_bands(text: str, bands: int, option: str = "--set") -> tuple[int, ...]
     found: set[int] = set()
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         first, sign, last = (piece.strip() for piece in part.partition("-"))
-        if not first.isdigit() or (sign and not last.isdigit()) or (sign and int(last) < int(first)):
+        if not first.isdecimal() or (sign and not last.isdecimal()) or (sign and int(last) < int(first)):
             raise CubeError(f"{option}: '{part}' is no band and no range of bands, expected such as 0-5,104-108; correct it.")
         end = int(last) if sign else int(first)
         if end >= bands:

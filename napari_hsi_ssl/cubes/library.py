@@ -76,7 +76,8 @@ def read_library(path: str | Path) -> SpectralLibrary:
     path = Path(path)
     found = files.there(path)
     if not found or not path.is_file():
-        raise CubeError(f"{path} {'is a folder' if found and path.is_dir() else 'does not exist'}, expected a spectral library (.sli, .hdr, .csv); check the path.")
+        wrong = "is a folder" if found and path.is_dir() else "does not exist"
+        raise CubeError(f"{path} {wrong}, expected a spectral library (.sli, .hdr, .csv); check the path.")
     names, wavelengths, spectra, quantity = _read_csv(path) if path.suffix.lower() == ".csv" else _read_envi(path)
     if wavelengths is not None:
         if not (np.isfinite(wavelengths) & (wavelengths > 0)).all():

@@ -30,7 +30,7 @@ def geotags(map_info: str | None) -> GeoTags | None:
         plain = [part.lower() for part in parts[7:] if "=" not in part]
         if not any("wgs" in part and "84" in part for part in plain):
             return None
-        if parts[0].lower() == "utm" and plain[0].isdigit() and words.get("units", "") in _METRES:
+        if parts[0].lower() == "utm" and plain[0].isdecimal() and words.get("units", "") in _METRES:
             code, model = (_UTM_SOUTH if plain[1] == "south" else _UTM_NORTH) + int(plain[0]), 1
         elif parts[0].lower().startswith("geographic") and words.get("units", "") in _DEGREES:
             code, model = _WGS84, 2

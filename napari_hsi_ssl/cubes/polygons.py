@@ -162,7 +162,7 @@ def from_roi(path: Path, shape: tuple[int, int]) -> Labels:
             if key == "roi name":
                 names.append(value)
             elif key == "roi npts":
-                counts.append(int(value) if value.isdigit() else -1)
+                counts.append(int(value) if value.isdecimal() else -1)
             else:
                 _check_dimension(path, value, shape)
         elif line.strip() and not line.lstrip().startswith(";"):

@@ -48,6 +48,7 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """
     try:
         with tifffile.TiffFile(path) as file:
+            len(file.pages)  # finds pages that lead back to earlier ones, of which a walk from page to page would never end
             yield file
     except DAMAGE as error:
         reason = str(error).split("\n")[0] or type(error).__name__
@@ -120,7 +121,7 @@ def read_tiff(path: Path, key: str | None = None, shape: tuple[int, int, int] | 
     with opened(path) as file:
         numbers = _cube_series(file)
         if key is not None:
-            if not key.isdigit() or int(key) not in numbers:
+            if not key.isdecimal() or int(key) not in numbers:
                 raise CubeError(f"{path} holds no image '{key}' of three axes, only {', '.join(map(str, numbers)) or 'none'}; choose one of them.")
             numbers = [int(key)]
         if not numbers:
@@ -274,7 +275,7 @@ def _metadata(file: tifffile.TiffFile, page: tifffile.TiffPage) -> dict[str, Any
         for item in _items(tag.value):
             label = item.get("name", "").lower()
             number = item.get("sample", "")
-            if number.isdigit():
+            if number.isdecimal():
                 samples.setdefault(label, {})[int(number)] = item.text or ""
             else:
                 common[label] = item.text or ""

@@ -143,7 +143,8 @@ def label_hashes(project: Project) -> dict[str, str]:
 def _unchanged(project: Project, told: Mapping[str, Any]) -> None:
     hashes = told.get("labels_sha256") or {}
     if not isinstance(hashes, dict):
-        raise LabelError(f"the map's card has labels_sha256 {str(hashes)[:40]!r}, expected one of each cube; make the map again, or give the labels with --train.")
+        found = f"the map's card has labels_sha256 {str(hashes)[:40]!r}"
+        raise LabelError(f"{found}, expected one of each cube; make the map again, or give the labels with --train.")
     for cube, before in hashes.items():
         path = project.labels_path(str(cube))
         if not path.exists() or files.file_hash(path) != before:

@@ -112,7 +112,7 @@ def row_of(text: str) -> Row:
         words = f"{row.words}, input and window chosen on parts of the training labels{whose}"
         return replace(row, key=text.strip(), label=f"{row.label}, chosen", words=words, kind="choice")
     source, slash, window_text = variant.partition("/")
-    if row.kind != "distil" or source not in _INPUTS or (slash and not (window_text.isdigit() and int(window_text) > 0)):
+    if row.kind != "distil" or source not in _INPUTS or (slash and not (window_text.isdecimal() and int(window_text) > 0)):
         raise ConfigError(
             f"'{text}' names no row, expected a variant only of distil or none, such as distil:bands, distil:bands/5, none:pcs/9 or distil:chosen."
         )
