@@ -22,6 +22,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from napari_hsi_ssl import files, limits, trust
 from napari_hsi_ssl.config import SCHEMA_VERSION, ChainConfig, in_words, read_json
 from napari_hsi_ssl.cubes.cube import Classes
+from napari_hsi_ssl.cubes.tiff import with_pages
 from napari_hsi_ssl.errors import DAMAGE, ProjectChangedError, ProjectError
 from napari_hsi_ssl.project_lock import Stamp, stamp_of, warn_of_window, writing
 
@@ -428,7 +429,7 @@ class Project:
 
     def _raster(self, path: Path, name: str) -> NDArray[np.generic]:
         try:
-            with tifffile.TiffFile(path) as file:
+            with with_pages(path) as file:
                 self._same_frame(name, file.series[0], str(path))  # before anything is unpacked
                 return np.asarray(file.series[0].asarray())
         except DAMAGE as error:

@@ -37,6 +37,17 @@ _SPATIAL = {"Y", "X"}
 _UNSPECIFIED = {"Q", "I"}
 
 
+def with_pages(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF file and count its pages, which finds those that lead back to earlier ones: a walk from page to page would never end."""
+    file = tifffile.TiffFile(path)
+    try:
+        len(file.pages)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[tifffile.TiffFile]:
     """Open a TIFF file; whatever goes wrong is one sentence.
@@ -47,8 +58,7 @@ def opened(path: Path) -> Iterator[tifffile.TiffFile]:
         When the file is no TIFF or is damaged.
     """
     try:
-        with tifffile.TiffFile(path) as file:
-            len(file.pages)  # finds pages that lead back to earlier ones, of which a walk from page to page would never end
+        with with_pages(path) as file:
             yield file
     except DAMAGE as error:
         reason = str(error).split("\n")[0] or type(error).__name__

@@ -70,8 +70,10 @@ def _is_cube_tiff(path: Path) -> bool:
     """Whether a TIFF holds more bands than a picture has colours."""
     import tifffile
 
+    from napari_hsi_ssl.cubes.tiff import with_pages
+
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with with_pages(path) as tiff:
             shape = tiff.series[0].shape
             pages = len(tiff.pages)
     except (tifffile.TiffFileError, OSError, IndexError, ValueError):

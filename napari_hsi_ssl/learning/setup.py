@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import tifffile
 import torch
 from numpy.typing import NDArray
 
 import napari_hsi_ssl
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.config import CubeInput, DomainInput, RunConfig, TrunkConfig
+from napari_hsi_ssl.cubes.tiff import with_pages
 from napari_hsi_ssl.errors import DAMAGE, ConfigError, LabelError, RunError
 from napari_hsi_ssl.explore.band_space import BandSpace
 from napari_hsi_ssl.explore.projection import Projection
@@ -230,7 +230,7 @@ def _labels(config: RunConfig, cubes: Sequence[_Cube], resolve: Resolve, role: s
 
 def _raster(path: Path, frame: tuple[int, ...], cube: str) -> NDArray[Any]:
     try:
-        with tifffile.TiffFile(path) as file:
+        with with_pages(path) as file:
             found = tuple(file.series[0].shape)
             if found != frame:  # before anything is unpacked
                 raise LabelError(f"{path} has shape {found}, but cube '{cube}' has {frame} (y, x); use a raster made for this cube.")

@@ -72,6 +72,7 @@ CHANGES = {
     "seconds without end": lambda tree: with_event(tree, type="step", step=5, seconds_left=1e308 * 10),
     "a launch by a text": lambda tree: with_event(tree, type="launched", host="localhost", pid="x", started=0),
     "hashes of a text": lambda tree: changed(tree, "project/maps/one--r--knn.json", ("provenance", "labels_sha256", "{}")),
+    "a mask of pages in a circle": lambda tree: {**tree, "project/masks/one.tif": (CORPUS / "tiff" / "pages-in-a-circle" / "cube.tif").read_bytes()},
     "a lock since ever": lambda tree: changed(tree, "project/lock.json", ("since", 1e300)),
     "a lock by a list": lambda tree: changed(tree, "project/lock.json", ("pid", [])),
 }  # fmt: skip
