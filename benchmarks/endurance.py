@@ -7,12 +7,13 @@ spectrum pinned with the mouse, mask, labels, PCA and its images, the scatter an
 cancelled after two steps, a map (by the run, by the spectra or training-free in turn), now and then some strokes that a map follows, and the end: project
 closed, layers taken away, folder deleted. Projects and new cubes have new names every time.
 
-After each cycle a line goes to `WORK/cycles.jsonl`: private memory of the window and of its compute process, threads, child processes, open files,
+After each cycle a line goes to `WORK/cycles.jsonl`: memory of the window and of its compute process, threads, child processes, open files,
 mapped files of closed projects, widgets, Qt objects, OpenGL objects, callbacks of napari's events, items of the plots, Python objects by type, and
 which objects of closed projects are still alive. A straight line through the cycles after the warm-up says what grows.
 
     --bare        the same layers in the same order in a napari without the workbench: what napari itself keeps
     --train-every N  a training in every N-th cycle only
+    --minutes N   no new cycle after so many minutes
     --report      the verdict on what `WORK/cycles.jsonl` holds so far, also while another process is at it
 """
 
@@ -402,6 +403,7 @@ def main() -> int:
     parser.add_argument("--cycles", type=int, default=500)
     parser.add_argument("--warm-up", type=int, default=30)
     parser.add_argument("--train-every", type=int, default=1, metavar="N")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--bare", action="store_true")
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
@@ -436,9 +438,12 @@ def live(log: Path, work: Path, options: argparse.Namespace) -> None:
     census = Census(viewer)
     worker = Bare(viewer, census) if options.bare else User(viewer, work, census, options.train_every)
     rest(1.0)
+    last = time.monotonic() + 60 * options.minutes
     try:
         with log.open("a", encoding="utf-8") as lines:
             for number in range(options.cycles):
+                if time.monotonic() > last:
+                    break
                 begun, used = time.perf_counter(), time.process_time()
                 parts = worker.cycle(number)
                 seconds, spent = time.perf_counter() - begun, time.process_time() - used
