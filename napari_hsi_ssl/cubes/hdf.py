@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import axes
 from napari_hsi_ssl.cubes.axes import Axes, Stored
-from napari_hsi_ssl.cubes.hdf_dataset import HdfDataset, check_heaps, check_inside
+from napari_hsi_ssl.cubes.hdf_dataset import HdfDataset, attribute, check_heaps, check_inside
 from napari_hsi_ssl.cubes.lazy import LinearSource, MappedFile, Source, build_cube
 from napari_hsi_ssl.cubes.spectral_units import is_length_unit, stated_quantity, to_nm
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
@@ -65,7 +65,7 @@ def _dims(item: Any) -> tuple[str | None, ...]:  # noqa: ANN401 - h5py has no ty
         return ()
     found: list[str | None] = [None] * 3
     try:
-        labels, scales = (item.attrs.get(name) for name in ("DIMENSION_LABELS", "DIMENSION_LIST"))
+        labels, scales = (attribute(item, name) for name in ("DIMENSION_LABELS", "DIMENSION_LIST"))
         for axis in range(3):
             name = "" if labels is None else axes.text_of(labels[axis])
             if not name and scales is not None and len(scales[axis]):
@@ -82,12 +82,10 @@ def _attributes(item: Any) -> dict[str, Any]:  # noqa: ANN401 - h5py has no type
         if label in {"DIMENSION_LIST", "REFERENCE_LIST"}:
             continue
         try:
-            if item.attrs.get_id(label).get_type().get_class() == h5py.h5t.VLEN:
-                continue  # lists of any length, which no cube needs (texts are another type): reading damaged ones ends the process
-            value = item.attrs[label]
+            value = attribute(item, label)
         except (OSError, TypeError, KeyError, ValueError):
             continue  # a type that h5py does not know, which no cube needs
-        if not isinstance(value, h5py.Empty):
+        if value is not None and not isinstance(value, h5py.Empty):
             found[label] = value
     return found
 

@@ -59,6 +59,16 @@ def _check_deflated(path: Path, data: Any, spans: tuple[slice, ...]) -> None:  #
             limits.require_deflated(path, data.id.read_direct_chunk(corner)[1], size, f"a chunk of '{data.name}'")
 
 
+def attribute(item: Any, label: str) -> Any:  # noqa: ANN401 - h5py has no types
+    """Return an attribute of an HDF5 object; None where there is none, or a list of any length but of references: reading a damaged one ends the process."""
+    if label not in item.attrs:
+        return None
+    kind = item.attrs.get_id(label).get_type()
+    if kind.get_class() == h5py.h5t.VLEN and kind.get_super().get_class() != h5py.h5t.REFERENCE:
+        return None  # no cube needs it (texts are another type)
+    return item.attrs[label]
+
+
 def check_inside(path: Path, data: Any) -> None:  # noqa: ANN401 - h5py has no types
     """Raise `CubeError` when the values of an HDF5 data set lie in other files: a file from elsewhere must not choose what is read here."""
     outside = [name for name, *_ in data.external or ()] + ([part.file_name for part in data.virtual_sources()] if data.is_virtual else [])

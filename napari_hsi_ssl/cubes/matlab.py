@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl import limits
 from napari_hsi_ssl.cubes import matlab5
-from napari_hsi_ssl.cubes.hdf_dataset import HdfDataset, check_heaps, check_inside
+from napari_hsi_ssl.cubes.hdf_dataset import HdfDataset, attribute, check_heaps, check_inside
 from napari_hsi_ssl.cubes.lazy import MappedFile, Source, build_cube
 from napari_hsi_ssl.cubes.spectral_units import guessed_factor
 from napari_hsi_ssl.errors import DAMAGE, ChoiceError, CubeError
@@ -72,7 +72,8 @@ def _list_hdf(path: Path) -> list[MatArray]:
     def visit(name: str, item: Any) -> None:  # noqa: ANN401 - h5py has no types
         if not isinstance(name, str) or not isinstance(item, h5py.Dataset) or name.startswith("#") or item.dtype.kind not in "iuf":
             return
-        label = item.attrs.get("MATLAB_class", b"double")
+        label = attribute(item, "MATLAB_class")
+        label = b"double" if label is None else label
         kind = label.decode() if isinstance(label, bytes) else str(label)
         if kind in {*_NUMERIC_CLASSES, "logical"} and "MATLAB_empty" not in item.attrs:
             found.append(MatArray(name, tuple(reversed(item.shape)), kind == "logical"))
