@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.chunks import Chunk, gather, map_chunks
+from napari_hsi_ssl.explore.chunks import Chunk, gather, map_chunks, one_blas_thread
 from napari_hsi_ssl.explore.sources import band_use
 from napari_hsi_ssl.progress import Progress, Steps
 
@@ -132,7 +132,7 @@ def fit_clusters(
     _, vectors = np.linalg.eigh(centred.T @ centred)
     components = vectors[:, ::-1][:, :COMPONENTS]
     # One thread: the sample is small, and threads of one call would wait for one another beside a window that draws.
-    with threadpool_limits(1):
+    with one_blas_thread(), threadpool_limits(1, user_api="openmp"):
         model = KMeans(count, n_init=_STARTS, random_state=seed).fit(centred @ components)
     level = np.bincount(model.labels_, bright, minlength=count) / np.maximum(np.bincount(model.labels_, minlength=count), 1)
     order = np.argsort(level, kind="stable")
