@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import socket
+import tempfile
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.errors import DAMAGE, ProjectError
 
 _SAMPLES = 16
+_SPOOL_BYTES = 256 * 2**20
 _SAMPLE_BYTES = 64 * 1024
 _STORE_METADATA = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
 _TEMPORARY: Final = re.compile(r"\.(?P<name>.+)\.(?P<token>(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})\.[0-9a-f]{8})(\.[^.]*)?")
@@ -278,6 +280,14 @@ def let_go(array: object) -> None:
         array.flush()
     if hasattr(mmap, "MADV_DONTNEED"):  # Windows trims by itself
         mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def spool(shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+    """Return an array of zeros: in memory, or where it is large a memory map of a temporary file that goes with it."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= _SPOOL_BYTES:
+        return np.zeros(shape, dtype=dtype)
+    with tempfile.TemporaryFile() as stream:  # the map keeps the file
+        return np.memmap(stream, dtype=dtype, mode="w+", shape=shape)
 
 
 def write_tiff(path: Path, array: NDArray[np.generic], description: str | None = None) -> None:

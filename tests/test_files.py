@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,19 @@ def test_a_fingerprint_sees_size_and_content_of_a_large_sparse_file(tmp_path):
     with path.open("r+b") as stream:
         stream.write(b"changed")
     assert files.fingerprint(path) != first
+
+
+def test_a_large_array_is_spooled_to_a_file_that_goes_with_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert not isinstance(files.spool((3, 4), np.float32), np.memmap)
+    monkeypatch.setattr(files, "_SPOOL_BYTES", 40)
+    array = files.spool((3, 4), np.float32)
+    assert isinstance(array, np.memmap)
+    array[1] = 7
+    files.let_go(array)
+    np.testing.assert_array_equal(array, [[0] * 4, [7] * 4, [0] * 4])
+    del array
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_a_map_let_go_of_is_on_disk(tmp_path):

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_hsi_ssl import files
 from napari_hsi_ssl.config import ClassifyConfig
 from napari_hsi_ssl.errors import ConfigError
 from napari_hsi_ssl.learning.checkpoint import Card
 from napari_hsi_ssl.learning.distil import DistilNetwork
-from napari_hsi_ssl.mapping.embed import Asker, Method
-from napari_hsi_ssl.mapping.frames import Part
+from napari_hsi_ssl.mapping.embed import Asker, Method, ask_cube
+from napari_hsi_ssl.mapping.frames import Frame, Part, Stored
 from napari_hsi_ssl.mapping.leaving import Leaver
 from napari_hsi_ssl.metrics.calibration import disagreement
+from napari_hsi_ssl.progress import Steps
 
 
-class OwnMap:
-    """The class probabilities that a network's own map is made from (`mapping.embed.TileSource`).
+def exits_probabilities(
+    model: DistilNetwork, card: Card, scores: Stored, area: NDArray[np.bool_], *, method: Method | None = None
+) -> Steps[NDArray[np.float32]]:
+    """Return the class probabilities (e, y, x, c) of every exit, shallow to deep; NaN where a pixel is not used or not measured.
 
     Parameters
     ----------
@@ -30,18 +34,57 @@ class OwnMap:
         In evaluation mode; it decides the device.
     card : dict
         Its card.
+    scores : array (y, x, k)
+        As stored; NaN where not measured. Raw bands where the card's ``input.source`` is "bands".
+    area : bool array (y, x)
+        Which pixels are used.
+    method : {"dense", "windows"}, optional
+        `mapping.embed.best_way` by default.
+
+    Raises
+    ------
+    RunError
+        When the cube has another number of channels than the model, or another shape than the area.
+    """
+    exits = len(model.exits)
+    asker = Asker(model, card, method=method, leaves=range(exits))
+    said = yield from ask_cube(asker, Frame(scores, card, area), np.empty((*area.shape, asker.dim), dtype=np.float32), "classifying")
+    return np.moveaxis(said.reshape(*area.shape, exits, -1), 2, 0)
+
+
+def own_probabilities(
+    model: DistilNetwork, card: Card, scores: Stored, area: NDArray[np.bool_], config: ClassifyConfig, *, method: Method | None = None
+) -> Steps[tuple[NDArray[np.float32], dict[str, Any]]]:
+    """Return the class probabilities (y, x, c) of a network's own map, and what is to be told of the way there.
+
+    Parameters
+    ----------
+    model, card, scores, area, method
+        As `exits_probabilities` has them.
     config : ClassifyConfig
         ``exits`` "deepest" or "mean" (of the probabilities of all exits), ``turns`` (mean over the eight turns and mirror images of
         every window), or ``exit_at`` (`mapping.leaving`).
-    method : {"dense", "windows"}, optional
-        `mapping.embed.best_way` by default.
-    memory : int, optional
-        Bytes that a tile may take.
 
     Raises
     ------
     ConfigError
         When a window of even side is to be turned: its turns have no centre in common.
+    """
+    source = OwnMap(model, card, config, method=method)
+    out = files.spool((*area.shape, source.dim), np.float32)
+    found = yield from ask_cube(source, Frame(scores, card, area), out, "classifying")
+    return found, source.told()
+
+
+class OwnMap:
+    """The class probabilities that a network's own map is made from (`mapping.embed.TileSource`).
+
+    Parameters
+    ----------
+    model, card, config, method
+        As `own_probabilities` has them.
+    memory : int, optional
+        Bytes that a tile may take.
     """
 
     def __init__(self, model: DistilNetwork, card: Card, config: ClassifyConfig, *, method: Method | None = None, memory: int | None = None) -> None:

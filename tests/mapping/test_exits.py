@@ -8,8 +8,7 @@ from napari_hsi_ssl.config import ClassifyConfig, TrunkConfig
 from napari_hsi_ssl.errors import ConfigError, RunError
 from napari_hsi_ssl.learning.checkpoint import build_model
 from napari_hsi_ssl.learning.encoder import multiply_adds
-from napari_hsi_ssl.mapping.embed import Asker, ask_cube
-from napari_hsi_ssl.mapping.exits import OwnMap
+from napari_hsi_ssl.mapping.exits import exits_probabilities, own_probabilities
 from napari_hsi_ssl.mapping.frames import Frame
 from napari_hsi_ssl.mapping.leaving import Leaver, stage_costs
 from napari_hsi_ssl.progress import run
@@ -24,28 +23,11 @@ def network(trunk=FLAT, window=7, seed=1):
     return build_model(made, seed).eval(), made
 
 
-def asked(source, made, scores, area):
-    return run(ask_cube(source, Frame(scores, made, area), np.empty((*area.shape, source.dim), dtype=np.float32), "classifying"))
-
-
-def each_exit(model, made, scores, area, *, method=None):
-    """Return the class probabilities (exit, y, x, class) of every exit, shallow to deep."""
-    exits = len(model.exits)
-    said = asked(Asker(model, made, method=method, leaves=range(exits)), made, scores, area)
-    return np.moveaxis(said.reshape(*area.shape, exits, -1), 2, 0)
-
-
-def own_map(model, made, scores, area, config, *, method=None):
-    """Return the class probabilities (y, x, class) of the network's own map, and what is to be told of the way there."""
-    source = OwnMap(model, made, config, method=method)
-    return asked(source, made, scores, area), source.told()
-
-
 @pytest.mark.parametrize("method", ["dense", "windows"])
 def test_each_exit_says_what_it_says_when_it_is_asked_alone(method):
     model, made = network()
     scores, area = scene(23, 18)
-    found = each_exit(model, made, scores, area, method=method)
+    found = run(exits_probabilities(model, made, scores, area, method=method))
     assert found.shape == (3, 23, 18, 3)
     for leave in range(3):
         alone = probabilities(model, made, scores, area, leave, method)
@@ -56,7 +38,7 @@ def test_each_exit_says_what_it_says_when_it_is_asked_alone(method):
 def test_the_exits_of_a_strided_trunk_are_asked_by_windows():
     model, made = network(STRIDED)
     scores, area = scene(11, 9)
-    found, expected = (each_exit(model, made, scores, area, method=method) for method in (None, "windows"))
+    found, expected = (run(exits_probabilities(model, made, scores, area, method=method)) for method in (None, "windows"))
     np.testing.assert_array_equal(found, expected)
 
 
@@ -64,15 +46,15 @@ def test_an_area_of_another_shape_is_one_sentence():
     model, made = network()
     scores, area = scene()
     with pytest.raises(RunError, match="mask has shape"):
-        each_exit(model, made, scores, area[1:])
+        run(exits_probabilities(model, made, scores, area[1:]))
 
 
 @pytest.mark.parametrize("method", ["dense", "windows"])
 def test_the_mean_is_that_of_all_exits(method):
     model, made = network()
     scores, area = scene(15, 12)
-    found, told = own_map(model, made, scores, area, ClassifyConfig(method="distil", exits="mean"), method=method)
-    each = each_exit(model, made, scores, area, method=method)
+    found, told = run(own_probabilities(model, made, scores, area, ClassifyConfig(method="distil", exits="mean"), method=method))
+    each = run(exits_probabilities(model, made, scores, area, method=method))
     np.testing.assert_allclose(found, each.mean(axis=0), rtol=1e-5, atol=1e-6)
     assert told == {}
 
@@ -82,7 +64,7 @@ def test_turns_are_those_of_every_window(method):
     """The definition: each window turned and mirrored, asked, and the answers averaged. The turned tile must give every pixel its own."""
     model, made = network()
     scores, area = scene(13, 17)
-    found, _ = own_map(model, made, scores, area, ClassifyConfig(method="distil", turns=True), method=method)
+    found, _ = run(own_probabilities(model, made, scores, area, ClassifyConfig(method="distil", turns=True), method=method))
     turned = [np.rot90(image[:, ::-1] if code >= 4 else image, code % 4) for code in range(8) for image in (scores,)]
     areas = [np.rot90(area[:, ::-1] if code >= 4 else area, code % 4) for code in range(8)]
     expected = np.zeros((13, 17, 3))
@@ -98,7 +80,7 @@ def test_a_window_without_a_centre_is_not_turned():
     model, made = network(window=6)
     scores, area = scene()
     with pytest.raises(ConfigError, match="window is 6 pixels, which has no centre"):
-        own_map(model, made, scores, area, ClassifyConfig(method="distil", turns=True))
+        run(own_probabilities(model, made, scores, area, ClassifyConfig(method="distil", turns=True)))
 
 
 @pytest.mark.parametrize("settings", [{"exit_at": 0.9, "exits": "mean"}, {"exit_at": 0.9, "turns": True}, {"method": "knn", "turns": True}])
@@ -121,10 +103,10 @@ def test_the_first_exit_that_is_sure_decides(method, monkeypatch):
     monkeypatch.setattr("napari_hsi_ssl.mapping.leaving._BATCH", 50)
     model, made = sharp()
     scores, area = scene(31, 27)
-    each = each_exit(model, made, scores, area, method=method)
+    each = run(exits_probabilities(model, made, scores, area, method=method))
     used = np.isfinite(each[0, ..., 0])
     threshold = float(np.median(each[0][used].max(axis=-1)))
-    found, told = own_map(model, made, scores, area, ClassifyConfig(method="distil", exit_at=threshold), method=method)
+    found, told = run(own_probabilities(model, made, scores, area, ClassifyConfig(method="distil", exit_at=threshold), method=method))
     sure = each.max(axis=-1) >= threshold
     sure[-1] = True
     first = sure.argmax(axis=0)
@@ -147,7 +129,7 @@ def test_what_leaving_saves_is_what_is_not_computed(monkeypatch):
     trunk, exits = stage_costs(model, 7)
     assert sum(trunk) + sum(exits) == multiply_adds(model, 4, 7)
     config = ClassifyConfig(method="distil", exit_at=0.6)
-    _, told = own_map(model, made, scores, area, config, method="windows")
+    _, told = run(own_probabilities(model, made, scores, area, config, method="windows"))
     spent = np.cumsum(np.add(trunk, exits))
     assert told["early"]["saved"] == pytest.approx(1 - np.dot(told["early"]["left"], spent) / spent[-1])
     assert told["early"]["saved_by_windows"] == pytest.approx(told["early"]["saved"])
@@ -180,8 +162,8 @@ def test_undecided_pixels_in_a_corner_are_computed_in_their_rectangle():
     scores, area = scene(40, 40)
     area[:] = False
     area[2:9, 30:37] = True
-    whole = each_exit(model, made, scores, area, method="dense")
-    found, told = own_map(model, made, scores, area, ClassifyConfig(method="distil", exit_at=1.0), method="dense")
+    whole = run(exits_probabilities(model, made, scores, area, method="dense"))
+    found, told = run(own_probabilities(model, made, scores, area, ClassifyConfig(method="distil", exit_at=1.0), method="dense"))
     used = np.isfinite(found[..., 0])
     sure = whole[:, used].max(axis=-1) >= 1
     expected = np.where(sure[0][:, None], whole[0][used], np.where(sure[1][:, None], whole[1][used], whole[2][used]))
@@ -192,14 +174,14 @@ def test_undecided_pixels_in_a_corner_are_computed_in_their_rectangle():
 def test_a_strided_trunk_lets_windows_leave_one_by_one():
     model, made = sharp(STRIDED, 8)
     scores, area = scene(12, 12)
-    _, told = own_map(model, made, scores, area, ClassifyConfig(method="distil", exit_at=0.7), method="dense")
+    _, told = run(own_probabilities(model, made, scores, area, ClassifyConfig(method="distil", exit_at=0.7), method="dense"))
     assert told["early"]["way"] == "windows"
 
 
 def test_of_an_empty_area_nothing_is_told():
     model, made = network()
     scores, area = scene()
-    found, told = own_map(model, made, scores, area & False, ClassifyConfig(method="distil", exit_at=0.9))
+    found, told = run(own_probabilities(model, made, scores, area & False, ClassifyConfig(method="distil", exit_at=0.9)))
     assert np.isnan(found).all()
     assert told["early"]["left"] == []
     assert told["early"]["saved"] is None
