@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.linalg
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -12,7 +13,7 @@ from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.calibrate import Grid, common_grid, resampling_matrix
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.chunks import Chunk, Spectra, map_chunks, one_blas_thread
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks, one_blas_thread
 from napari_hsi_ssl.explore.decompose import mnf, pca
 from napari_hsi_ssl.explore.edges import alike_neighbours
 from napari_hsi_ssl.explore.moments import Moments, Statistics, accumulate, join
@@ -23,6 +24,9 @@ from napari_hsi_ssl.progress import Progress, Steps
 __all__ = ["Projection", "Source", "fit_projection", "project_cube"]
 
 _LARGEST_SCORE = 60000.0  # float16 ends at 65504
+_MANY = 100_000  # spectra from which on it is worth a look whether float32 suffices
+_SINGLE = 1e-5  # the smallest variance, as a share of the largest, for which it does
+_Sums = dict[tuple[str, bytes], tuple[Moments, Spectra | None]]
 
 
 def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projection]:
@@ -64,11 +68,51 @@ def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projec
     bands = [_bands(source.cube, config.grid) for source in sources]
     spans = [(int(use.sum()), None if isinstance(band, int) else band[use]) for use, band in zip(used, bands, strict=True)]
     grid = common_grid(spans, config.bands, config.grid, [source.name for source in sources])
-    groups: dict[tuple[str, bytes], tuple[Moments, Spectra | None]] = {}
     areas = [draw(source, config) for source in sources]
+    total, names = sum(int(area.sum()) for area in areas), _listed([source.name for source in sources])
+    kind = _precision(sources, areas, config)
+    groups = yield from _sum(sources, areas, grid, config, kind)
+    domains, parts = _by_domain(groups)
+    for message in brightness_warnings(domains, [part.mean for part in parts], config):
+        yield Progress(total, total, message, warning=True)
+    yield Progress(total, total, "finding the components")
+    with one_blas_thread():
+        projection = _decompose(domains, parts, grid, config, names)
+    if kind == np.float32 and projection.variance[-1] < _SINGLE * projection.variance[0] * max(moments.offset for moments, _ in groups.values()):
+        yield Progress(message="the last components are near the rounding of single precision: summing again in double")
+        groups = yield from _sum(sources, areas, grid, config, np.float64)
+        with one_blas_thread():
+            projection = _decompose(*_by_domain(groups), grid, config, names)
+    return projection
+
+
+def _precision(sources: Sequence[Source], areas: Sequence[NDArray[np.bool_]], config: PcaConfig) -> type[np.floating]:
+    """Return what to sum spectra in: float32 where they are many and, by the first of them, every component lies far above its rounding.
+
+    The rounding is about ``2⁻²⁴ √(b / n)`` of the largest variance for n spectra summed in blocks of b, and a variance is known to ``√(2 / n)`` of
+    itself from n spectra: for components above `_SINGLE` the rounding is a tenth of what chance leaves open.
+    """
+    exact = all(np.can_cast(source.cube.dtype, np.float32) for source in sources)
+    if config.method == "mnf" or config.scale == "snv" or not exact or sum(int(area.sum()) for area in areas) < _MANY:
+        return np.float64
+    with one_blas_thread():
+        sample = first_spectra(sources[0].cube, areas[0], band_use(sources[0].cube))[::4]
+        if len(sample) <= config.components:
+            return np.float64
+        sample -= sample.mean(axis=0)
+        if config.scale == "standardise":
+            sample /= np.where((spread := sample.std(axis=0)) > 0, spread, 1)
+        variances = scipy.linalg.eigvalsh(sample.T @ sample)[::-1]
+    return np.float32 if variances[: config.components][-1] > _SINGLE * variances[0] else np.float64
+
+
+def _sum(sources: Sequence[Source], areas: Sequence[NDArray[np.bool_]], grid: Spectra, config: PcaConfig, kind: type[np.floating]) -> Steps[_Sums]:
+    """Sum the spectra of all cubes by domain and way of resampling, each group in its own bands, and return the sums with the way to the grid."""
+    groups: _Sums = {}
     total, before = sum(int(area.sum()) for area in areas), 0
-    for source, area, band, use in zip(sources, areas, bands, used, strict=True):
-        matrix = resampling_matrix(band, grid, config.grid, bad=~use)[:, use]
+    for source, area in zip(sources, areas, strict=True):
+        use = band_use(source.cube)
+        matrix = resampling_matrix(_bands(source.cube, config.grid), grid, config.grid, bad=~use)[:, use]
         if config.scale == "snv":
             moments, _ = groups.setdefault((source.domain, b""), (Moments(config.bands), None))
         else:
@@ -77,7 +121,7 @@ def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projec
         pairs = source.area if config.method == "mnf" else None
         transform = _snv_on(matrix) if config.scale == "snv" else None
         alike = alike_neighbours(source.cube, area, use, transform) if config.edges == "skip" else None
-        for done in accumulate(source.cube, area, moments, transform, use, pairs, alike):
+        for done in accumulate(source.cube, area, moments, transform, use, pairs, alike, kind):
             yield Progress(before + done, total, f"reading {source.name}")
         if moments.count == count:
             raise CubeError(
@@ -85,14 +129,13 @@ def fit_projection(sources: Sequence[Source], config: PcaConfig) -> Steps[Projec
                 "mark such bands as bad in the header, or remove the cube."
             )
         before += int(area.sum())
+    return groups
+
+
+def _by_domain(groups: _Sums) -> tuple[tuple[str, ...], list[Statistics]]:
     domains = tuple(sorted({domain for domain, _ in groups}))
     with one_blas_thread():
-        parts = [join([moments.statistics(matrix) for (domain, _), (moments, matrix) in groups.items() if domain == name]) for name in domains]
-    for message in brightness_warnings(domains, [part.mean for part in parts], config):
-        yield Progress(before, total, message, warning=True)
-    yield Progress(before, total, "finding the components")
-    with one_blas_thread():
-        return _decompose(domains, parts, grid, config, _listed([source.name for source in sources]))
+        return domains, [join([moments.statistics(matrix) for (domain, _), (moments, matrix) in groups.items() if domain == name]) for name in domains]
 
 
 def _listed(names: list[str]) -> str:

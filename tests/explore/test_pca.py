@@ -331,6 +331,38 @@ def test_missing_projection_says_so(tmp_path):
         Projection.load(tmp_path / "pca.npz")
 
 
+def many(last: float, first: float, offset: float = 0.0) -> np.ndarray:
+    """105,600 spectra of 12 bands whose fourth direction has the spread ``last``; in the upper sixth the strongest has ``first`` in place of 1."""
+    generator = np.random.default_rng(3)
+    directions = np.linalg.qr(generator.standard_normal((12, 12)))[0][:4]
+    places = generator.standard_normal((330, 320, 4)) * (1, 0.3, 0.1, last)
+    places[:55, :, 0] *= first
+    return (offset + places @ directions + 1e-3 * last * generator.standard_normal((330, 320, 12))).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "offset", "kinds"),
+    [
+        (0.03, 1, 0.3, ["float32"]),
+        (1e-3, 1, 0.3, ["float64"]),  # the first spectra show it already
+        (1e-3, 1e-2, 0.3, ["float32", "float64"]),  # only all of them show it
+    ],
+)
+def test_single_precision_where_it_suffices(monkeypatch, last, first, offset, kinds):
+    """Components far above its rounding are found as well by it; the others are summed in double precision."""
+    from napari_hsi_ssl.explore import pca
+
+    asked, accumulate = [], pca.accumulate
+    monkeypatch.setattr(pca, "accumulate", lambda *given: asked.append(given[-1].__name__) or accumulate(*given))
+    values = many(last, first, offset)
+    found = run(fit_projection([Source("many", "a", as_cube(values, name="many"), np.ones((330, 320), bool))], PcaConfig(bands=12, components=4)))
+    assert asked == kinds
+    variance, vectors = np.linalg.eigh(np.cov(values.reshape(-1, 12).astype(float), rowvar=False))
+    exact = kinds[-1] == "float64"
+    np.testing.assert_allclose(found.variance, variance[::-1][:4], rtol=1e-9 if exact else 1e-5)
+    assert np.abs(np.abs(np.sum(found.components * vectors[:, ::-1][:, :4].T, axis=1)) - 1).max() < (1e-12 if exact else 1e-10)
+
+
 def test_pixels_are_never_held_together():
     """A million pixels take 512 MB as float64; the fit and the projection must do with a few rows of them."""
     line = np.random.default_rng(0).integers(0, 4000, (1, 500, 64)).astype(np.uint16)
