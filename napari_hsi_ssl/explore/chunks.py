@@ -95,7 +95,7 @@ def map_chunks(
     area: NDArray[np.bool_],
     work: Callable[[Chunk], Result],
     used: NDArray[np.bool_] | None = None,
-    kind: type[np.floating] = np.float64,
+    kind: type[np.floating] | None = np.float64,
     *,
     passing: bool = False,
 ) -> Iterator[Result]:
@@ -114,8 +114,9 @@ def map_chunks(
         Takes a `Chunk`; runs in a thread.
     used : bool array (band,), optional
         Only these bands decide whether a pixel is measured, and only they are given.
-    kind : type
-        Of the spectra given: float32 halves the work where seven digits suffice.
+    kind : type, optional
+        Of the spectra given: float32 halves the work where seven digits suffice. None gives them as they are stored, often the cube's own memory:
+        ``work`` must neither write nor keep them.
     passing : bool
         Whether ``work`` keeps nothing of the spectra: every thread then reuses its memory, and the pages of a new block, which cost
         more than the conversion, are paid for once.
@@ -177,12 +178,12 @@ def gather(
     chosen: NDArray[np.bool_],
     nodata: float | None,
     used: NDArray[np.bool_] | None = None,
-    kind: type[np.floating] = np.float64,
+    kind: type[np.floating] | None = np.float64,
     room: Callable[[int, int], Spectra] | None = None,
 ) -> tuple[Spectra, NDArray[np.bool_] | None]:
     """Return the measured ones of the chosen spectra of a block (rows, x, band) as floats (n, B), and which they are (None: all).
 
-    With ``room`` they are written into the array (n, B) that it returns.
+    With ``room`` they are written into the array (n, B) that it returns; without a ``kind`` they stay as they are stored.
     """
     if block.strides[2] > min(block.strides[:2]):
         # Bands far apart in memory (BSQ, BIL): pick along the pixels, which lie close together.
@@ -192,8 +193,10 @@ def gather(
         raw = block.reshape(-1, block.shape[2]) if chosen.all() else block[chosen]
     if used is not None and not used.all():
         raw = raw[:, used]
-    if room is None:
-        spectra: Spectra = raw.astype(kind)
+    if kind is None:
+        spectra: Spectra = raw
+    elif room is None:
+        spectra = raw.astype(kind)
     else:
         spectra = room(*raw.shape)
         np.copyto(spectra, raw, casting="unsafe")

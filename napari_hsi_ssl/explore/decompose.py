@@ -13,8 +13,9 @@ from napari_hsi_ssl.explore.moments import Statistics
 def pca(whole: Statistics, count: int) -> tuple[Spectra, Spectra, float]:
     """Return components (k, G), variances (k,) and the total variance, by falling variance."""
     covariance = whole.scatter / (whole.count - 1)
-    values, vectors = scipy.linalg.eigh(covariance)
-    return _upright(vectors[:, ::-1][:, :count].T), np.clip(values[::-1][:count], 0, None), float(np.trace(covariance))
+    bands = len(covariance)
+    values, vectors = scipy.linalg.eigh(covariance, subset_by_index=(bands - count, bands - 1))
+    return _upright(vectors[:, ::-1].T), np.clip(values[::-1], 0, None), float(np.trace(covariance))
 
 
 def mnf(whole: Statistics, count: int, names: str) -> tuple[Spectra, Spectra, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -96,7 +97,7 @@ def _precision(sources: Sequence[Source], areas: Sequence[NDArray[np.bool_]], co
     if config.method == "mnf" or config.scale == "snv" or not exact or sum(int(area.sum()) for area in areas) < _MANY:
         return np.float64
     with one_blas_thread():
-        sample = first_spectra(sources[0].cube, areas[0], band_use(sources[0].cube))[::4]
+        sample = first_spectra(sources[0].cube, areas[0], band_use(sources[0].cube))[::8]
         if len(sample) <= config.components:
             return np.float64
         sample -= sample.mean(axis=0)
@@ -218,7 +219,7 @@ def project_cube(projection: Projection, source: Source, out: NDArray[np.float16
             part[chunk.pixels - chunk.first * width] = measured
         return chunk, part.reshape(-1, width, k)
 
-    kind = np.float64 if projection.scaling == "snv" else np.float32
+    kind = np.float64 if projection.scaling == "snv" else None
     for chunk, part in map_chunks(source.cube, np.ones((height, width), dtype=bool), project, use, kind, passing=True):
         scores[chunk.first : chunk.last] = part
         yield Progress(chunk.last * width, height * width, f"projecting {source.name}")
@@ -248,9 +249,15 @@ def _scores_of(projection: Projection, matrix: Spectra, source: Source, near: Sp
     middle, weights = near.astype(np.float32), whole.astype(np.float32)
     rest = (offset - middle @ whole).astype(np.float32)
 
+    own = threading.local()
+
     def scores(spectra: Spectra) -> Spectra:
-        spectra -= middle
-        found: Spectra = spectra @ weights - rest
+        room: Spectra | None = getattr(own, "room", None)
+        if room is None or len(room) < len(spectra):
+            own.room = room = np.empty(spectra.shape, np.float32)
+        apart = np.subtract(spectra, middle, out=room[: len(spectra)], casting="same_kind")
+        found: Spectra = apart @ weights
+        found -= rest
         return found
 
     return scores
