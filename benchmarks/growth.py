@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from knn import as_for_maps
 from numpy.typing import NDArray
 from paint import ground_of, painted
 from rows import in_turn
@@ -30,7 +31,6 @@ from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.preprocess import preprocess_spectra
 from napari_hsi_ssl.explore.match import angle_map
 from napari_hsi_ssl.explore.pca import Source, fit_projection, project_cube
-from napari_hsi_ssl.metrics.neighbours import nearest
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.steps.painting import follow
 
@@ -125,7 +125,7 @@ def neighbours(queries: int, references: int, dimensions: int = 128, k: int = 20
     train, _, query = clouds(references, queries, dimensions)
     rival = NearestNeighbors(n_neighbors=k, algorithm="brute", metric="cosine", n_jobs=-1).fit(train)
     task = "kNN"
-    return {(task, OURS): lambda: nearest(train, query, k, "cosine"), (task, "scikit-learn"): lambda: rival.kneighbors(query)}
+    return {(task, OURS): lambda: as_for_maps(train, query, k, "cosine"), (task, "scikit-learn"): lambda: rival.kneighbors(query)}
 
 
 def painting(side: int, kinds: int = 9, count: int = 500) -> Ways:

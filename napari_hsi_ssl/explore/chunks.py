@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from napari_hsi_ssl.cubes.cube import row_blocks
+from napari_hsi_ssl.threads import side_by_side
 
 Spectra = NDArray[Any]
 Result = TypeVar("Result")
 
 # Spectra that are worked on at a time: enough for GEMM to run at full speed, few enough to stay near the cache.
 CHUNK = 8192
-_MOST_THREADS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,50 +39,6 @@ class Chunk:
     last: int
     pixels: NDArray[np.intp]
     spectra: Spectra
-
-
-@cache
-def _blas() -> tuple[ThreadpoolController, int]:
-    controller = ThreadpoolController()
-    threads = [library["num_threads"] for library in controller.info() if library["user_api"] == "blas"]
-    return controller, max(1, min(_MOST_THREADS, *threads)) if threads else 1
-
-
-_holding = threading.Lock()
-_holders: list[object] = []
-_limits: list[Any] = []
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[int]:
-    """Let every BLAS call run in its own thread alone, and give the number of threads it would take otherwise (8 at most).
-
-    Small products beside `map_chunks` belong in it too: the threads of a BLAS call spin for some 30 ms after it, in the way of ours.
-    The limit holds until the last of those who asked for it, in whatever threads, has done.
-    """
-    controller, threads = _blas()
-    me = object()
-    with _holding:
-        if not _holders:
-            _in_charge(controller)
-            _limits.append(controller.limit(limits=1, user_api="blas"))
-        _holders.append(me)
-    try:
-        yield threads
-    finally:
-        with _holding:
-            _holders.remove(me)
-            if not _holders:
-                _in_charge(controller)
-                _limits.pop().unregister()
-                _in_charge(controller)
-
-
-def _in_charge(controller: ThreadpoolController) -> None:
-    """Let this thread set OpenBLAS's threads: to newer ones of threadpoolctl only the first that did so is heard, as long as it lives."""
-    for library in controller.lib_controllers:
-        if hasattr(library, "clear_controlling_thread"):
-            library.clear_controlling_thread(force=True)
 
 
 def map_chunks(
@@ -137,14 +88,7 @@ def map_chunks(
         pixels = (y + first) * width + (x + left)
         return work(Chunk(first, first + len(block), pixels if measured is None else pixels[measured], spectra))
 
-    with one_blas_thread() as threads, ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future[Result]] = deque()
-        for arguments in _pieces(cube, area):
-            waiting.append(pool.submit(piece, *arguments))
-            if len(waiting) > threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    yield from side_by_side(lambda arguments: piece(*arguments), _pieces(cube, area))
 
 
 def first_spectra(cube: xr.DataArray, area: NDArray[np.bool_], used: NDArray[np.bool_] | None = None) -> Spectra:

@@ -10,9 +10,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.chunks import Chunk, gather, map_chunks, one_blas_thread
+from napari_hsi_ssl.explore.chunks import Chunk, gather, map_chunks
 from napari_hsi_ssl.explore.sources import band_use
 from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.threads import one_blas_thread
 
 SAMPLE = 20_000
 """Pixels that the centres are found on."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.config import ViewConfig
 from napari_hsi_ssl.cubes.cube import let_go, wavelengths
 from napari_hsi_ssl.errors import ConfigError
-from napari_hsi_ssl.explore.chunks import one_blas_thread
 from napari_hsi_ssl.explore.colour import companded, covers_visible, true_colour_weights
 from napari_hsi_ssl.explore.ramps import ramp
 from napari_hsi_ssl.explore.sources import band_use
+from napari_hsi_ssl.threads import one_blas_thread
 
 NATURAL_NM: Final = (640.0, 550.0, 460.0)
 INFRARED_NM: Final = (860.0, 650.0, 550.0)

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks, one_blas_thread
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks
+from napari_hsi_ssl.threads import one_blas_thread
 
 BLOCK = 4096  # spectra that are summed at a time
 

@@ -14,13 +14,14 @@ from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.calibrate import Grid, common_grid, resampling_matrix
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks, one_blas_thread
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks
 from napari_hsi_ssl.explore.decompose import mnf, pca
 from napari_hsi_ssl.explore.edges import alike_neighbours
 from napari_hsi_ssl.explore.moments import Moments, Statistics, accumulate, join
 from napari_hsi_ssl.explore.projection import Projection
 from napari_hsi_ssl.explore.sources import Source, band_use, brightness_warnings, check_sources, draw
 from napari_hsi_ssl.progress import Progress, Steps
+from napari_hsi_ssl.threads import one_blas_thread
 
 __all__ = ["Projection", "Source", "fit_projection", "project_cube"]
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_hsi_ssl.errors import ConfigError, LabelError
+from napari_hsi_ssl.threads import side_by_side
 
 Metric = Literal["cosine", "euclidean"]
 Weights = Literal["uniform", "distance", "softmax"]
-_PAIR_BYTES = 64 * 2**20
+Number = TypeVar("Number", bound=np.generic)
+_PAIR_BYTES = 2**20  # pairs that are worked on at a time stay in a core's own cache
 
 
 class Finder(Protocol):
@@ -21,10 +23,13 @@ class Finder(Protocol):
     Attributes
     ----------
     chunk_bytes : int
-        Of distances that are best computed at a time.
+        Of distances that are best computed at a time, four for each.
+    side_by_side : bool
+        Whether several threads may ask it at a time.
     """
 
     chunk_bytes: ClassVar[int]
+    side_by_side: ClassVar[bool]
 
     def near(self, asked: NDArray[np.float32], slack: NDArray[np.float64], k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return query and sample (p,) of every pair whose product is at most the query's k-th smallest and ``slack`` (m,), in the order of the queries.
@@ -172,10 +177,10 @@ def nearest_chunks(
     # The squares are one more dimension, against which every query has 1: the product then is the whole distance.
     single = np.concatenate((single, (squares + zero).astype(np.float32)[:, None]), axis=1)
     epsilon = float(np.finfo(np.float32).eps) * (left.shape[1] + 8)
-    find = (finder or _OnThisProcessor)(single)
+    find = (finder or InSingle)(single)
     step = chunk or max(1, find.chunk_bytes // (4 * len(left)))
-    for start in range(0, len(right), step):
-        rows = slice(start, min(start + step, len(right)))
+
+    def of(rows: slice) -> tuple[slice, NDArray[np.intp], NDArray[np.float64]]:
         part = right[rows].astype(np.float64)
         nothing = np.full(len(part), metric == "cosine") & (part == 0).all(axis=1)
         part = _unit(part) if metric == "cosine" else part
@@ -189,27 +194,52 @@ def nearest_chunks(
         exact = _exact(part, left, query_of, sample)
         exact += zero[sample]
         exact[nothing[query_of]] = 2.0
-        order = np.lexsort((sample, exact, query_of))
-        counts = np.bincount(query_of, minlength=len(part))
-        picked = order[(np.cumsum(counts) - counts)[:, None] + np.arange(k)]
-        squared = exact[picked]
-        yield rows, sample[picked], squared / 2 if metric == "cosine" else np.sqrt(squared)
+        found, squared = _first(query_of, sample, exact, len(part), k)
+        return rows, found, squared / 2 if metric == "cosine" else np.sqrt(squared)
+
+    chunks = [slice(start, min(start + step, len(right))) for start in range(0, len(right), step)]
+    yield from side_by_side(of, chunks) if find.side_by_side and len(chunks) > 1 else map(of, chunks)
 
 
-class _OnThisProcessor:
+def _first(
+    query_of: NDArray[np.intp], sample: NDArray[np.intp], exact: NDArray[np.float64], queries: int, k: int
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the k samples of each query at the smallest distances, of equal ones the first, and these distances; pairs come by query and sample."""
+    counts = np.bincount(query_of, minlength=queries)
+    starts = np.cumsum(counts) - counts
+    widest = int(counts.max(initial=k))
+    if queries * widest > 4 * query_of.size:  # one query with very many candidates
+        picked = np.lexsort((sample, exact, query_of))[starts[:, None] + np.arange(k)]
+    else:
+        table = np.full((queries, widest), np.inf)
+        table[query_of, np.arange(query_of.size) - starts[query_of]] = exact
+        picked = np.argsort(table, axis=1, kind="stable")[:, :k] + starts[:, None]
+    return sample[picked], exact[picked]
+
+
+class InSingle:
+    """Finds candidates by NumPy's product in single precision.
+
+    Parameters
+    ----------
+    samples : float32 array (n, d)
+    """
+
     chunk_bytes: ClassVar[int] = 4 * 2**20  # the products are passed over several times, which is quick while they lie in the cache
+    side_by_side: ClassVar[bool] = True
 
     def __init__(self, samples: NDArray[np.float32]) -> None:
         self._samples = samples.T
 
     def near(self, asked: NDArray[np.float32], slack: NDArray[np.float64], k: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return query and sample (p,) of every pair at or below the query's k-th smallest product and its slack."""
         rough = asked @ self._samples
-        limit = (_bound(rough, k) + slack).astype(np.float32)
+        limit = (bound(rough, k) + slack).astype(np.float32)
         found = np.flatnonzero(rough <= np.nextafter(limit, np.float32(np.inf))[:, None])  # four times faster than nonzero
         return np.divmod(found, rough.shape[1])
 
 
-def _bound(distances: NDArray[np.float32], k: int) -> NDArray[np.float32]:
+def bound(distances: NDArray[Number], k: int) -> NDArray[Number]:
     """Return for each row a value that at least k of its distances do not exceed, and hardly more than k.
 
     The k-th smallest of the minima of groups of columns: each minimum is a distance of its own, and a vectorised minimum costs a
@@ -227,10 +257,15 @@ def _exact(query: NDArray[np.float64], train: NDArray[np.float64], query_of: NDA
     """Return the squared distance of each pair (query, sample), summed in one order so that equal samples are equally far."""
     result = np.empty(query_of.size)
     step = max(1, _PAIR_BYTES // (8 * query.shape[1]))
+    rooms = np.empty((2, min(step, query_of.size), query.shape[1]))
     for start in range(0, query_of.size, step):
         part = slice(start, start + step)
-        difference = query[query_of[part]] - train[sample[part]]
-        result[part] = np.einsum("pd,pd->p", difference, difference)
+        left, right = rooms[:, : len(query_of[part])]
+        # "clip" lets NumPy write straight into the room; all numbers are in range.
+        np.take(query, query_of[part], axis=0, out=left, mode="clip")
+        np.take(train, sample[part], axis=0, out=right, mode="clip")
+        left -= right
+        np.einsum("pd,pd->p", left, left, out=result[part])
     return result
 
 

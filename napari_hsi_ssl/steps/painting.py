@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from napari_hsi_ssl.config import PaintConfig
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import LabelError
-from napari_hsi_ssl.explore.chunks import one_blas_thread
 from napari_hsi_ssl.mapping.training_free import NAME as TRAINING_FREE
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.cubes import fingerprint
 from napari_hsi_ssl.steps.features import as_they_are, features, run_of
+from napari_hsi_ssl.threads import one_blas_thread
 
 if TYPE_CHECKING:
     from napari_hsi_ssl.mapping.maps import Embedding

@@ -51,6 +51,19 @@ def test_many_references_give_the_same_neighbours(n, k):
     np.testing.assert_allclose(ours, distances, atol=1e-7)
 
 
+def test_one_query_with_very_many_candidates():
+    """A query of zeros is as far from all samples; its thousand ties must not make a table of all the others."""
+    generator = np.random.default_rng(5)
+    train, query = generator.normal(size=(1000, 8)), generator.normal(size=(200, 8))
+    query[3] = 0
+    found, distances = nearest(train, query, 4, "cosine")
+    model = NearestNeighbors(n_neighbors=4, algorithm="brute", metric="cosine").fit(train)
+    others = np.arange(200) != 3
+    np.testing.assert_array_equal(found[others], model.kneighbors(query[others])[1])
+    np.testing.assert_array_equal(found[3], range(4))
+    np.testing.assert_array_equal(distances[3], 1)
+
+
 @settings(max_examples=40, deadline=None)
 @given(n=st.integers(1, 60), d=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_ties_go_to_the_first_sample(n, d, seed):

@@ -6,7 +6,7 @@ import threading
 
 from threadpoolctl import threadpool_info
 
-from napari_hsi_ssl.explore.chunks import one_blas_thread
+from napari_hsi_ssl.threads import one_blas_thread
 
 
 def threads() -> set[int]:
