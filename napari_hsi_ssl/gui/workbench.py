@@ -26,6 +26,7 @@ from napari_hsi_ssl.gui.forms.patches import PatchesForm
 from napari_hsi_ssl.gui.forms.pieces import BAD, CAREFUL, GOOD, QUIET, boxed, plain_button, row, words_label
 from napari_hsi_ssl.gui.forms.train import TrainForm
 from napari_hsi_ssl.gui.jobs import Jobs
+from napari_hsi_ssl.gui.let_go import let_go
 from napari_hsi_ssl.gui.memory import memory_for
 from napari_hsi_ssl.gui.palette import palette
 from napari_hsi_ssl.gui.shortcuts import COMMAND, FORM_KEYS, LIST, PYTHON, RUN, Keys, ShortcutList
@@ -158,6 +159,7 @@ class Workbench(QWidget):
         self.desk.message.connect(self._say)
         self.desk.step_done.connect(self._mended)
         self.desk.project_changed.connect(self._mended)
+        self.desk.project_left.connect(let_go)
         self.desk.cube_changed.connect(self._mended)
         palette.changed.connect(self._tell)
         self._tell()
