@@ -38,7 +38,9 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(f"{where}: {in_words(error)}.") from error
+            clause = in_words(error)
+            remedy = "" if ";" in clause else "; correct it"
+            raise ConfigError(f"{where}: {clause}{remedy}.") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -149,6 +149,7 @@ class DistilConfig(TrainerConfig):
     """Self-distillation training of a multi-exit spectral-spatial network (`steps.distil`)."""
 
     epochs: int = Field(60, ge=1, description="passes over the labelled pixels")
+    batch_size: int = Field(64, ge=2, description="over all devices; with few labels a fifth of them (but 8), so that a pass is five steps")
     learning_rate: float = Field(2e-3, gt=0, description="at its peak")
     weight_decay: float = Field(1e-3, ge=0, description="pull of all weights towards zero (AdamW)")
     window: int = Field(15, ge=1, description="pixels on a side; odd windows have a centre")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,15 +46,19 @@ def calibrated(cube: xr.DataArray, calibration: Mapping[str, Any] | None, folder
     if not calibration:
         return cube
     _check_note(calibration, str(cube.name))
-    references = {kind: read_reference(folder / calibration[kind], cube, kind) for kind in KINDS if calibration.get(kind)}
+    references = {kind: read_reference(_plain(folder / calibration[kind]), cube, kind) for kind in KINDS if calibration.get(kind)}
     panel = calibration.get("panel")
     times = calibration.get("exposure")
     return calibrate(
         cube,
         **references,
-        panel=None if panel is None else panel_reflectance(panel if isinstance(panel, int | float) else folder / panel, cube),
+        panel=None if panel is None else panel_reflectance(panel if isinstance(panel, int | float) else _plain(folder / panel), cube),
         exposure=None if times is None else (times[0], times[1], times[2]),
     )
+
+
+def _plain(path: Path) -> Path:
+    return Path(os.path.normpath(path))  # a sentence with PROJECT/../FILE is hard to read
 
 
 def _check_note(calibration: Mapping[str, Any], name: str) -> None:

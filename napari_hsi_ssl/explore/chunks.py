@@ -67,7 +67,7 @@ def map_chunks(
         Only these bands decide whether a pixel is measured, and only they are given.
     kind : type, optional
         Of the spectra given: float32 halves the work where seven digits suffice. None gives them as they are stored, often the cube's own memory:
-        ``work`` must neither write nor keep them.
+        ``work`` must neither write nor keep them, and finds out by itself which are not `finite`.
     passing : bool
         Whether ``work`` keeps nothing of the spectra: every thread then reuses its memory, and the pages of a new block, which cost
         more than the conversion, are paid for once.
@@ -91,10 +91,14 @@ def map_chunks(
     yield from side_by_side(lambda arguments: piece(*arguments), _pieces(cube, area))
 
 
-def first_spectra(cube: xr.DataArray, area: NDArray[np.bool_], used: NDArray[np.bool_] | None = None) -> Spectra:
-    """Return the measured spectra (n, B) of the first part of an area that has any; none when there is none."""
+def first_spectra(cube: xr.DataArray, area: NDArray[np.bool_], used: NDArray[np.bool_] | None = None, every: int = 1) -> Spectra:
+    """Return every so manieth of the measured spectra (n, B) of the first part of an area that has any; none when there is none."""
     for _, _, block, chosen in _pieces(cube, area):
-        spectra, _ = gather(block, chosen, cube.attrs.get("nodata"), used)
+        some = chosen
+        if np.count_nonzero(chosen) > every:
+            some = np.zeros_like(chosen)
+            some.flat[np.flatnonzero(chosen)[::every]] = True
+        spectra, _ = gather(block, some, cube.attrs.get("nodata"), used)
         if len(spectra):
             return spectra
     return np.zeros((0, int(cube.shape[2]) if used is None else int(used.sum())))
@@ -145,10 +149,15 @@ def gather(
         spectra = room(*raw.shape)
         np.copyto(spectra, raw, casting="unsafe")
     measured = np.ones(len(spectra), dtype=bool)
-    if not np.issubdtype(raw.dtype, np.integer):
-        # One sum a pixel shows a NaN or an infinity at a fraction of the cost of looking at every value, and BLAS sums fastest.
-        with np.errstate(invalid="ignore", over="ignore"):
-            measured &= np.isfinite(spectra @ np.ones(spectra.shape[1], dtype=spectra.dtype))
+    if kind is not None and not np.issubdtype(raw.dtype, np.integer):
+        measured &= finite(spectra)
     if nodata is not None and (suspects := np.flatnonzero(raw[:, 0] == nodata)).size:
         measured[suspects[(raw[suspects] == nodata).all(axis=1)]] = False
     return (spectra, None) if measured.all() else (spectra[measured], measured)
+
+
+def finite(spectra: Spectra) -> NDArray[np.bool_]:
+    """Return which spectra (n, B) hold numbers alone."""
+    # One sum a pixel shows a NaN or an infinity at a fraction of the cost of looking at every value, and BLAS sums fastest.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.asarray(np.isfinite(spectra @ np.ones(spectra.shape[1], dtype=spectra.dtype)))

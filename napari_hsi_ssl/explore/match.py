@@ -143,6 +143,21 @@ def library_on_bands(
     return found
 
 
+def left_out(library: SpectralLibrary, references: NDArray[np.float64], bad: NDArray[np.bool_] | None, name: str) -> str | None:
+    """Return a sentence where a library has no values in more than a tenth of the good bands, else None.
+
+    Parameters
+    ----------
+    references : array (n, band)
+        The library on these bands, as `library_on_bands` gives it.
+    """
+    used = np.ones(references.shape[1], dtype=bool) if bad is None or np.all(bad) else ~np.asarray(bad, dtype=bool)
+    missing, count = int((used & ~np.isfinite(references).any(axis=0)).sum()), int(used.sum())
+    if library.wavelengths is None or missing * 10 <= count:
+        return None
+    return f"library '{library.name}' covers {_span(library.wavelengths)} only, so {missing} of {count} good bands of {name} are not compared"
+
+
 def _span(centres: NDArray[np.float64]) -> str:
     return f"{centres.min():.0f}–{centres.max():.0f} nm"
 

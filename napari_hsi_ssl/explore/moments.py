@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, finite, first_spectra, map_chunks
 from napari_hsi_ssl.threads import one_blas_thread
 
 BLOCK = 4096  # spectra that are summed at a time
@@ -158,40 +158,48 @@ def accumulate(
     flat, width = area.ravel(), area.shape[1]
     if moments.shift is None:
         with one_blas_thread():
-            first = first_spectra(cube, area, used)
+            first = first_spectra(cube, area, used, every=8)
             if not len(first):
                 return
             moments.shift = (first if transform is None else transform(first)).mean(axis=0).astype(kind).astype(np.float64)
-    shift, ones, own_room = moments.shift.astype(kind), np.ones(BLOCK, kind), threading.local()
+    shift, own = moments.shift.astype(kind), threading.local()
+    bands = len(shift)
     raw = transform is None and pairs is None
 
-    def sums(chunk: Chunk) -> Part:
-        spectra = chunk.spectra if transform is None else transform(chunk.spectra)
-        own = flat[chunk.pixels]
-        count, noise = 0, None
-        if pairs is not None:
-            # Pixels come in order, so a right neighbour that was measured is simply the next one.
-            following = chunk.pixels[1:]
-            at = np.flatnonzero((np.diff(chunk.pixels) == 1) & (following % width != 0) & own[:-1] & pairs.ravel()[following])
-            differences = spectra[at + 1] - spectra[at]
-            if alike is not None:
-                differences = differences[alike(differences)]
-            count, noise = len(differences), differences.T @ differences
-        if not own.all():
-            spectra = spectra[own]
-        bands = spectra.shape[1]
-        room: Spectra | None = getattr(own_room, "room", None)
+    def summed(spectra: Spectra) -> tuple[Spectra, Spectra]:
+        """Return sums (B,) and sums of outer products (B, B) about the shift."""
+        room: Spectra | None = getattr(own, "room", None)
         if room is None:
-            # A multiple of 8 bands: the product takes a fifth longer with 103 than with 104. What is added stays 0.
-            own_room.room = room = np.zeros((BLOCK, -(-bands // 8) * 8), kind)
-        total, scatter = np.zeros(room.shape[1]), np.zeros((room.shape[1], room.shape[1]))
+            # The last column, of ones, gives the sums in the same product, which is fastest with a multiple of 8 columns (103 take a fifth longer than 104).
+            own.room = room = np.zeros((BLOCK, -(-(bands + 1) // 8) * 8), kind)
+            room[:, -1] = 1
+        products = np.zeros((room.shape[1], room.shape[1]))
         for start in range(0, len(spectra), BLOCK):
             some = spectra[start : start + BLOCK]
             block = room[: len(some)]
             np.subtract(some, shift, out=block[:, :bands], casting="same_kind")
-            total += ones[: len(some)] @ block
-            scatter += block.T @ block  # NumPy sees the transpose and calls SYRK: half of GEMM's work.
-        total, scatter = total[:bands], scatter[:bands, :bands]
+            products += block.T @ block  # NumPy sees the transpose and calls SYRK: half of GEMM's work.
+        return products[-1, :bands], products[:bands, :bands]
+
+    def sums(chunk: Chunk) -> Part:
+        spectra = chunk.spectra if transform is None else transform(chunk.spectra)
+        inside = flat[chunk.pixels]
+        count, noise = 0, None
+        if pairs is not None:
+            # Pixels come in order, so a right neighbour that was measured is simply the next one.
+            following = chunk.pixels[1:]
+            at = np.flatnonzero((np.diff(chunk.pixels) == 1) & (following % width != 0) & inside[:-1] & pairs.ravel()[following])
+            differences = spectra[at + 1] - spectra[at]
+            if alike is not None:
+                differences = differences[alike(differences)]
+            count, noise = len(differences), differences.T @ differences
+        if not inside.all():
+            spectra = spectra[inside]
+        with np.errstate(invalid="ignore", over="ignore"):
+            total, scatter = summed(spectra)
+        if raw and not np.isfinite(total).all():
+            spectra = spectra[finite(spectra)]
+            total, scatter = summed(spectra)
         return Part(len(spectra), total, scatter, count, noise)
 
     for part in map_chunks(cube, wanted, sums, used, None if raw else kind, passing=True):

@@ -14,7 +14,7 @@ from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.calibrate import Grid, common_grid, resampling_matrix
 from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.chunks import Chunk, Spectra, first_spectra, map_chunks
+from napari_hsi_ssl.explore.chunks import Chunk, Spectra, finite, first_spectra, map_chunks
 from napari_hsi_ssl.explore.decompose import mnf, pca
 from napari_hsi_ssl.explore.edges import alike_neighbours
 from napari_hsi_ssl.explore.moments import Moments, Statistics, accumulate, join
@@ -98,7 +98,7 @@ def _precision(sources: Sequence[Source], areas: Sequence[NDArray[np.bool_]], co
     if config.method == "mnf" or config.scale == "snv" or not exact or sum(int(area.sum()) for area in areas) < _MANY:
         return np.float64
     with one_blas_thread():
-        sample = first_spectra(sources[0].cube, areas[0], band_use(sources[0].cube))[::8]
+        sample = first_spectra(sources[0].cube, areas[0], band_use(sources[0].cube), every=8)
         if len(sample) <= config.components:
             return np.float64
         sample -= sample.mean(axis=0)
@@ -212,7 +212,10 @@ def project_cube(projection: Projection, source: Source, out: NDArray[np.float16
     scores = np.empty((height, width, k), dtype=np.float16) if out is None else out
 
     def project(chunk: Chunk) -> tuple[Chunk, NDArray[np.float16]]:
-        found, count = scores_of(chunk.spectra), (chunk.last - chunk.first) * width
+        with np.errstate(invalid="ignore", over="ignore"):
+            found, count = scores_of(chunk.spectra), (chunk.last - chunk.first) * width
+            if not (numbers := finite(found)).all():
+                found[~numbers] = np.nan
         np.clip(found, -_LARGEST_SCORE, _LARGEST_SCORE, out=found)
         part = found.astype(np.float16)
         if len(part) < count:

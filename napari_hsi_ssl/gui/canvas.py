@@ -316,7 +316,7 @@ class Canvas(QObject):
     def _show_map(self, cube: str, path: str, found: ClassMap, images: tuple[str, ...]) -> None:
         if not self.desk.alive:
             return
-        for role in ("mask", "labels", "grid"):
+        for role in ("mask", "labels", "grid", "selection"):
             layer = layers.find(self.desk.viewer, role, cube)
             if layer is not None:
                 layer.visible = False

@@ -168,6 +168,7 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
         bands.axis_labels = (axis, "y", "x")
         add_layer(viewer, bands, "cube", name)
         composite = Image(shown.composite, name=title_of("rgb", name), rgb=True)
+        _tell_band(composite)
         _place(composite, step, 2)
         add_layer(viewer, composite, "rgb", name)
     else:
@@ -182,6 +183,7 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
         _place(composite, step, 2)
     bands.metadata["hsi"] = {"role": "cube", "cube": name, "wavelengths": shown.wavelengths, "step": step}
     composite.metadata["hsi"] = {"role": "rgb", "cube": name, "bands": shown.composite_bands, "step": step}
+    composite.metadata["hsi"] |= {"wavelengths": shown.wavelengths, "count": shown.cube.shape[2]}
     viewer.dims.set_current_step(0, shown.band)
     viewer.layers.selection.active = composite
     return bands
@@ -228,7 +230,7 @@ def current_band(viewer: Viewer) -> int:
 
 
 def _tell_band(layer: Image) -> None:
-    """Add the band and its wavelength to what the status bar says of a pixel."""
+    """Add the band of the slider and its wavelength to what the status bar says of a pixel."""
     this = ref(layer)
     plain = type(layer).get_status
 
@@ -238,7 +240,9 @@ def _tell_band(layer: Image) -> None:
             return {}
         status = plain(layer, position, **how)
         if position is not None and len(position) >= 3:
-            words = band_words(round(float(position[-3])), layer.metadata["hsi"].get("wavelengths"), layer.data.shape[0])
+            hsi = layer.metadata["hsi"]
+            words = band_words(round(float(position[-3])), hsi.get("wavelengths"), hsi["count"] if hsi["role"] == "rgb" else layer.data.shape[0])
+            words = f"slider at {words}" if hsi["role"] == "rgb" else words  # the colours are of other bands
             status["coordinates"] += f" · {words}"
             status["value"] += f" · {words}"
         return status

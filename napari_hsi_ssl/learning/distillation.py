@@ -24,6 +24,8 @@ from napari_hsi_ssl.learning.loop import Share, total_steps
 from napari_hsi_ssl.learning.losses import exits_cross_entropy, feature_consistency, past_targets, ramp, soft_targets
 from napari_hsi_ssl.metrics.separability import separability
 
+_STEPS_A_PASS = 5
+_LEAST_BATCH = 8
 _JUDGEMENTS = 20
 _JUDGED = 1024
 _MEASURED = 20_000
@@ -72,8 +74,9 @@ class Distillation:
         self.windows = len(training)
         if np.unique(training.labels).size < 2:
             raise LabelError(f"the training labels hold {np.unique(training.labels).size} class, expected at least two; label another class.")
-        # Labels may be fewer than a batch, for nothing here is compared across windows.
-        self.batch = min(config.batch_size, self.windows // ranks * ranks)
+        # Nothing here is compared across windows, so a batch may be small; with few labels, large ones would leave too few steps to learn in.
+        few = max(_LEAST_BATCH, self.windows // _STEPS_A_PASS, ranks)
+        self.batch = min(config.batch_size, min(self.windows, few) // ranks * ranks)
         if self.batch == 0:
             raise RunError(f"there are {self.windows} labelled pixels for {ranks} devices; label more or use one device.")
         self.steps_per_epoch = self.windows // self.batch

@@ -19,7 +19,7 @@ from napari_hsi_ssl.cubes.cube import Classes, ClassMap, palette, wavelengths
 from napari_hsi_ssl.cubes.library import SpectralLibrary, read_library, write_library
 from napari_hsi_ssl.cubes.writers import confidence_path, save_map
 from napari_hsi_ssl.errors import ConfigError, CubeError
-from napari_hsi_ssl.explore.match import angle_map, library_on_bands
+from napari_hsi_ssl.explore.match import angle_map, left_out, library_on_bands
 from napari_hsi_ssl.explore.spectra import MeanSpectrum
 from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
@@ -122,6 +122,9 @@ def angles(
         cube = opened(project, name, config.prepared)
         if known is not None:
             references = library_references(cube, known)
+            warning = left_out(known, references.spectra, cube.attrs.get("bad_bands"), f"cube '{name}'")
+            if warning:
+                yield Progress(message=warning, warning=True)
         elif classes:
             own = project.labels(name)
             means = yield from class_spectra(project, [name] if own is not None and own.any() else list(project.entries), prepared=config.prepared, pool=True)

@@ -89,10 +89,10 @@ def _checkpoint(folder: RunFolder, step: int | None) -> Path:
 
 
 def _something_left(folder: RunFolder, trainer: PretrainConfig | DistilConfig, step: int) -> None:
-    patches = (folder.last("started", "resumed") or {}).get("patches")
-    if patches is None:
+    said = folder.last("started", "resumed") or {}
+    if "patches" not in said:
         return  # an older log does not say; a trainer with nothing to do ends at once
-    an_epoch = max(1, patches // trainer.batch_size)
+    an_epoch = max(1, said["patches"] // said.get("batch_size", trainer.batch_size))
     end = min(trainer.epochs * an_epoch, trainer.max_steps or trainer.epochs * an_epoch)
     if step >= end:
         more = f"set max_steps above {step}" if trainer.max_steps and trainer.max_steps <= step else f"give --epochs {step // an_epoch + 1} or more"

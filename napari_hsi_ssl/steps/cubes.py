@@ -169,6 +169,9 @@ def add(
         for number, file in enumerate(found):
             yield Progress(number, len(found), f"reading {file.name}")
             found_here = {**(find_references(file) if references == "auto" else {}), **given}
+            if references == "auto" and not found_here:
+                words = "no white or dark reference lies beside it, expected names such as WHITEREF_NAME; give them with --white and --dark"
+                yield Progress(message=f"{file} is added as it was recorded: {words}", warning=True)
             calibration = calibration_of(project, file, found_here, panel, exposure)
             entry, raw = _describe(file, known, domain=domain, name=name, key=key, shape=shape, order=order, calibration=calibration, project=project)
             known[entry.name] = entry

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_hsi_ssl.cubes.cube import Classes, spectrum
 from napari_hsi_ssl.errors import ConfigError, LabelError, ProjectError
-from napari_hsi_ssl.explore.match import library_on_bands, rank
+from napari_hsi_ssl.explore.match import left_out, library_on_bands, rank
 from napari_hsi_ssl.explore.spectra import MeanSpectrum, described, pooled, region_means
 from napari_hsi_ssl.explore.spectra_files import ENDINGS, write_spectra
 from napari_hsi_ssl.progress import Progress, Steps
@@ -210,19 +210,22 @@ def spectra(
     rows = [_row(one) for one in found]
     if known is not None:
         for row, one in zip(rows, found, strict=True):
-            row["matches"] = matches(one, known, match)
+            row["matches"], warning = matches(one, known, match)
+            if warning:
+                yield Progress(message=warning, warning=True)
     if to is not None:
         write_spectra(to, found)
     more = {key: str(value) for key, value in (("to", to), ("library", library)) if value is not None}
     return {"spectra": rows, "prepared": prepared, **more}
 
 
-def matches(one: MeanSpectrum, library: SpectralLibrary, count: int) -> list[dict[str, Any]]:
-    """Return the ``count`` library entries at the smallest spectral angle to a spectrum: name, angle in radians, scale."""
+def matches(one: MeanSpectrum, library: SpectralLibrary, count: int) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the ``count`` library entries at the smallest spectral angle to a spectrum (name, angle in radians, scale), and `left_out`."""
     references = library_on_bands(library, one.wavelengths, len(one.mean), one.bad, f"'{one.name}'")
     found = rank(one.mean, references, one.bad)
     best = zip(found.order[:count].tolist(), found.angles[:count].tolist(), found.scales[:count].tolist(), strict=True)
-    return [{"name": library.names[place], "angle": angle, "scale": scale} for place, angle, scale in best]
+    rows = [{"name": library.names[place], "angle": angle, "scale": scale} for place, angle, scale in best]
+    return rows, left_out(library, references, one.bad, f"'{one.name}'")
 
 
 def _library(path: Path) -> SpectralLibrary:

@@ -58,6 +58,14 @@ def test_status_names_band_and_wavelength(shown):
     assert "band 4 of 10 · 650.0 nm" in status["coordinates"]
 
 
+def test_status_over_the_colour_picture_tells_where_the_slider_stands(shown):
+    """The picture is what a newcomer points at; its colours are not of the slider's band, so it must say whose band that is."""
+    picture = layers.find(shown, "rgb")
+    shown.dims.set_current_step(0, 4)
+    for name in ("coordinates", "value"):
+        assert picture.get_status((4, 2, 3), view_direction=None, dims_displayed=[1, 2], world=True)[name].endswith("slider at band 4 of 10 · 650.0 nm")
+
+
 def test_order_of_roles_whatever_comes_first(shown):
     result_layers.show_grid(shown, "beans", np.zeros((8, 6), np.uint8))
     mask_layers.show_mask(shown, "beans", np.eye(8, 6, dtype=bool), saved=True)

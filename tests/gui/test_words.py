@@ -146,7 +146,9 @@ def test_another_page_of_the_mask_form_starts_clean(bench, qtbot):
     form.point("grow")
     bench.desk.set_cube("cubes")
     assert form.words.text().startswith("Click on the image"), "clicks on the image pick still"
-    form.point("")
+    form.tabs.setCurrentWidget(form.labels)
+    assert not form.picker.on, "on the page of labels a click on the image changed the mask"
+    assert not form.words.text()
     quiet(qtbot, bench)
 
 

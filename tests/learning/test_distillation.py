@@ -186,6 +186,15 @@ def test_frozen_networks_learn_their_exits_alone(tmp_path):
     assert not all(parameter.requires_grad for parameter in frozen.model.parameters())
 
 
+@pytest.mark.parametrize(("asked", "ranks", "batch"), [(16, 1, 16), (64, 1, 33), (64, 2, 32), (1000, 100, 100)])
+def test_few_labels_make_small_batches(tmp_path, asked, ranks, batch):
+    """A pass over 169 windows is five steps at least: with 64 at a time it would be two, too few to learn in."""
+    made, config = objective(tmp_path)
+    assert made.windows == 169
+    few = Distillation(made.model, made._training, None, made._scale, np.ones(6), config.model_copy(update={"batch_size": asked}), ranks)
+    assert (few.batch, few.steps_per_epoch) == (batch, 169 // batch)
+
+
 def test_what_cannot_be_learned_from_is_one_sentence(tmp_path):
     made, config = objective(tmp_path)
     given = (made.model, made._training, None, made._scale, np.ones(6), config)
@@ -193,7 +202,7 @@ def test_what_cannot_be_learned_from_is_one_sentence(tmp_path):
     with pytest.raises(RunError, match=rf"there are {made.windows} labelled pixels for {made.windows + 1} devices"):
         Distillation(*given, ranks=made.windows + 1)
     assert Distillation(*given, ranks=made.windows).batch == config.batch_size
-    assert Distillation(*given[:-1], config.model_copy(update={"batch_size": 1000}), ranks=7).batch == made.windows // 7 * 7
+    assert Distillation(*given[:-1], config.model_copy(update={"batch_size": 1000}), ranks=7).batch == made.windows // 5 // 7 * 7
     made._training.labels[:] = 1
     with pytest.raises(LabelError, match="the training labels hold 1 class, expected at least two"):
         Distillation(*given)

@@ -65,7 +65,7 @@ class MaskForm(Form):
         self.tabs.addTab(self._foreground(), "Foreground")
         self.tabs.addTab(self.labels, "Labels")
         self.tabs.currentChanged.connect(self._look)
-        self.tabs.currentChanged.connect(self.hush)
+        self.tabs.currentChanged.connect(self._turned)
         self.body.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignTop)
         self.desk.cube_changed.connect(self._cube_changed)
         self.canvas.mask_read.connect(self._tell_share)
@@ -198,6 +198,11 @@ class MaskForm(Form):
         super().hush()
         if self._pointing:
             self.say(_POINT)
+
+    def _turned(self, *_: object) -> None:
+        if self.tabs.currentWidget() is self.labels:
+            self.point("")  # a click there paints or does nothing: it must not change the mask, which cannot be seen
+        self.hush()
 
     def _look(self, *_: object) -> None:
         self.canvas.look_at("labels" if self.tabs.currentWidget() is self.labels else "mask")
