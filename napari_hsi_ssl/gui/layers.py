@@ -181,9 +181,9 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
         swap(composite, shown.composite)
         composite.name, composite.visible = title_of("rgb", name), True
         _place(composite, step, 2)
-    bands.metadata["hsi"] = {"role": "cube", "cube": name, "wavelengths": shown.wavelengths, "step": step}
-    composite.metadata["hsi"] = {"role": "rgb", "cube": name, "bands": shown.composite_bands, "step": step}
-    composite.metadata["hsi"] |= {"wavelengths": shown.wavelengths, "count": shown.cube.shape[2]}
+    told = {"cube": name, "wavelengths": shown.wavelengths, "count": shown.cube.shape[2], "step": step}
+    bands.metadata["hsi"] = {"role": "cube", **told}
+    composite.metadata["hsi"] = {"role": "rgb", "bands": shown.composite_bands, **told}
     viewer.dims.set_current_step(0, shown.band)
     viewer.layers.selection.active = composite
     return bands
@@ -239,9 +239,9 @@ def _tell_band(layer: Image) -> None:
         if layer is None:
             return {}
         status = plain(layer, position, **how)
-        if position is not None and len(position) >= 3:
-            hsi = layer.metadata["hsi"]
-            words = band_words(round(float(position[-3])), hsi.get("wavelengths"), hsi["count"] if hsi["role"] == "rgb" else layer.data.shape[0])
+        hsi = layer.metadata.get("hsi", {})
+        if position is not None and len(position) >= 3 and "count" in hsi:  # napari asks from a thread, also while the layer is put in
+            words = band_words(round(float(position[-3])), hsi["wavelengths"], hsi["count"])
             words = f"slider at {words}" if hsi["role"] == "rgb" else words  # the colours are of other bands
             status["coordinates"] += f" · {words}"
             status["value"] += f" · {words}"

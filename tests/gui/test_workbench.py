@@ -26,6 +26,7 @@ from napari_hsi_ssl.gui.forms.cubes import CubesForm
 from napari_hsi_ssl.gui.forms.explore import ExploreForm
 from napari_hsi_ssl.gui.jobs import Update
 from napari_hsi_ssl.gui.plots.run_curves import RunCurves
+from napari_hsi_ssl.gui.selection import selection_for
 from napari_hsi_ssl.gui.watch import watch_for
 from napari_hsi_ssl.gui.workbench import Workbench, open_workbench
 from napari_hsi_ssl.progress import Progress
@@ -618,6 +619,22 @@ def test_the_chosen_map_is_the_one_over_the_image(opened, qtbot):
         qtbot.waitUntil(lambda path=path: one.maps.chosen() == [path], timeout=5000)
         assert [layer.name for layer in result_layers.map_layers(viewer) if layer.visible] == [path.stem.replace("--", " · ")]
         assert [one.look.legend.item(index).text().split()[0] for index in range(one.look.legend.count())] == [only]
+
+
+def test_a_map_is_not_seen_through_what_was_selected_before(opened, qtbot):
+    from napari_hsi_ssl.cubes.cube import Classes, ClassMap
+    from napari_hsi_ssl.cubes.writers import save_map
+
+    desk, path = opened.desk, opened.desk.project.map_path("beans", "pretrain-1", "knn")
+    save_map(path, ClassMap(np.ones((24, 20), int), Classes.of([1], {1: "a"}), np.ones((24, 20), np.float32), {}))
+    selection_for(desk)
+    desk.set_selection(np.eye(24, 20, dtype=bool), "scatter")
+    selected = layers.find(desk.viewer, "selection", "beans")
+    assert selected.visible
+    desk.map_made.emit(str(path))
+    qtbot.waitUntil(lambda: bool(result_layers.map_layers(desk.viewer)), timeout=5000)
+    assert not selected.visible, "its pixels hid those of the map"
+    assert desk.selection is not None, "it is still selected"
 
 
 def test_a_layer_can_be_taken_away_by_anybody(window, qtbot):
