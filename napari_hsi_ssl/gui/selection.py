@@ -49,9 +49,12 @@ class Selection(QObject):
         Shared by the scatter and what follows from its lassos.
     told : Signal(str, str)
         Words for the user and their level: "info", "warning" or "error".
+    mask_made : Signal(str)
+        The mask of this cube was made of the selection, or changed by it.
     """
 
     told = Signal(str, str)
+    mask_made = Signal(str)
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -186,6 +189,7 @@ class Selection(QObject):
             self.told.emit(str(error), "warning")
             return
         mask_layers.show_mask(desk.viewer, cube, made, saved=False)
+        self.mask_made.emit(cube)
         self._uncover()
         canvas_for(desk).look_at("mask")
         words = f"{np.count_nonzero(selected):,} pixels of {cube} {_DONE[how]}."
@@ -209,6 +213,7 @@ class Selection(QObject):
 
     def _masks_saved(self, report: dict[str, Any]) -> None:
         for cube in report["cubes"]:
+            self.mask_made.emit(cube)
             layer = layers.find(self.desk.viewer, "mask", cube)
             if layer is not None:
                 layers.mark_unsaved(layer, False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_hsi_ssl.config import (
+    AnglesConfig,
     BatchConfig,
     ChainConfig,
     ClassifyConfig,
@@ -268,6 +269,21 @@ def patches(project: Path, config: PatchConfig) -> Recipe:
     """Cut the patches."""
     changed = changes(config)
     return _of_project("patches", project, changed, "patches", called("cut_patches", "project", called("PatchConfig", **changed)), "PatchConfig")
+
+
+def spectra(project: Path, cubes: Sequence[str], *, at: Sequence[tuple[int, int]] = (), classes: bool = False, pool: bool = False) -> Recipe:
+    """Measure pixels, the classes, or else the masks."""
+    what: dict[str, Any] = {"at": list(at)} if at else {"classes": True} if classes else {"mask": True}
+    call = called("spectra", "project", literal(list(cubes)), **what, pool=pool or None)
+    options = {"cube": list(cubes), **what, "pool": pool}
+    return _of_project("spectra", project, options | ({"at": [f"{y},{x}" for y, x in at]} if at else {}), "spectra", call)
+
+
+def angles(project: Path, cube: str, library: Path, config: AnglesConfig) -> Recipe:
+    """Map a cube by the spectral angle to the entries of a library."""
+    changed, library = changes(config), library.absolute()
+    call = called("angles", "project", literal([cube]), called("AnglesConfig", **changed), library=library)
+    return _of_project("angles", project, {"cube": [cube], "library": library, **changed}, "angles", call, "AnglesConfig")
 
 
 # -- training and maps ------------------------------------------------------------------------------------------------

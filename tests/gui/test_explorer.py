@@ -11,6 +11,7 @@ import pytest
 from napari.utils._proxies import ReadOnlyWrapper
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from qtpy.QtCore import QCoreApplication, QEvent
+from qtpy.QtWidgets import QApplication
 from spectral import spectral_angles
 
 from napari_hsi_ssl.config import PcaConfig
@@ -156,6 +157,34 @@ def test_means_of_mask_and_classes_are_those_of_their_pixels(dock, qtbot):
     robusta = dock.spectra.pinned[3]
     assert robusta.name == "robusta (coffee)"
     np.testing.assert_allclose(robusta.values, data[12:].mean(axis=(0, 1)), rtol=1e-5)
+
+
+def test_what_was_measured_or_mapped_last_is_copied(dock, qtbot):
+    entries = {entry.text(): entry for entry in dock.spectra.save_button.menu().actions()}
+    project = f"napari-hsi-ssl {{}} {dock.desk.project.folder} --cube coffee"
+    click(dock, (5, 3, 4), modifiers=("Shift",))
+    qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 1, timeout=5000)
+    entries["Copy as command"].trigger()
+    assert QApplication.clipboard().text() == f"{project.format('spectra')} --at 3,4"
+    dock.spectra.means.classes.trigger()
+    qtbot.waitUntil(lambda: len(dock.spectra.pinned) == 3, timeout=5000)
+    entries["Copy as Python"].trigger()
+    assert "spectra(project, ['coffee'], classes=True)" in QApplication.clipboard().text()
+    dock.spectra.map_menu.angle.setValue(1.0)
+    with qtbot.waitSignal(canvas_for(dock.desk).map_shown, timeout=10_000):
+        dock.spectra.map_menu.make.click()
+    entries["Copy as command"].trigger()
+    beside = next((dock.desk.project.folder / "maps").glob("*.sli"))
+    assert QApplication.clipboard().text() == f"{project.format('angles')} --library {beside} --max-angle 1.0"
+    for path in (dock.desk.project.folder / "maps").iterdir():
+        path.unlink()
+    said: list[str] = []
+    dock.desk.message.connect(lambda words, _level: said.append(words))
+    mask_layers.show_mask(dock.desk.viewer, "coffee", np.eye(*SHAPE[:2], dtype=bool), saved=False)
+    for measured in (dock.spectra.means.mask, dock.spectra.means.region):
+        measured.trigger()
+        entries["Copy as command"].trigger()
+        assert "nothing to copy" in said[-1], "no command finds a mask that is not saved, or what is drawn"
 
 
 def test_another_cube_brings_its_own_axis_and_keeps_pins_that_fit(dock, qtbot):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from typing import Any
 
@@ -12,12 +13,16 @@ from hypothesis import strategies as st
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QWidget
+from typer.testing import CliRunner
 
+from napari_hsi_ssl.cli import app
 from napari_hsi_ssl.config import MaskConfig
 from napari_hsi_ssl.explore.regions import angle_image, grow, pixel_spectra
 from napari_hsi_ssl.gui import layers, mask_layers
 from napari_hsi_ssl.gui.layers import canvas_widget
 from napari_hsi_ssl.gui.mask_history import FEWEST_STEPS, MaskHistory, history_for
+from napari_hsi_ssl.gui.masking import save_drawn
+from napari_hsi_ssl.gui.selection import selection_for
 from napari_hsi_ssl.gui.workbench import open_workbench
 from napari_hsi_ssl.progress import run
 from napari_hsi_ssl.project import Project
@@ -278,6 +283,32 @@ def test_everything_can_be_taken_back_step_by_step(form, qtbot):
         np.testing.assert_array_equal(mask_of(form), state)
     assert not form.redo_button.isEnabled()
     assert form.undo_button.isEnabled()
+
+
+def test_a_mask_made_by_hand_is_not_copied_as_a_rule_that_gives_another(form, qtbot):
+    """A copied line that gives another mask would be cited as what was done."""
+    assert "file" not in form.recipe().words, "what the rule gives is copied as the rule"
+    drawn = np.zeros((24, 20), dtype=bool)
+    drawn[3:9, 4:8], drawn[5, 5], drawn[20, 1] = True, False, True
+    form.desk.set_selection(drawn, "image")
+    selection_for(form.desk).to_mask()
+    qtbot.waitUntil(lambda: not form.desk.busy and form.project.mask_path("beans").exists(), timeout=15000)
+    words = form.recipe().words
+    form.change("invert")
+    settled(form, qtbot, ~drawn)
+    assert not form.copy("command")
+    assert "press Save mask first" in form.words.text()
+    form.save_mask()
+    qtbot.waitUntil(lambda: not form.desk.busy, timeout=15000)
+    kept = shutil.copy(form.project.mask_path("beans"), form.project.folder.parent / "kept.tif")
+    run(save_drawn(form.project, "beans", drawn))
+    assert form.recipe().words == words
+    again = [str(kept) if word == str(form.project.mask_path("beans").absolute()) else word for word in words]
+    assert again != list(words)
+    assert CliRunner().invoke(app, again).exit_code == 0
+    np.testing.assert_array_equal(form.project.mask("beans"), ~drawn)
+    form.preview()
+    qtbot.waitUntil(lambda: "file" not in form.recipe().words and not form.jobs.running, timeout=15000)
 
 
 def test_strokes_on_labels_are_taken_back_there(form, qtbot):

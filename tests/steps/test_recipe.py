@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from napari_hsi_ssl.cli import app
 from napari_hsi_ssl.config import (
+    AnglesConfig,
     BatchConfig,
     ChainConfig,
     ClassifyConfig,
@@ -33,7 +34,7 @@ from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import batch, classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, train, view
+from napari_hsi_ssl.steps import angles, batch, classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, spectra, train, view
 from napari_hsi_ssl.steps import report as page
 from tests.gui.conftest import write_cube
 
@@ -57,6 +58,7 @@ def prepared(tmp_path_factory) -> Path:
     drawn[8:12], drawn[12:16] = 1, 2
     tifffile.imwrite(home / "drawn.tif", drawn.astype(np.uint8))
     run(labels.labels_from_file(project, "tea", home / "drawn.tif"))
+    run(spectra.spectra(project, ["tea"], classes=True, to=home / "two.sli"))
     (home / "table.csv").write_text("cube,class\ntea,leaf\nsalt,rock\n")
     run(train.pretrain(project, PRETRAIN, run="learned"))
     run(train.distil(project, DISTIL.model_copy(update={"freeze": False}), run="taught"))
@@ -71,7 +73,7 @@ def copied(home: Path, to: Path) -> Path:
     content = json.loads((to / "p" / "project.json").read_text())
     assert all(not Path(entry["path"]).is_absolute() for entry in content["cubes"]), "the copy would look elsewhere"
     shutil.copytree(home / "raw", to / "raw")
-    for name in ("drawn.tif", "table.csv"):
+    for name in ("drawn.tif", "table.csv", "two.sli", "two.hdr"):
         shutil.copy(home / name, to / name)
     return to
 
@@ -117,6 +119,13 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
         "no chain": (recipe.chain(folder, ChainConfig()), lambda: prepare.set_chain(project, ChainConfig())),
         "saturated": (recipe.saturated(folder, ["tea"], 990.0), lambda: prepare.flag_saturated(project, ["tea"], ceiling=990.0)),
         "pca": (recipe.pca(folder, projection), lambda: pca.fit_pca(project, projection)),
+        "pixels": (recipe.spectra(folder, ["tea"], at=[(3, 4), (5, 6)]), lambda: spectra.spectra(project, ["tea"], at=[(3, 4), (5, 6)])),
+        "means": (recipe.spectra(folder, ["tea", "salt"], pool=True), lambda: spectra.spectra(project, ["tea", "salt"], mask=True, pool=True)),
+        "class means": (recipe.spectra(folder, ["tea"], classes=True), lambda: spectra.spectra(project, ["tea"], classes=True)),
+        "angles": (
+            recipe.angles(folder, "tea", home / "two.sli", AnglesConfig(max_angle=0.3)),
+            lambda: angles.angles(project, ["tea"], AnglesConfig(max_angle=0.3), library=home / "two.sli"),
+        ),
         "patches": (recipe.patches(folder, cutting), lambda: patches.cut_patches(project, cutting)),
         "pretrain": (recipe.pretrain(folder, PRETRAIN), lambda: train.pretrain(project, PRETRAIN)),
         "distil": (recipe.distil(folder, DISTIL, "learned"), lambda: train.distil(project, DISTIL, init="learned")),
@@ -142,7 +151,8 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
 
 NAMES = (
     "new", "add", "add calibrated", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders",
-    "view", "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "patches",
+    "view", "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "pixels", "means",
+    "class means", "angles", "patches",
     "pretrain", "distil", "classify", "classify all", "evaluate", "score", "compare", "report", "export",
 )  # fmt: skip
 _TIMES = {"seconds", "created", "time", "finished", "started", "pid", "host", "pixels_per_second", "throughput"}

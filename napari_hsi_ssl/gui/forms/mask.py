@@ -26,6 +26,7 @@ from napari_hsi_ssl.gui.forms.pieces import Tabs, listen, plain_button, primary,
 from napari_hsi_ssl.gui.mask_history import history_for
 from napari_hsi_ssl.gui.masking import NewMask, changed_mask, save_drawn
 from napari_hsi_ssl.gui.picking import PixelPicker
+from napari_hsi_ssl.gui.selection import selection_for
 from napari_hsi_ssl.steps import mask as steps
 from napari_hsi_ssl.steps import recipe as recipes
 from napari_hsi_ssl.steps.recipe import Recipe
@@ -60,6 +61,8 @@ class MaskForm(Form):
         self.page = "rule"
         self._base: NDArray[np.bool_] | None = None
         self._region_recipe: Recipe | None = None
+        self._by_hand: set[str] = set()
+        """Cubes whose mask is no longer what a rule gives."""
         self.tabs = Tabs()
         self.labels = LabelsPanel(self)
         self.tabs.addTab(self._foreground(), "Foreground")
@@ -69,6 +72,7 @@ class MaskForm(Form):
         self.body.addWidget(self.tabs, 0, Qt.AlignmentFlag.AlignTop)
         self.desk.cube_changed.connect(self._cube_changed)
         self.canvas.mask_read.connect(self._tell_share)
+        selection_for(self.desk).mask_made.connect(self._selected_by_hand)
         listen(self.desk.viewer.layers.events.inserted, self, "_mask_came")
         self._keys()
         self.open_page("rule")
@@ -156,6 +160,14 @@ class MaskForm(Form):
         count, masks, labels = len(project.entries), len(project.masked), len(project.labelled)
         told = f"masks of {masks} of {count} cubes" if masks else "No mask yet: the whole image is used"
         return Standing("done" if masks else "ready", f"{told} · " + (f"labels of {labels} of {count}" if labels else "no labels yet"))
+
+    def project_opened(self) -> None:
+        """Forget how the masks of another project were made."""
+        self._by_hand.clear()
+        self._region_recipe = None
+
+    def _selected_by_hand(self, cube: str) -> None:
+        self._by_hand.add(cube)
 
     def update_widgets(self) -> None:
         """Show how much is covered, and offer the first component once there is one."""
@@ -258,6 +270,8 @@ class MaskForm(Form):
         if not follows:
             history_for(self.desk.viewer).part(cube)
         self._region_recipe = None
+        if self.rules.combine.currentIndex() == 0:
+            self._by_hand.discard(cube)
         self.growing.forget()
         self._show(cube, new.mask, "rule")
         self._say_verdict(new.words)
@@ -267,6 +281,7 @@ class MaskForm(Form):
         if cube == self.desk.cube:
             self._base = None
             if not merge:
+                self._by_hand.add(cube)
                 self.growing.forget()
             self._show(cube, new.mask, merge)
             self._say_verdict(new.words)
@@ -274,6 +289,7 @@ class MaskForm(Form):
     def changed_by_hand(self) -> None:
         """Take note that something else than a rule changed the mask."""
         self._base = None
+        self._by_hand.add(self.desk.cube)
         self.growing.forget()
         self._tell_share()
 
@@ -359,6 +375,7 @@ class MaskForm(Form):
             return
         if mask_layers.step_mask(self.desk.viewer, self.desk.cube, forward):
             self._base = None
+            self._by_hand.add(self.desk.cube)
             self.growing.forget()
             self.rules.stop_previews()
             self.say("")
@@ -460,6 +477,7 @@ class MaskForm(Form):
 
     def _made(self, report: dict[str, Any]) -> None:
         made = report["cubes"]
+        self._by_hand.difference_update(made)
         layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
         if layer is not None and self.desk.cube in made:
             layers.mark_unsaved(layer, False)
@@ -477,11 +495,17 @@ class MaskForm(Form):
             self._region_recipe = recipes.masks(self.project.folder, config, [self.desk.cube])
 
     def recipe(self) -> Recipe | None:
-        """Return the rule, or the last region that was grown, as a text."""
+        """Return the rule, or the last region that was grown, as a text; of a mask that no rule gives, its file."""
         if self.project is None or not self.desk.cube:
             return None
         if self.tabs.currentWidget() is self.labels:
             return self.labels.recipe()
+        layer = layers.find(self.desk.viewer, "mask", self.desk.cube)
+        if layer is not None and self.desk.cube in self._by_hand:
+            if layers.unsaved(layer):
+                raise ConfigError("The mask was changed by hand, which no rule repeats: press Save mask first, then its file can be copied.")
+            path = self.project.mask_path(self.desk.cube).absolute()
+            return recipes.masks(self.project.folder, MaskConfig(method="file", file=str(path), drop_specks=0, fill_holes=False), [self.desk.cube])
         if self._region_recipe is not None:
             return self._region_recipe
         return recipes.masks(self.project.folder, self.rule(), [self.desk.cube])

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QProgressBar, QPush
 from napari_hsi_ssl.cubes.cube import palette
 from napari_hsi_ssl.errors import ConfigError, HsiError
 from napari_hsi_ssl.explore.spectra_files import write_spectra
+from napari_hsi_ssl.gui.forms.copying import KINDS
 from napari_hsi_ssl.gui.plots.curves import bad_band_shades, curve_items
 from napari_hsi_ssl.gui.plots.legend import LegendList
 from napari_hsi_ssl.gui.plots.library import LibraryPanel
@@ -51,6 +52,8 @@ class SpectraPlot(QWidget):
     """The user wants what is on its way to end."""
     said = Signal(str, str)
     """Words for the user and their level."""
+    copy_asked = Signal(str)
+    """The user wants the last step as a "command" or as "python"."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -97,13 +100,17 @@ class SpectraPlot(QWidget):
         self.map_menu.asked.connect(self.map_asked)
         tip = "Map the cube: each pixel to the ticked curve with the smallest spectral angle (spectral angle mapper)"
         self.map_button = menu_button("Map by angle", tip, self.map_menu)
-        self.save_button = menu_button("Save ▾", "Write the pinned curves as a table or a library, or the plot as a picture")
+        self.save_button = menu_button("Save ▾", "Write the pinned curves as a table or a library, the plot as a picture; copy the last step")
         for words, ending, tip in (
             ("Table (.csv)…", "csv", "One column a curve and one for its deviation"),
             ("Library (.sli)…", "sli", "An ENVI spectral library, to compare other cubes with"),
             ("Picture (.png)…", "png", "The plot as it is seen"),
         ):
             action(self.save_button.menu(), words, tip).triggered.connect(lambda _=False, ending=ending: self._export(ending))
+        self.save_button.menu().addSeparator()
+        for kind, words in KINDS.items():
+            entry = action(self.save_button.menu(), words, "What was measured or mapped last: a pinned pixel, a mean, a map by angle")
+            entry.triggered.connect(lambda _=False, kind=kind: self.copy_asked.emit(kind))
         self.clear_button = QPushButton("Clear", clicked=self.clear)
         self.clear_button.setToolTip("Remove all pinned spectra and means")
         self.note = QLabel(wordWrap=True)

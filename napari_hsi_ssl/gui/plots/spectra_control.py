@@ -12,6 +12,7 @@ import numpy as np
 from napari.layers import Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QApplication
 
 from napari_hsi_ssl.config import AnglesConfig
 from napari_hsi_ssl.cubes.library import SpectralLibrary
@@ -28,7 +29,7 @@ from napari_hsi_ssl.gui.plots.pointer import PixelPointer
 from napari_hsi_ssl.gui.plots.spectra import SpectraPlot
 from napari_hsi_ssl.gui.plots.spectrum import Spectrum, curve, measured, pinned_at
 from napari_hsi_ssl.progress import Steps
-from napari_hsi_ssl.steps import angles
+from napari_hsi_ssl.steps import angles, recipe
 from napari_hsi_ssl.steps import spectra as verbs
 
 _SELECTION_MS = 120
@@ -51,6 +52,7 @@ class SpectraControl(QObject):
         self.desk, self.plot, self.pointer, self.jobs = desk, plot, pointer, jobs
         self._job: Job | None = None
         self._selected = ""
+        self._done: recipe.Recipe | None = None
         self._timer = QTimer(self, singleShot=True, interval=_SELECTION_MS)
         self._timer.timeout.connect(self._measure_selection)
         pointer.moved.connect(plot.show_pointer)
@@ -63,6 +65,7 @@ class SpectraControl(QObject):
         plot.library_asked.connect(self.open_library)
         plot.library.match_asked.connect(self._match)
         plot.cancelled.connect(self.cancel)
+        plot.copy_asked.connect(self.copy)
         plot.said.connect(desk.message)
         desk.selection_changed.connect(self._selection_changed)
 
@@ -97,6 +100,8 @@ class SpectraControl(QObject):
             label = dict(zip(classes.numbers, classes.names, strict=True)).get(int(layer.data[y, x]), "")
         self.plot.pin(Spectrum(pinned_at(cube, y, x, label), values, reading.band_axis(picture.cube), cubes=(cube,)))
         self.desk.pin(cube, y, x)
+        if self.desk.project is not None and cube in self.desk.project.entries:
+            self._done = recipe.spectra(self.desk.project.folder, [cube], at=[(y, x)])
 
     # -- means ----------------------------------------------------------------------------------------------------------
 
@@ -106,14 +111,17 @@ class SpectraControl(QObject):
         if project is None or not cube:
             return
         menu = self.plot.means
+        self._done = None
         names, pool = verbs.cubes_of(project, cube, menu.value), menu.pool.isChecked()
         if what == "mask":
             mask = mask_layers.mask_on_canvas(viewer, cube)
             self._start(verbs.mask_spectra(project, names, masks={} if mask is None else {cube: mask}, pool=pool), "mean of the mask", self._measured)
+            self._done = None if self._unsaved("mask") else recipe.spectra(project.folder, names, pool=pool)
         elif what == "classes":
             layer = layers.find(viewer, "labels", cube)
             painted = {} if layer is None else {cube: (np.array(layer.data), layer.metadata["hsi"]["classes"])}
             self._start(verbs.class_spectra(project, names, labels=painted, pool=pool), "means of the classes", self._measured)
+            self._done = None if self._unsaved("labels") else recipe.spectra(project.folder, names, classes=True, pool=pool)
         else:
             shapes = self._drawn()
             if not shapes:
@@ -121,6 +129,11 @@ class SpectraControl(QObject):
                 return
             region = partial(region_of, project.entry(cube).shape[:2], shapes)
             self._start(_region(project, cube, region), "mean of the region", self._measured)
+
+    def _unsaved(self, role: str) -> bool:
+        """Whether what is measured is on the canvas alone, where no command finds it."""
+        layer = layers.find(self.desk.viewer, role, self.desk.cube)
+        return layer is not None and layers.unsaved(layer)
 
     def _drawn(self) -> list[NDArray[np.float64]]:
         """Return the outlines (n, 2) in y, x of the shapes that are drawn, those of the user's own selected layer if there are no others."""
@@ -194,12 +207,25 @@ class SpectraControl(QObject):
 
     def _mapped(self, report: dict[str, Any]) -> None:
         made = report["maps"][0]
+        if self.desk.project is not None:
+            beside, config = Path(made["path"]).with_suffix(".sli"), AnglesConfig(max_angle=report["max_angle"])
+            self._done = recipe.angles(self.desk.project.folder, made["cube"], beside, config)
         self.desk.step_done.emit()
         if any(made["areas"].values()):
             self.desk.message.emit(f"The map of {made['cube']} by angle is saved: step 6, Classify, lists it.", "info")
         else:
             self.desk.message.emit(f"No pixel of '{made['cube']}' lies within {report['max_angle']:g} rad of a reference; allow a larger angle.", "warning")
         self.desk.map_made.emit(made["path"])
+
+    # -- copying --------------------------------------------------------------------------------------------------------
+
+    def copy(self, kind: str) -> None:
+        """Put what was measured or mapped last on the clipboard, as a "command" or as "python"."""
+        if self._done is None:
+            self.desk.message.emit("There is nothing to copy: pin a pixel, or take the mean of a mask or of classes that are saved.", "warning")
+            return
+        QApplication.clipboard().setText(self._done.command if kind == "command" else self._done.python)
+        self.desk.message.emit(f"Copied: the last step here ({self._done.verb}).", "info")
 
     # -- how it goes ----------------------------------------------------------------------------------------------------
 
