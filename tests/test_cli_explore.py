@@ -266,6 +266,28 @@ def test_the_nearest_entry_of_a_library(made, tmp_path):
     assert "none.sli" in fails("spectra", made, "--cube", "beans", "--library", tmp_path / "none.sli")
 
 
+def warned(*words: object) -> str:
+    """Run one verb that must succeed and return what it says on standard error."""
+    result = CliRunner().invoke(app, [*map(str, words), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return " ".join(result.stderr.split())
+
+
+def test_a_library_of_a_part_of_the_bands_says_how_few_are_compared(made, tmp_path):
+    path, spectra = library(tmp_path)
+    part = tmp_path / "part.sli"
+    write_library(part, SpectralLibrary("part", ("a", "b"), CENTRES["beans"][7:], spectra[:2, 7:], "dn"))
+    for verb in ("spectra", "angles"):
+        assert "covers 736–900 nm only, so 7 of 12 good bands" in warned(verb, made, "--cube", "beans", "--library", part)
+        assert warned(verb, made, "--cube", "beans", "--library", path) in {"", "no region was named, so the masks are measured"}
+
+
+def test_a_cube_without_references_beside_it_is_told(raw, tmp_path):
+    command("new", tmp_path / "auto")
+    words = ("add", tmp_path / "auto", raw / "coffee" / "beans.hdr", "--references", "auto")
+    assert "beans.hdr is added as it was recorded: no white or dark reference" in warned(*words)
+
+
 def test_an_angle_map_gives_the_nearest_reference(project, tmp_path):
     path, spectra = library(tmp_path)
     command("mask", project, "--method", "all")

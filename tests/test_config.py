@@ -65,15 +65,15 @@ def test_a_broken_file_is_named(tmp_path, content):
 @pytest.mark.parametrize(
     ("model", "values", "sentence"),
     [
-        (SavgolStep, {"window": 4}, "f.json: the window is 4 bands, expected an odd number."),
-        (SavgolStep, {"window": 400}, "f.json: field 'window' is 400, but it should be less than or equal to 201."),
+        (SavgolStep, {"window": 4}, "f.json: the window is 4 bands, expected an odd number; correct it."),
+        (SavgolStep, {"window": 400}, "f.json: field 'window' is 400, but it should be less than or equal to 201; correct it."),
         (SavgolStep, {"windw": 4}, "f.json: there is no field 'windw' (it is 4); correct its name or leave it out."),
-        (ChainConfig, {"steps": [{"kind": "savgol", "window": 4}]}, "f.json: in 'steps.0.savgol', the window is 4 bands, expected an odd number."),
+        (ChainConfig, {"steps": [{"kind": "savgol", "window": 4}]}, "f.json: in 'steps.0.savgol', the window is 4 bands, expected an odd number; correct it."),
         (ChainConfig, {"steps": [{"window": 4}]}, "f.json: field 'steps.0.kind' is missing; add it."),
         (
             ChainConfig,
             {"steps": [{"kind": "x"}]},
-            "f.json: field 'steps.0.kind' is 'x', expected one of 'snv', 'mean', 'absorbance', 'savgol', 'continuum', 'resample'.",
+            "f.json: field 'steps.0.kind' is 'x', expected one of 'snv', 'mean', 'absorbance', 'savgol', 'continuum', 'resample'; correct it.",
         ),
     ],
 )

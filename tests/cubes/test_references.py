@@ -41,6 +41,9 @@ def test_tables_of_panel_and_white_are_brought_to_the_bands(tmp_path):
     raw = as_cube(reflectance * 1000 / (0.4 + X / 10000), X, "dn", "raw")
     found = calibrated(raw, {"white": "white.csv", "panel": "panel.csv"}, tmp_path)
     np.testing.assert_allclose(np.asarray(found.data), reflectance, rtol=1e-5)
+    with pytest.raises(CubeError) as told:
+        calibrated(raw, {"white": "../gone.hdr"}, tmp_path)
+    assert str(told.value).startswith(f"{tmp_path.parent / 'gone.hdr'} does not exist")
     with pytest.raises(CubeError, match="divide percent by 100"):
         calibrated(raw, {"white": "white.csv", "panel": 50}, tmp_path)
 
