@@ -94,13 +94,9 @@ def map_chunks(
 def first_spectra(cube: xr.DataArray, area: NDArray[np.bool_], used: NDArray[np.bool_] | None = None, every: int = 1) -> Spectra:
     """Return every so manieth of the measured spectra (n, B) of the first part of an area that has any; none when there is none."""
     for _, _, block, chosen in _pieces(cube, area):
-        some = chosen
-        if np.count_nonzero(chosen) > every:
-            some = np.zeros_like(chosen)
-            some.flat[np.flatnonzero(chosen)[::every]] = True
-        spectra, _ = gather(block, some, cube.attrs.get("nodata"), used)
+        spectra, _ = gather(block, chosen, cube.attrs.get("nodata"), used)
         if len(spectra):
-            return spectra
+            return spectra[::every]
     return np.zeros((0, int(cube.shape[2]) if used is None else int(used.sum())))
 
 
@@ -160,4 +156,4 @@ def finite(spectra: Spectra) -> NDArray[np.bool_]:
     """Return which spectra (n, B) hold numbers alone."""
     # One sum a pixel shows a NaN or an infinity at a fraction of the cost of looking at every value, and BLAS sums fastest.
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.asarray(np.isfinite(spectra @ np.ones(spectra.shape[1], dtype=spectra.dtype)))
+        return np.asarray(np.isfinite(spectra @ np.ones(spectra.shape[1], dtype=np.result_type(spectra.dtype, np.float32))))

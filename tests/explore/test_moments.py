@@ -67,3 +67,15 @@ def test_integers_and_an_area():
     assert found.count == area.sum()
     np.testing.assert_allclose(found.mean, mean, atol=1e-3)
     np.testing.assert_allclose(found.scatter, scatter, atol=1e-8 * np.abs(scatter).max())
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_spectra_that_are_no_numbers_are_left_out_alone(kind):
+    """The measured ones are few and lie between, and in half precision their sums over the bands are beyond its range."""
+    values = np.full((10, 12, 40), np.nan, kind)
+    values[1, 5:10] = 5000 + np.arange(200).reshape(5, 40)
+    found = summed(values)
+    mean, scatter = exact(values[1:2, 5:10])
+    assert found.count == 5
+    np.testing.assert_allclose(found.mean, mean)
+    np.testing.assert_allclose(found.scatter, scatter)
