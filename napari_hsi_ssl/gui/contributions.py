@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_hsi_ssl.cubes.cube import wavelengths
 from napari_hsi_ssl.errors import ChoiceError, CubeError, HsiError
 
 if TYPE_CHECKING:
-    pass
+    from napari_hsi_ssl.gui.pictures import CubePicture
 
 LayerData = tuple[Any, dict[str, Any], str]
 Chooser = Callable[[Path, tuple[str, ...]], str | None]
@@ -83,8 +82,6 @@ def _is_cube_tiff(path: Path) -> bool:
 
 
 def _layers(path: Path, choose: Chooser) -> list[LayerData]:
-    import numpy as np
-
     from napari_hsi_ssl.cubes.readers import read_cube
     from napari_hsi_ssl.gui.pictures import picture
 
@@ -97,16 +94,38 @@ def _layers(path: Path, choose: Chooser) -> list[LayerData]:
         cube = read_cube(path, key=key)
     if cube.sizes["band"] < 2:
         raise CubeError(f"{path} has one band, expected a cube of several; open it with another reader.")
-    shown = picture(path.stem, cube)
-    data = np.moveaxis(cube.data, -1, 0) if shown.bands_first is None else shown.bands_first
-    metadata = {"hsi_file": str(path), "wavelengths": wavelengths(cube)}
-    return [
-        (data, {
-            "name": f"{path.stem} bands", "contrast_limits": shown.limits, "colormap": "gray", "axis_labels": ("band", "y", "x"),
-            "metadata": metadata, "visible": False, "multiscale": False, "rgb": False,
-        }, "image"),
-        (shown.composite, {"name": f"{path.stem} RGB", "rgb": True, "metadata": {"hsi_file": str(path)}}, "image"),
-    ]  # fmt: skip
+    return _pair(path.stem, picture(path.stem, cube), path)
+
+
+def _pair(name: str, shown: CubePicture, file: Path | None = None) -> list[LayerData]:
+    """Return the bands of a cube, hidden, and its composite."""
+    import numpy as np
+
+    _tell_bands_of_new_layers()
+    data = np.moveaxis(shown.cube.data, -1, 0) if shown.bands_first is None else shown.bands_first
+    metadata = {"wavelengths": shown.wavelengths, "count": shown.cube.sizes["band"]} | ({} if file is None else {"hsi_file": str(file)})
+    axis = "band" if shown.wavelengths is None else "wavelength"
+    bands = {
+        "name": f"{name} bands", "contrast_limits": shown.limits, "colormap": "gray", "axis_labels": (axis, "y", "x"),
+        "metadata": metadata, "visible": False, "multiscale": False, "rgb": False,
+    }  # fmt: skip
+    return [(data, bands, "image"), (shown.composite, {"name": f"{name} RGB", "rgb": True, "metadata": metadata}, "image")]
+
+
+def _tell_bands_of_new_layers() -> None:
+    """Let the status bar say band and wavelength over the cubes that this module gives napari, which makes the layers itself."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        viewer.layers.events.inserted.connect(_tell_band)  # once: napari passes over a callback that it has
+
+
+def _tell_band(event: Any) -> None:  # noqa: ANN401 - an Event
+    from napari_hsi_ssl.gui.layers import tell_band
+
+    if "count" in event.value.metadata:
+        tell_band(event.value)
 
 
 def ask_for_array(path: Path, names: tuple[str, ...]) -> str | None:
@@ -148,8 +167,7 @@ def sample_indian_pines() -> list[LayerData]:
     shown = picture("indian_pines", cube)
     features = {"index": [0, *classes.numbers], "class": ["unlabelled", *classes.names]}
     return [
-        _bands("indian_pines", shown),
-        (shown.composite, {"name": "indian_pines RGB", "rgb": True}, "image"),
+        *_pair("indian_pines", shown),
         (labels, {"name": "indian_pines ground truth", "colormap": class_colours(classes), "features": features, "opacity": 0.5, "visible": False}, "labels"),
     ]
 
@@ -162,20 +180,10 @@ def sample_laboratory() -> list[LayerData]:
     found: list[LayerData] = []
     for place, domain in enumerate(DOMAINS):
         made = make_laboratory_cube(domain, 1, 64, 0)
-        shown = picture(domain, made.cube)
-        data, options, kind = _bands(domain, shown)
-        where = (0, 0, 70 * place)
-        found.append((data, {**options, "translate": where, "visible": True}, kind))
-        found.append((shown.composite, {"name": f"{domain} RGB", "rgb": True, "translate": where[1:]}, "image"))
+        bands, composite = _pair(domain, picture(domain, made.cube))
+        found.append((bands[0], {**bands[1], "translate": (0, 0, 70 * place), "visible": True}, bands[2]))
+        found.append((composite[0], {**composite[1], "translate": (0, 70 * place)}, composite[2]))
     return found
-
-
-def _bands(name: str, shown: Any) -> LayerData:  # noqa: ANN401 - a CubePicture
-    options = {
-        "name": f"{name} bands", "contrast_limits": shown.limits, "colormap": "gray", "axis_labels": ("band", "y", "x"),
-        "visible": False, "multiscale": False, "rgb": False,
-    }  # fmt: skip
-    return shown.bands_first, options, "image"
 
 
 def open_workbench() -> None:

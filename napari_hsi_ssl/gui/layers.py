@@ -163,12 +163,12 @@ def show_cube(viewer: Viewer, shown: CubePicture, read_later: Callable[[int], No
     bands, composite = find(viewer, "cube"), find(viewer, "rgb")
     if bands is None or composite is None:
         bands = Image(data, name=title_of("cube", name), colormap="gray", visible=False, multiscale=False, rgb=False, contrast_limits=shown.limits)
-        _tell_band(bands)
+        tell_band(bands)
         _place(bands, step, 3)
         bands.axis_labels = (axis, "y", "x")
         add_layer(viewer, bands, "cube", name)
         composite = Image(shown.composite, name=title_of("rgb", name), rgb=True)
-        _tell_band(composite)
+        tell_band(composite)
         _place(composite, step, 2)
         add_layer(viewer, composite, "rgb", name)
     else:
@@ -229,8 +229,8 @@ def current_band(viewer: Viewer) -> int:
     return int(viewer.dims.current_step[0]) if viewer.dims.ndim > 2 else 0
 
 
-def _tell_band(layer: Image) -> None:
-    """Add the band of the slider and its wavelength to what the status bar says of a pixel."""
+def tell_band(layer: Image) -> None:
+    """Add the band of the slider and its wavelength to what the status bar says of a pixel, as ``count`` and ``wavelengths`` of its metadata have them."""
     this = ref(layer)
     plain = type(layer).get_status
 
@@ -239,10 +239,10 @@ def _tell_band(layer: Image) -> None:
         if layer is None:
             return {}
         status = plain(layer, position, **how)
-        hsi = layer.metadata.get("hsi", {})
-        if position is not None and len(position) >= 3 and "count" in hsi:  # napari asks from a thread, also while the layer is put in
-            words = band_words(round(float(position[-3])), hsi["wavelengths"], hsi["count"])
-            words = f"slider at {words}" if hsi["role"] == "rgb" else words  # the colours are of other bands
+        told = layer.metadata.get("hsi", layer.metadata)
+        if position is not None and len(position) >= 3 and "count" in told:  # napari asks from a thread, also while the layer is put in
+            words = band_words(round(float(position[-3])), told["wavelengths"], told["count"])
+            words = f"slider at {words}" if layer.rgb else words  # the colours are of other bands
             status["coordinates"] += f" · {words}"
             status["value"] += f" · {words}"
         return status

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QApplication
 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.errors import HsiError
@@ -20,9 +21,11 @@ from napari_hsi_ssl.gui.jobs import Jobs
 from napari_hsi_ssl.gui.masking import region_of, save_drawn
 from napari_hsi_ssl.gui.pictures import closed
 from napari_hsi_ssl.progress import Steps
+from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.coordinates import CellCache
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.lasso import How, combined, lasso_class, lasso_masks
+from napari_hsi_ssl.steps.recipe import Recipe
 from napari_hsi_ssl.steps.scatter import Stroke
 
 _PAUSE_MS = 120
@@ -63,6 +66,7 @@ class Selection(QObject):
         self.cells = CellCache()
         self.strokes: tuple[Stroke, ...] = ()
         self.outside = False
+        self._became: dict[str, Any] = {}
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE_MS)
         self._timer.timeout.connect(self._read_drawing)
         desk.selection_changed.connect(self._changed)
@@ -76,6 +80,7 @@ class Selection(QObject):
         desk = self.desk
         if not desk.alive or not desk.cube:
             return
+        self._became = {}
         if source in {"image", "form"}:
             self.strokes = ()
         layer = layers.find(desk.viewer, "selection", desk.cube)
@@ -175,6 +180,26 @@ class Selection(QObject):
             names |= layer.metadata["hsi"]["classes"].named
         return Classes.of(list(names), names, saved.coloured)
 
+    # -- copying --------------------------------------------------------------------------------------------------------------
+
+    def recipe(self) -> Recipe | None:
+        """Return what the lassos hold, or what was made of it last; None where the selection is no lasso's."""
+        project = self.desk.project
+        return recipe.lasso(project.folder, self.strokes, outside=self.outside, **self._became) if project is not None and self.strokes else None
+
+    def copy(self, kind: str) -> bool:
+        """Put `recipe` on the clipboard, as a "command" or as "python"; says why where it cannot."""
+        made = self.recipe()
+        text = "" if made is None else made.python if kind == "python" else made.command if made.verb else ""
+        if made is None:
+            self.told.emit("There is nothing to copy: draw a lasso in the scatter; a drawn region is copied as the mask that it becomes.", "warning")
+        elif not text:
+            self.told.emit("A command holds one lasso, and these are several: copy them as Python.", "warning")
+        else:
+            QApplication.clipboard().setText(text)
+            self.told.emit("Copied.", "info")
+        return bool(text)
+
     # -- into masks and classes -----------------------------------------------------------------------------------------------
 
     def to_mask(self, how: How = "set") -> None:
@@ -193,12 +218,13 @@ class Selection(QObject):
         self._uncover()
         canvas_for(desk).look_at("mask")
         words = f"{np.count_nonzero(selected):,} pixels of {cube} {_DONE[how]}."
-        self._write(save_drawn(project, cube, made), lambda _: self._mask_saved(cube, words), f"saving the mask of {cube}")
+        self._write(save_drawn(project, cube, made), lambda _: self._mask_saved(cube, words, {"mask": how, "cubes": [cube]}), f"saving the mask of {cube}")
 
-    def _mask_saved(self, cube: str, words: str) -> None:
+    def _mask_saved(self, cube: str, words: str, became: dict[str, Any]) -> None:
         layer = layers.find(self.desk.viewer, "mask", cube)
         if layer is not None:
             layers.mark_unsaved(layer, False)
+        self._became = became
         self.desk.masks_changed.emit(cube)
         self.told.emit(words, "info")
 
@@ -218,6 +244,7 @@ class Selection(QObject):
             if layer is not None:
                 layers.mark_unsaved(layer, False)
         self._uncover()
+        self._became = {"mask": "set"}
         self.desk.masks_changed.emit("")
         done = f"The lasso is the mask of {len(report['cubes'])} cube{'s' * (len(report['cubes']) != 1)}."
         kept = f" {len(report['warnings'])} without a pixel in it kept theirs." if report["warnings"] else ""
@@ -244,20 +271,23 @@ class Selection(QObject):
         self._uncover()
         canvas_for(desk).look_at("labels")
         words = f"{np.count_nonzero(selected):,} px are “{names[number]}” now: step 2, Labels, renames it."
-        self._write(save_painted(project, cube, np.array(layer.data), names), lambda _: self._labels_saved(cube, words), f"saving the labels of {cube}")
+        became = {"class_name": names[number], "cubes": [cube]}
+        self._write(save_painted(project, cube, np.array(layer.data), names), lambda _: self._labels_saved(cube, words, became), f"saving the labels of {cube}")
 
     def to_class_in_all(self, name: str) -> None:
         """Give what the lassos hold in each cube a class."""
         project = self.desk.project
         if project is not None and self.strokes:
             steps = lasso_class(project, self.strokes, name, outside=self.outside, cache=self.cells)
-            self._write(steps, lambda report: self._labels_saved("", f"“{name}” is set in {len(report['cubes'])} cubes."), "labels from the lasso")
+            done = "“{}” is set in {} cubes."
+            self._write(steps, lambda found: self._labels_saved("", done.format(name, len(found["cubes"])), {"class_name": name}), "labels from the lasso")
 
-    def _labels_saved(self, cube: str, words: str) -> None:
+    def _labels_saved(self, cube: str, words: str, became: dict[str, Any]) -> None:
         layer = layers.find(self.desk.viewer, "labels", cube or self.desk.cube)
         if layer is not None:
             layers.mark_unsaved(layer, False)
         self._uncover()
+        self._became = became
         self.desk.labels_changed.emit(cube)
         self.told.emit(words, "info")
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QLabel, QMenu, QPushButton, 
 from napari_hsi_ssl.cubes.cube import Classes
 from napari_hsi_ssl.gui import layers, result_layers
 from napari_hsi_ssl.gui.desk import Desk
+from napari_hsi_ssl.gui.forms.copying import KINDS
 from napari_hsi_ssl.gui.selection import DRAW, selection_for
 from napari_hsi_ssl.steps.lasso import How
 
@@ -30,14 +31,13 @@ class SelectionBar(QWidget):
         self.take = self._button("Select ▾", "Select pixels by drawing in the image, or those of the mask or a class", self._fill_take)
         self.mask = self._button("To mask ▾", "Make the selected pixels the mask, or add or remove them", self._fill_mask)
         self.label = self._button("To class ▾", "Give the selected pixels a class", self._fill_class)
-        self.inverted = QPushButton("Invert", clicked=self.selection.invert)
-        self.inverted.setToolTip("Select the other pixels of this cube")
         self.cleared = QPushButton("Clear", clicked=self.selection.clear)
         self.cleared.setToolTip("Select nothing")
+        self.more = self._button("More ▾", "Select the other pixels, or copy the lasso and what was made of it as a command or as Python", self._fill_more)
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addStretch()
-        for button in (self.take, self.mask, self.label, self.inverted, self.cleared):
+        for button in (self.take, self.mask, self.label, self.cleared, self.more):
             button.setStyleSheet("QPushButton { padding: 3px 7px; } QPushButton::menu-indicator { image: none; width: 0; }")
             row.addWidget(button)
         self._both = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
@@ -68,7 +68,7 @@ class SelectionBar(QWidget):
             count = int(np.count_nonzero(selected))
             self.words.setText(f"{count:,} px of {self.desk.cube} selected ({count / selected.size:.1%})")
         self.words.setToolTip(self.words.text())
-        for button in (self.mask, self.label, self.inverted, self.cleared):
+        for button in (self.mask, self.label, self.cleared, self.more):
             button.setEnabled(selected is not None)
         self.take.setEnabled(bool(self.desk.cube))
 
@@ -129,8 +129,15 @@ class SelectionBar(QWidget):
             for name in classes.names:
                 _entry(every, name, f"What the lasso holds in each cube becomes {name}", partial(self.selection.to_class_in_all, name))
 
+    def _fill_more(self, menu: QMenu) -> None:
+        menu.clear()
+        _entry(menu, "Invert", "Select the other pixels of this cube", self.selection.invert)
+        menu.addSeparator()
+        for kind, words in KINDS.items():
+            _entry(menu, words, "The lasso, and what was made of it last", partial(self.selection.copy, kind))
 
-def _entry(menu: QMenu, text: str, tooltip: str, act: Callable[[], None]) -> Any:  # noqa: ANN401 - QAction is in another module in Qt 5
+
+def _entry(menu: QMenu, text: str, tooltip: str, act: Callable[[], object]) -> Any:  # noqa: ANN401 - QAction is in another module in Qt 5
     action = menu.addAction(text)
     action.setToolTip(tooltip)
     action.triggered.connect(lambda _=False: act())

@@ -16,7 +16,7 @@ from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps.coordinates import CellCache, Pair, Space, pair_of
 from napari_hsi_ssl.steps.labels import save_painted
 from napari_hsi_ssl.steps.mask import save_mask
-from napari_hsi_ssl.steps.scatter import Stroke, select
+from napari_hsi_ssl.steps.scatter import Mode, Stroke, select
 
 How = Literal["set", "add", "remove"]
 
@@ -39,14 +39,19 @@ def combined(mask: NDArray[np.bool_] | None, selected: NDArray[np.bool_], how: H
     return made
 
 
-def strokes_around(project: Project, corners: Sequence[tuple[float, float]], x: int = 1, y: int = 2, space: Space = "components") -> tuple[Stroke, ...]:
-    """Return a lasso around corners (x, y) in the plane of two components (from 1) of the current projection."""
+def strokes_around(
+    project: Project, corners: Sequence[tuple[float, float]], x: int = 1, y: int = 2, space: Space = "components", mode: Mode = "new"
+) -> tuple[Stroke, ...]:
+    """Return a lasso around corners (x, y) in the plane of two components (from 1) of the current projection.
+
+    Several are put together with ``+``; of all but the first ``mode`` says whether they "add" or "subtract".
+    """
     polygon = checked_polygon(corners)
     inlet = pair_of(project, space=space).inlet
     (x0, y0), (x1, y1) = polygon.min(axis=0), polygon.max(axis=0)
     room = max(x1 - x0, y1 - y0) * 0.01
     plane = Plane(((float(x0 - room), float(x1 + room)), (float(y0 - room), float(y1 + room))))
-    return (Stroke(Pair(x - 1, y - 1, space, inlet), plane, polygon),)
+    return (Stroke(Pair(x - 1, y - 1, space, inlet), plane, polygon, mode),)
 
 
 def lasso_counts(project: Project, strokes: Sequence[Stroke], cubes: Sequence[str] | None = None, *, outside: bool = False) -> Steps[dict[str, Any]]:

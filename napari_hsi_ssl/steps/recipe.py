@@ -30,6 +30,7 @@ from napari_hsi_ssl.config import (
     ViewConfig,
 )
 from napari_hsi_ssl.cubes.bad_bands import band_text
+from napari_hsi_ssl.steps.scatter import Stroke
 
 PROGRAM = "napari-hsi-ssl"
 
@@ -106,7 +107,7 @@ def called(name: str, /, *arguments: str, **named: Any) -> str:  # noqa: ANN401 
     return f"{name}({', '.join([*arguments, *(f'{key}={literal(value)}' for key, value in named.items() if value is not None)])})"
 
 
-def script(project: Path | None, module: str, call: str, *settings: str) -> str:
+def script(project: Path | None, module: str, call: str, *settings: str, also: str = "") -> str:
     """Return a whole script: imports, the project, one step, its report.
 
     Parameters
@@ -119,13 +120,15 @@ def script(project: Path | None, module: str, call: str, *settings: str) -> str:
         The call of the step.
     *settings : str
         Names to import from `napari_hsi_ssl.config`.
+    also : str, optional
+        Another function of the module that the call needs.
     """
     function = call.split("(", 1)[0]
     lines = ["from pathlib import Path", ""] if "Path(" in call else []
     lines.append(f"from napari_hsi_ssl import {'Project, ' if project is not None else ''}run")
     if settings:
         lines.append(f"from napari_hsi_ssl.config import {', '.join(settings)}")
-    lines += [f"from napari_hsi_ssl.steps.{module} import {function}", ""]
+    lines += [f"from napari_hsi_ssl.steps.{module} import {function}{also and ', '}{also}", ""]
     if project is not None:
         lines.append(f"project = Project.open({str(project.absolute())!r})")
     return "\n".join([*lines, f"report = run({call})", "print(report)", ""])
@@ -265,17 +268,52 @@ def umap(project: Path, config: UmapConfig) -> Recipe:
     return _of_project("umap", project, changed, "umap", called("fit_umap", "project", called("UmapConfig", **changed)), "UmapConfig")
 
 
-def patches(project: Path, config: PatchConfig) -> Recipe:
-    """Cut the patches."""
-    changed = changes(config)
-    return _of_project("patches", project, changed, "patches", called("cut_patches", "project", called("PatchConfig", **changed)), "PatchConfig")
+def patches(project: Path, config: PatchConfig, sheet: Path | None = None) -> Recipe:
+    """Cut the patches; with ``sheet`` draw examples of them into a picture instead, and leave the project as it is."""
+    changed, drawn = changes(config), [] if sheet is None else [literal(sheet.absolute())]
+    call = called("preview_report" if drawn else "cut_patches", "project", called("PatchConfig", **changed), *drawn)
+    options = changed | ({"preview": True, "sheet": sheet.absolute()} if sheet is not None else {})
+    return _of_project("patches", project, options, "patches", call, "PatchConfig")
 
 
-def spectra(project: Path, cubes: Sequence[str], *, at: Sequence[tuple[int, int]] = (), classes: bool = False, pool: bool = False) -> Recipe:
-    """Measure pixels, the classes, or else the masks."""
+def lasso(
+    project: Path,
+    strokes: Sequence[Stroke],
+    *,
+    mask: str | None = None,
+    class_name: str | None = None,
+    cubes: Sequence[str] | None = None,
+    outside: bool = False,
+) -> Recipe:
+    """Make masks or a class of what lassos in the scatter hold, or count it. Several lassos are one step in Python only."""
+    verb = "lasso_class" if class_name is not None else "lasso_counts" if mask is None else "lasso_masks"
+    around = " + ".join(called("strokes_around", "project", *_lasso(stroke)) for stroke in strokes)
+    given = [literal(word) for word in (mask, class_name) if word is not None]
+    call = called(verb, "project", around, *given, cubes=None if cubes is None else list(cubes), outside=outside or None)
+    python = script(project, "lasso", call, also="strokes_around")
+    if len(strokes) > 1:
+        return Recipe("", python=python)
+    pair = strokes[0].pair
+    options: dict[str, Any] = {"around": [f"{x:.7g},{y:.7g}" for x, y in strokes[0].polygon], "x": pair.x + 1, "y": pair.y + 1, "umap": pair.space == "umap"}
+    options |= {"mask": mask, "class": class_name, "cube": list(cubes or []), "outside": outside}
+    return Recipe("lasso", (str(project.absolute()),), options, python)
+
+
+def _lasso(stroke: Stroke) -> list[str]:
+    """Return the arguments of `steps.lasso.strokes_around`."""
+    corners = "[" + ", ".join(f"({x:.7g}, {y:.7g})" for x, y in stroke.polygon) + "]"
+    mode = [f"mode={stroke.mode!r}"] if stroke.mode != "new" else []
+    return [corners, str(stroke.pair.x + 1), str(stroke.pair.y + 1), repr(stroke.pair.space), *mode]
+
+
+def spectra(
+    project: Path, cubes: Sequence[str], *, at: Sequence[tuple[int, int]] = (), classes: bool = False, pool: bool = False, library: Path | None = None
+) -> Recipe:
+    """Measure pixels, the classes, or else the masks, and compare them with a library where one is given."""
     what: dict[str, Any] = {"at": list(at)} if at else {"classes": True} if classes else {"mask": True}
-    call = called("spectra", "project", literal(list(cubes)), **what, pool=pool or None)
-    options = {"cube": list(cubes), **what, "pool": pool}
+    library = library.absolute() if library is not None else None
+    call = called("spectra", "project", literal(list(cubes)), **what, pool=pool or None, library=library)
+    options = {"cube": list(cubes), **what, "pool": pool, "library": library}
     return _of_project("spectra", project, options | ({"at": [f"{y},{x}" for y, x in at]} if at else {}), "spectra", call)
 
 

@@ -27,6 +27,9 @@ CUBE_COLOURS = ("#e69f00", "#7f8c99")
 NO_CLASS = "#9a9a9a"
 
 
+Mode = Literal["new", "add", "subtract"]
+
+
 @dataclass(frozen=True, eq=False)
 class Stroke:
     """A lasso that was drawn in a plane: it begins a selection, adds to it or takes away from it."""
@@ -34,7 +37,7 @@ class Stroke:
     pair: Pair
     plane: Plane
     polygon: NDArray[np.float64]
-    mode: Literal["new", "add", "subtract"] = "new"
+    mode: Mode = "new"
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QEvent, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QMenu
 from skimage.measure import points_in_poly
+from typer.testing import CliRunner
 
+from napari_hsi_ssl.cli import app
 from napari_hsi_ssl.config import PcaConfig
 from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
@@ -139,6 +144,56 @@ def test_shift_adds_and_ctrl_takes_away(dock, qtbot):
     lasso(dock, qtbot, half, Qt.KeyboardModifier.ShiftModifier)
     assert desk.selection.sum() == pytest.approx(first.sum(), abs=5)
     assert len(selection_for(desk).strokes) == 3
+
+
+def test_what_a_lasso_selected_and_became_is_copied(dock, qtbot):
+    """The copied line, run on the project, gives the same pixels as the window did."""
+    desk, selection, clipboard = dock.desk, selection_for(dock.desk), QApplication.clipboard()
+    folder = str(desk.project.folder)
+
+    def again():
+        menu = dock.brushing.bar.more.menu()
+        menu.aboutToShow.emit()
+        next(entry for entry in menu.actions() if entry.text() == "Copy as command").trigger()
+        done = CliRunner().invoke(app, [*shlex.split(clipboard.text())[1:], "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout.splitlines()[-1])
+
+    lasso(dock, qtbot, around_right_half(dock))
+    count = int(desk.selection.sum())
+    assert again()["cubes"]["coffee"]["selected"] == count
+    with qtbot.waitSignal(desk.masks_changed, timeout=5000):
+        selection.to_mask("set")
+    mask = desk.project.mask("coffee")
+    (desk.project.folder / "masks" / "coffee.tif").unlink()
+    again()
+    np.testing.assert_array_equal(Project.open(folder).mask("coffee"), mask)
+    with qtbot.waitSignal(desk.labels_changed, timeout=5000):
+        selection.to_class()
+    assert selection_for(dock.desk).copy("command")
+    assert clipboard.text().endswith("--class 'class 1' --cube coffee")
+    with qtbot.waitSignal(desk.labels_changed, timeout=5000):
+        selection.to_class_in_all("beans")
+    assert selection_for(dock.desk).copy("python")
+    assert "'beans')" in clipboard.text()
+    assert "lasso_class(project, strokes_around(project, [(" in clipboard.text()
+
+
+def test_several_lassos_are_copied_as_python_alone(dock, qtbot):
+    told = []
+    selection_for(dock.desk).told.connect(lambda words, _: told.append(words))
+    corners = np.array(around_right_half(dock))
+    lasso(dock, qtbot, corners)
+    lasso(dock, qtbot, corners, Qt.KeyboardModifier.ShiftModifier)
+    QApplication.clipboard().clear()
+    assert not selection_for(dock.desk).copy("command")
+    assert not QApplication.clipboard().text()
+    assert "several: copy them as Python" in told[-1]
+    assert selection_for(dock.desk).copy("python")
+    assert QApplication.clipboard().text().count("strokes_around(") == 2
+    dock.desk.set_selection(np.ones(SHAPE[:2], dtype=bool), "form")
+    assert not selection_for(dock.desk).copy("python")
+    assert "nothing to copy" in told[-1]
 
 
 def test_a_lasso_that_holds_nothing_says_so_in_one_sentence(dock, qtbot):

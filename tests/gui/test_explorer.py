@@ -283,6 +283,8 @@ def test_a_library_is_ordered_drawn_searched_and_pinned(dock, qtbot, tmp_path):
     dock.spectra.means.mask.trigger()
     qtbot.waitUntil(lambda: len(dock.spectra._compared) == 3, timeout=5000)
     assert panel.texts()[0].endswith("  rise")
+    dock.control.copy("command")
+    assert QApplication.clipboard().text() == f"napari-hsi-ssl spectra {dock.desk.project.folder} --cube coffee --mask --library {tmp_path / 'known.sli'}"
     target = dock.spectra.target
     scaled = dock.spectra._compared[0].getData()[1]
     assert np.abs(scaled - target.values).max() < 0.6, "an entry is scaled to lie over the curve"

@@ -70,6 +70,11 @@ def test_dropped_on_napari_it_is_shown(make_napari_viewer, tmp_path):
     viewer = make_napari_viewer()
     viewer.open(str(write_cube(tmp_path / "beans.hdr")), plugin="napari-hsi-ssl")
     assert [layer.name for layer in viewer.layers] == ["beans bands", "beans RGB"]
+    assert viewer.dims.axis_labels[0] == "wavelength"
+    bands, composite = viewer.layers
+    nm = bands.metadata["wavelengths"]
+    assert f"band 3 of 12 · {nm[3]:.1f} nm" in bands.get_status((3, 5, 6), world=True)["value"]
+    assert f"slider at band 3 of 12 · {nm[3]:.1f} nm" in composite.get_status((3, 5, 6), world=True)["value"]
 
 
 @pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3), (20, 30, 4)])

@@ -110,6 +110,7 @@ def test_the_sheet_is_written(form, qtbot, tmp_path):
     form.save_sheet(tmp_path / "sheet.png")
     qtbot.waitUntil(lambda: "is written" in form.words.text(), timeout=20000)
     assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert form.done.command.endswith(f"--preview --sheet {tmp_path / 'sheet.png'}"), "it can be copied"
 
 
 def test_bars_and_examples(qtbot, project):

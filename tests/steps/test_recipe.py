@@ -34,7 +34,26 @@ from napari_hsi_ssl.cubes.cube import as_cube
 from napari_hsi_ssl.cubes.writers import write_envi_cube
 from napari_hsi_ssl.files import plain
 from napari_hsi_ssl.project import Project
-from napari_hsi_ssl.steps import angles, batch, classify, cubes, evaluate, export, judge, labels, mask, patches, pca, prepare, recipe, run, spectra, train, view
+from napari_hsi_ssl.steps import (
+    angles,
+    batch,
+    classify,
+    cubes,
+    evaluate,
+    export,
+    judge,
+    labels,
+    lasso,
+    mask,
+    patches,
+    pca,
+    prepare,
+    recipe,
+    run,
+    spectra,
+    train,
+    view,
+)
 from napari_hsi_ssl.steps import report as page
 from tests.gui.conftest import write_cube
 
@@ -92,6 +111,9 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
     preparing = ChainConfig(steps=tuple(map(parse_step, ("savgol:window=5,deriv=1", "resample:start=500,stop=800,step=12.5,method=gaussian", "snv"))))
     raw = home / "raw"
     both = [raw / "tea", raw / "salt" / "salt.hdr"]
+    library = home / "two.sli"
+    first = lasso.strokes_around(project, [(0, -9), (9, -9), (9, 9), (0, 9)], 1, 3)
+    two = first + lasso.strokes_around(project, [(-9, 0), (9, 0), (9, 9), (-9, 9)], mode="subtract")
     return {
         "new": (recipe.new(home / "another", both), lambda: cubes.new(home / "another", both)),
         "add": (
@@ -126,7 +148,19 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
             recipe.angles(folder, "tea", home / "two.sli", AnglesConfig(max_angle=0.3)),
             lambda: angles.angles(project, ["tea"], AnglesConfig(max_angle=0.3), library=home / "two.sli"),
         ),
+        "library": (
+            recipe.spectra(folder, ["tea"], at=[(3, 4)], library=library), lambda: spectra.spectra(project, ["tea"], at=[(3, 4)], library=library)
+        ),
+        "lasso": (recipe.lasso(folder, first), lambda: lasso.lasso_counts(project, first)),
+        "lasso's mask": (
+            recipe.lasso(folder, first, mask="remove", cubes=["tea"], outside=True), lambda: lasso.lasso_masks(project, first, "remove", ["tea"], outside=True)
+        ),
+        "lasso's class": (recipe.lasso(folder, first, class_name="it's"), lambda: lasso.lasso_class(project, first, "it's")),
+        "lassos": (recipe.lasso(folder, two), lambda: lasso.lasso_counts(project, two)),
         "patches": (recipe.patches(folder, cutting), lambda: patches.cut_patches(project, cutting)),
+        "sheet": (
+            recipe.patches(folder, cutting, home / "sheet.png"), lambda: patches.preview_report(project, cutting, home / "sheet.png")
+        ),
         "pretrain": (recipe.pretrain(folder, PRETRAIN), lambda: train.pretrain(project, PRETRAIN)),
         "distil": (recipe.distil(folder, DISTIL, "learned"), lambda: train.distil(project, DISTIL, init="learned")),
         "classify": (
@@ -152,7 +186,7 @@ def steps(home: Path) -> dict[str, tuple[recipe.Recipe, Any]]:
 NAMES = (
     "new", "add", "add calibrated", "crop", "whole frame", "mask", "masks", "angle", "labels", "whole cube", "table", "folders",
     "view", "bad bands", "no bad bands", "header's bad bands", "chain", "no chain", "saturated", "pca", "pixels", "means",
-    "class means", "angles", "patches",
+    "class means", "angles", "library", "lasso", "lasso's mask", "lasso's class", "lassos", "patches", "sheet",
     "pretrain", "distil", "classify", "classify all", "evaluate", "score", "compare", "report", "export",
 )  # fmt: skip
 _TIMES = {"seconds", "created", "time", "finished", "started", "pid", "host", "pixels_per_second", "throughput"}
@@ -170,6 +204,8 @@ def comparable(value: Any, home: Path) -> Any:
 
 
 def by_command(made: recipe.Recipe) -> dict[str, Any]:
+    if not made.verb:
+        return by_python(made)
     words = shlex.split(made.command)
     assert words[0] == recipe.PROGRAM
     done = CliRunner().invoke(app, [*words[1:], "--json"], catch_exceptions=False)

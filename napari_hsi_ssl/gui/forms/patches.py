@@ -25,6 +25,7 @@ from napari_hsi_ssl.progress import Progress, Steps
 from napari_hsi_ssl.project import Project
 from napari_hsi_ssl.steps import recipe
 from napari_hsi_ssl.steps.patches import cut_patches, example_patches, preview_patches, save_sheet
+from napari_hsi_ssl.steps.recipe import Recipe
 
 PREVIEW_MS = 200
 _HEATS = {"": "nothing", "patches": "patches over each pixel", "share": "foreground in the windows"}
@@ -209,7 +210,12 @@ class PatchesForm(Form):
         """Write the sheet of the patches that were previewed last."""
         if self.project is not None and self.seen is not None and self.seen.index is not None:
             steps = save_sheet(self.project, self.seen.index, self.seen.config, path)
-            self.run(steps, lambda _: self.say(f"{path} is written."), "drawing the sheet", writes=False)
+            done = recipe.patches(self.project.folder, self.seen.config, path)
+            self.run(steps, lambda _: self._sheet_written(path, done), "drawing the sheet", writes=False)
+
+    def _sheet_written(self, path: Path, done: Recipe) -> None:
+        self.done = done
+        self.say(f"{path} is written.")
 
     def update_widgets(self) -> None:
         """Show what was cut."""

@@ -109,7 +109,7 @@ class SpectraPlot(QWidget):
             action(self.save_button.menu(), words, tip).triggered.connect(lambda _=False, ending=ending: self._export(ending))
         self.save_button.menu().addSeparator()
         for kind, words in KINDS.items():
-            entry = action(self.save_button.menu(), words, "What was measured or mapped last: a pinned pixel, a mean, a map by angle")
+            entry = action(self.save_button.menu(), words, "What was done last: a pinned pixel, a mean, its comparison with a library, a map by angle")
             entry.triggered.connect(lambda _=False, kind=kind: self.copy_asked.emit(kind))
         self.clear_button = QPushButton("Clear", clicked=self.clear)
         self.clear_button.setToolTip("Remove all pinned spectra and means")

@@ -53,6 +53,8 @@ class SpectraControl(QObject):
         self._job: Job | None = None
         self._selected = ""
         self._done: recipe.Recipe | None = None
+        self._measured_by: dict[str, Callable[..., recipe.Recipe]] = {}
+        self._library = Path()
         self._timer = QTimer(self, singleShot=True, interval=_SELECTION_MS)
         self._timer.timeout.connect(self._measure_selection)
         pointer.moved.connect(plot.show_pointer)
@@ -68,6 +70,7 @@ class SpectraControl(QObject):
         plot.copy_asked.connect(self.copy)
         plot.said.connect(desk.message)
         desk.selection_changed.connect(self._selection_changed)
+        desk.project_left.connect(self._measured_by.clear)
 
     # -- the cube -------------------------------------------------------------------------------------------------------
 
@@ -98,10 +101,11 @@ class SpectraControl(QObject):
         if layer is not None:
             classes = layer.metadata["hsi"]["classes"]
             label = dict(zip(classes.numbers, classes.names, strict=True)).get(int(layer.data[y, x]), "")
-        self.plot.pin(Spectrum(pinned_at(cube, y, x, label), values, reading.band_axis(picture.cube), cubes=(cube,)))
-        self.desk.pin(cube, y, x)
+        name = pinned_at(cube, y, x, label)
         if self.desk.project is not None and cube in self.desk.project.entries:
-            self._done = recipe.spectra(self.desk.project.folder, [cube], at=[(y, x)])
+            self._can_repeat(partial(recipe.spectra, self.desk.project.folder, [cube], at=[(y, x)]), name)
+        self.plot.pin(Spectrum(name, values, reading.band_axis(picture.cube), cubes=(cube,)))
+        self.desk.pin(cube, y, x)
 
     # -- means ----------------------------------------------------------------------------------------------------------
 
@@ -115,20 +119,21 @@ class SpectraControl(QObject):
         names, pool = verbs.cubes_of(project, cube, menu.value), menu.pool.isChecked()
         if what == "mask":
             mask = mask_layers.mask_on_canvas(viewer, cube)
-            self._start(verbs.mask_spectra(project, names, masks={} if mask is None else {cube: mask}, pool=pool), "mean of the mask", self._measured)
-            self._done = None if self._unsaved("mask") else recipe.spectra(project.folder, names, pool=pool)
+            again = None if self._unsaved("mask") else partial(recipe.spectra, project.folder, names, pool=pool)
+            steps = verbs.mask_spectra(project, names, masks={} if mask is None else {cube: mask}, pool=pool)
+            self._start(steps, "mean of the mask", partial(self._measured, again))
         elif what == "classes":
             layer = layers.find(viewer, "labels", cube)
             painted = {} if layer is None else {cube: (np.array(layer.data), layer.metadata["hsi"]["classes"])}
-            self._start(verbs.class_spectra(project, names, labels=painted, pool=pool), "means of the classes", self._measured)
-            self._done = None if self._unsaved("labels") else recipe.spectra(project.folder, names, classes=True, pool=pool)
+            again = None if self._unsaved("labels") else partial(recipe.spectra, project.folder, names, classes=True, pool=pool)
+            self._start(verbs.class_spectra(project, names, labels=painted, pool=pool), "means of the classes", partial(self._measured, again))
         else:
             shapes = self._drawn()
             if not shapes:
                 self.desk.message.emit("There is no drawn region: draw a shape with form 2, Mask, then ask again.", "warning")
                 return
             region = partial(region_of, project.entry(cube).shape[:2], shapes)
-            self._start(_region(project, cube, region), "mean of the region", self._measured)
+            self._start(_region(project, cube, region), "mean of the region", partial(self._measured, None))
 
     def _unsaved(self, role: str) -> bool:
         """Whether what is measured is on the canvas alone, where no command finds it."""
@@ -145,8 +150,17 @@ class SpectraControl(QObject):
             shapes = [closed(np.asarray(data)[:, -2:], kind) for kind, data in kinds if kind in {"polygon", "rectangle", "ellipse"}]
         return shapes
 
-    def _measured(self, found: list[MeanSpectrum]) -> None:
+    def _measured(self, again: Callable[..., recipe.Recipe] | None, found: list[MeanSpectrum]) -> None:
+        self._can_repeat(again, *(mean.name for mean in found))
         self.plot.pin(*map(curve, found))
+
+    def _can_repeat(self, again: Callable[..., recipe.Recipe] | None, *names: str) -> None:
+        """Remember what measures these curves again; nothing does for what is on the canvas alone."""
+        self._done = again() if again is not None else None
+        for name in names:
+            self._measured_by.pop(name, None)
+            if again is not None:
+                self._measured_by[name] = again
 
     # -- the selection --------------------------------------------------------------------------------------------------
 
@@ -176,9 +190,10 @@ class SpectraControl(QObject):
 
     def open_library(self, path: str) -> None:
         """Read a spectral library and compare it with the curve in hand."""
-        self.jobs.start(reading.library(Path(path)), self._library_read, label="library", slot="library", on_error=self._failed)
+        self.jobs.start(reading.library(Path(path)), partial(self._library_read, Path(path)), label="library", slot="library", on_error=self._failed)
 
-    def _library_read(self, library: SpectralLibrary) -> None:
+    def _library_read(self, path: Path, library: SpectralLibrary) -> None:
+        self._library = path
         self.plot.library.open(library, self.plot.target)
 
     def _match(self, library: SpectralLibrary, target: Spectrum, view: str) -> None:
@@ -189,6 +204,9 @@ class SpectraControl(QObject):
     def _matched(self, library: SpectralLibrary, target: Spectrum, found: tuple[Matches, NDArray[np.float64]]) -> None:
         if library is self.plot.library.library and target is self.plot.target:
             self.plot.library.show_matches(*found)
+            again = self._measured_by.get(target.name)
+            if again is not None:
+                self._done = again(library=self._library)
 
     # -- maps -----------------------------------------------------------------------------------------------------------
 
