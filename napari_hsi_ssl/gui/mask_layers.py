@@ -39,8 +39,7 @@ def show_mask(viewer: Viewer, cube: str, mask: NDArray[np.bool_], *, saved: bool
     elif not saved:
         history_for(viewer).record(cube, np.zeros_like(mask), mask, merge)
     if layer is None:
-        colours = label_colours({1: MASK_COLOUR})
-        layer = Labels(data, name=title_of("mask", cube), opacity=0.4, colormap=colours)
+        layer = Labels(data, name=title_of("mask", cube), opacity=0.4, colormap=_FILLED)
         add_layer(viewer, layer, "mask", cube)
         _watch_painting(layer)
         _watch_strokes(viewer, layer)
@@ -121,10 +120,15 @@ def show_clusters(viewer: Viewer, cube: str, numbers: NDArray[np.integer], colou
         swap(layer, numbers.astype(np.uint8))
         layer.colormap = label_colours(known)
     layer.visible = True
-    mask = find(viewer, "mask", cube)
-    if mask is not None:
-        mask.contour = 1  # its fill would mix with the colours of the clusters
+    outline(viewer, cube)
     return layer
+
+
+def outline(viewer: Viewer, cube: str) -> None:
+    """Show a mask by its outline alone: its fill would mix with the colours of the clusters."""
+    layer = find(viewer, "mask", cube)
+    if layer is not None and not layer.contour:
+        layer.colormap, layer.contour = _OUTLINED, 1
 
 
 def hide_clusters(viewer: Viewer) -> None:
@@ -133,7 +137,7 @@ def hide_clusters(viewer: Viewer) -> None:
         if role_of(layer) == "clusters":
             layer.visible = False
         elif role_of(layer) == "mask" and layer.contour:
-            layer.contour = 0
+            layer.colormap, layer.contour = _FILLED, 0
 
 
 def show_picks(viewer: Viewer, pixels: Sequence[tuple[int, int]], cursor: tuple[int, int] | None = None) -> None:
@@ -202,6 +206,11 @@ def label_colours(known: Mapping[int, str], others: str = "transparent") -> Dire
     for number, colour in known.items():
         colours[number] = colour
     return DirectLabelColormap(color_dict=colours)
+
+
+_OUTLINED = label_colours({1: MASK_COLOUR})
+_FILLED = label_colours({0: "#000000c0", 1: MASK_COLOUR})
+"""What is left out is darkened: a tint alone is lost over an image of its own colour."""
 
 
 def dress(layer: Labels, classes: Classes) -> None:

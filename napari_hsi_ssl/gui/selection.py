@@ -270,7 +270,7 @@ class Selection(QObject):
         layers.mark_unsaved(layer)
         self._uncover()
         canvas_for(desk).look_at("labels")
-        words = f"{np.count_nonzero(selected):,} px are “{names[number]}” now: step 2, Labels, renames it."
+        words = f"{np.count_nonzero(selected):,} px are “{names[number]}” now; double-click the name in step 2, Labels, to change it."
         became = {"class_name": names[number], "cubes": [cube]}
         self._write(save_painted(project, cube, np.array(layer.data), names), lambda _: self._labels_saved(cube, words, became), f"saving the labels of {cube}")
 

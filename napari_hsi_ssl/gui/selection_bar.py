@@ -118,7 +118,7 @@ class SelectionBar(QWidget):
 
     def _fill_class(self, menu: QMenu) -> None:
         menu.clear()
-        _entry(menu, "New class", "Make a class of the selected pixels; rename it in step 2, Labels", self.selection.to_class)
+        _entry(menu, "New class", "Make a class of the selected pixels; double-click its name in step 2, Labels, to change it", self.selection.to_class)
         classes = self.selection.classes()
         if classes.numbers:
             menu.addSeparator()

@@ -46,10 +46,12 @@ def require_window(verb: str) -> None:
 def open_viewer(title: str) -> tuple[Viewer, Any]:
     """Return a new viewer with the workbench and the explorer, and the workbench."""
     import napari
+    from napari.utils.notifications import notification_manager
 
     from napari_hsi_ssl.gui.workbench import open_workbench
 
-    viewer = napari.Viewer(title=title)
+    with notification_manager.notification_ready.blocker():  # what napari says of its own future would lie over the image; its list of notifications has it
+        viewer = napari.Viewer(title=title)
     viewer.window.resize(1500, 950)
     return viewer, open_workbench(viewer)
 

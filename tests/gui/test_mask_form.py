@@ -193,8 +193,13 @@ def test_clicking_the_background_cluster(form, qtbot):
     np.testing.assert_array_equal(overlay.data, numbers + 1)
     click(viewer, 12, 10)
     settled(form, qtbot, np.zeros_like(disc))
-    click(viewer, 0, 0)
+    click(viewer, 12, 10)
+    assert "is background already; Shift and a click" in form.words.text(), "who clicks the background once more wants it away, not back"
+    assert not form.rules.foreground
+    click(viewer, 0, 0, Qt.KeyboardModifier.ShiftModifier)
     settled(form, qtbot, ~disc)
+    click(viewer, 0, 0, Qt.KeyboardModifier.ShiftModifier)
+    assert "is foreground already" in form.words.text()
     form.rules.chips[int(numbers[12, 10])].click()
     settled(form, qtbot, np.ones_like(disc))
     assert "holds every pixel" in form.words.text()

@@ -30,7 +30,7 @@ BAD_BANDS = (0, 1, 37, 38, 39)
 MOST_CLICKS = 30
 """From an empty window to a saved class; more is no longer "without reading a manual"."""
 SCENE = "tray_07"
-LEFT, PLAIN = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+LEFT, PLAIN, SHIFT = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
 
 
 def kinds() -> np.ndarray:
@@ -299,7 +299,8 @@ def test_from_a_file_to_a_class_with_a_mouse_alone(hand: Newcomer, tmp_path: Pat
         wrong = [number for number, share in shares.items() if (share > 0.5) != (number in form.rules.foreground)]
         if not wrong:
             break
-        hand.click(*np.argwhere(numbers == wrong[0])[len(np.argwhere(numbers == wrong[0])) // 2])
+        held = PLAIN if wrong[0] in form.rules.foreground else SHIFT
+        hand.click(*np.argwhere(numbers == wrong[0])[len(np.argwhere(numbers == wrong[0])) // 2], held)
         hand.wait(lambda mask=mask: not np.array_equal(mask_of(viewer), mask))
     hand.look("mask")
     hand.press(form.save)

@@ -331,7 +331,9 @@ class CubesForm(Form):
         added = [cube["name"] for cube in report["cubes"]]
         if added:
             self.desk.set_cube(added[0])
-        self.say(f"Added {', '.join(added)} to {project.folder}." if added else "Nothing was added.")
+        plain = [name for name in added if project.entry(name).wavelengths is None]
+        note = f" No wavelengths are known of {_listed(plain)}, so its colours are not natural ones." if plain else ""
+        self.say(f"Added {', '.join(added)} to {project.folder}.{note}" if added else "Nothing was added.")
         reasons: dict[str, list[str]] = {}
         for skipped in report.get("skipped", []):
             reasons.setdefault(skipped["reason"], []).append(Path(skipped["path"]).name)

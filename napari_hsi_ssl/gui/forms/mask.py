@@ -303,9 +303,8 @@ class MaskForm(Form):
 
     def _show(self, cube: str, mask: NDArray[np.bool_], merge: str = "") -> None:
         mask_layers.show_mask(self.desk.viewer, cube, mask, saved=False, merge=merge)
-        layer = layers.find(self.desk.viewer, "mask", cube)
-        if self._pointing == "clusters" and layer is not None and not layer.contour:
-            layer.contour = 1  # a first mask, made after the clusters that it would cover
+        if self._pointing == "clusters":
+            mask_layers.outline(self.desk.viewer, cube)  # a first mask, made after the clusters that it would cover
         self.canvas.look_at("mask")
         self._mask_came()
         self.say("")
@@ -342,7 +341,7 @@ class MaskForm(Form):
         if self._pointing == "angle":
             self.rules.add_pick(y, x)
         elif self._pointing == "clusters":
-            self.rules.toggle_at(y, x)
+            self.rules.click_away(y, x, shift)
         elif self._pointing == "grow":
             self.growing.start(y, x, shift)
 

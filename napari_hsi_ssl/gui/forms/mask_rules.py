@@ -145,7 +145,9 @@ class RulePage(QWidget):
 
     def _kinds(self) -> QWidget:
         self.click = self.form.needs_project(
-            plain_button("Click background on the image", "Click a cluster on the image (or arrow keys and Enter): it becomes background, or foreground again")
+            plain_button(
+                "Click background on the image", "Click a cluster on the image (or arrow keys and Enter): it becomes background, with Shift foreground again"
+            )
         )
         self.click.setCheckable(True)
         self.click.toggled.connect(lambda on: self.form.point("clusters" if on else ""))
@@ -154,7 +156,7 @@ class RulePage(QWidget):
         self._chip_grid.setContentsMargins(0, 0, 0, 0)
         self._chip_grid.setSpacing(3)
         hint = words_label("#9aa4b0")
-        hint.setText("Pressed clusters are foreground, the darkest is 0.")
+        hint.setText("Pressed clusters are foreground, the darkest is 0; those at the border are proposed as background. Shift-click brings one back.")
         layout = QVBoxLayout()
         layout.setSpacing(4)
         layout.addLayout(row(self.click, None))
@@ -354,10 +356,15 @@ class RulePage(QWidget):
         self.picked.setText(f"Near any of {places}{of} (y, x)" if self.picks else "No pixel is picked yet.")
         self.clear.setEnabled(bool(self.picks))
 
-    def toggle_at(self, y: int, x: int) -> None:
-        """Toggle the cluster of a pixel between background and foreground."""
-        if self.clusters is not None and self.clusters.numbers[y, x] >= 0:
-            self.toggle(int(self.clusters.numbers[y, x]))
+    def click_away(self, y: int, x: int, back: bool = False) -> None:
+        """Make the cluster of a pixel background, or bring it ``back``; a second click changes nothing, and says so."""
+        number = -1 if self.clusters is None else int(self.clusters.numbers[y, x])
+        if number < 0:
+            return
+        if (number in self.foreground) != back:
+            self.toggle(number)
+        else:
+            self.form.say(f"Cluster {number} is {'foreground' if back else 'background'} already; {'a' if back else 'Shift and a'} click makes it the other.")
 
     def toggle(self, number: int, *_: object) -> None:
         """Toggle a cluster between background and foreground."""

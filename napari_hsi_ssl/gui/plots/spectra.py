@@ -79,7 +79,7 @@ class SpectraPlot(QWidget):
         self._pointer = pg.PlotCurveItem(connect="finite")
         self._pointer.setZValue(-5)  # what was pinned of the same pixel stays to be seen
         self.plot.addItem(self._pointer)
-        self._cursor = pg.InfiniteLine(angle=90, movable=True, label="", labelOpts={"position": 0.93})
+        self._cursor = pg.InfiniteLine(angle=90, movable=True, label="", labelOpts={"position": 0.93, "fill": (0, 0, 0, 0)})
         self._cursor.setVisible(False)
         self._cursor.sigDragged.connect(self._dragged)
         self.plot.addItem(self._cursor, ignoreBounds=True)
@@ -209,6 +209,7 @@ class SpectraPlot(QWidget):
         self._cursor.setPen(pg.mkPen(theme.accent, width=1.5))
         self._cursor.setHoverPen(pg.mkPen(theme.accent, width=3))
         self._cursor.label.setColor(theme.accent)
+        self._cursor.label.fill = pg.mkBrush(f"{theme.background}d0")  # curves pass behind it
         self._pointer.setPen(pg.mkPen(theme.text, width=1))
         self._redraw()
         self._draw_entries(self._entries)
