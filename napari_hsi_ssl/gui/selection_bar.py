@@ -47,6 +47,7 @@ class SelectionBar(QWidget):
         self._both.addLayout(row)
         desk.selection_changed.connect(self.tell)
         desk.cube_changed.connect(self.tell)
+        desk.labels_changed.connect(self.tell)  # a class that was just made may be called otherwise now
         self.selection.told.connect(self.say)
         self.tell()
 
